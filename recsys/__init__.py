@@ -1,0 +1,1 @@
+"""A Jupyter-first, reproducible music recommender on plain dot-product embeddings."""

@@ -1,0 +1,182 @@
+"""The frozen split that everything after `prepare` works on: codes, vocabularies, what was seen and what is relevant."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from scipy import sparse
+
+from recsys.runs import read_json, sha256
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Positives in order: `user` and `item` codes, int32 (n,), and `timestamp`, datetime64 (n,) in UTC, or None."""
+
+    user: np.ndarray
+    item: np.ndarray
+    timestamp: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def __getitem__(self, rows: np.ndarray) -> "Interactions":
+        return Interactions(
+            self.user[rows], self.item[rows], None if self.timestamp is None else self.timestamp[rows]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Train, validation and test, as integer codes.
+
+    Codes 0…n_users−1 and 0…n_items−1 occur in train (warm); codes from there up to n_users_all and n_items_all occur only
+    later (cold) and have no vector. `users` and `items` are tables whose row i describes code i, with the raw ids in
+    `user_id` and `item_id`. Checks itself when made; raises ValueError naming the part that does not fit.
+    """
+
+    name: str
+    train: Interactions
+    validation: Interactions
+    test: Interactions
+    users: pd.DataFrame
+    items: pd.DataFrame
+    n_users: int
+    n_items: int
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        for part in PARTS:
+            rows = getattr(self, part)
+            if not len(rows) == len(rows.item):
+                raise ValueError(f"{part}: expected as many songs as users, got {len(rows.item)} and {len(rows)}")
+            for what, codes, n in (("user", rows.user, self.n_users_all), ("song", rows.item, self.n_items_all)):
+                if len(codes) and not 0 <= codes.min() <= codes.max() < n:
+                    raise ValueError(f"{part}: expected {what} codes in 0…{n - 1}, got {codes.min()}…{codes.max()}")
+        for what, codes, n in (("users", self.train.user, self.n_users), ("songs", self.train.item, self.n_items)):
+            found = len(np.unique(codes))
+            if found != n or (n and codes.max() != n - 1):
+                raise ValueError(f"train: expected the {what} of train to be the codes 0…{n - 1}, got {found} codes")
+
+    @property
+    def n_users_all(self) -> int:
+        return len(self.users)
+
+    @property
+    def n_items_all(self) -> int:
+        return len(self.items)
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{part} {len(getattr(self, part)):,}" for part in PARTS)
+        cold_users, cold_items = self.n_users_all - self.n_users, self.n_items_all - self.n_items
+        return (
+            f"Split({self.name}: {self.n_users:,} users (+{cold_users:,} cold), "
+            f"{self.n_items:,} songs (+{cold_items:,} cold); listens: {parts})"
+        )
+
+    def warm(self, *parts: str) -> Interactions:
+        """Return the rows of the parts, in their order, whose user and song both occur in train."""
+        rows = [getattr(self, part) for part in parts]
+        timestamps = [part.timestamp for part in rows]
+        joined = Interactions(
+            np.concatenate([part.user for part in rows]),
+            np.concatenate([part.item for part in rows]),
+            None if any(each is None for each in timestamps) else np.concatenate(timestamps),
+        )
+        return joined[(joined.user < self.n_users) & (joined.item < self.n_items)]
+
+    def counts(self, *parts: str) -> sparse.csr_matrix:
+        """Return how often each warm user listened to each warm song in the parts: float32 (n_users, n_items)."""
+        rows = self.warm(*parts)
+        ones = np.ones(len(rows), np.float32)
+        matrix = sparse.csr_matrix((ones, (rows.user, rows.item)), shape=(self.n_users, self.n_items))
+        matrix.sum_duplicates()
+        return matrix
+
+    def seen(self, *parts: str) -> sparse.csr_matrix:
+        """Return which songs each warm user has in the parts: float32 0/1 (n_users, n_items), column indices sorted."""
+        matrix = self.counts(*parts)
+        matrix.data[:] = 1.0
+        return matrix
+
+    @cached_property
+    def known(self) -> sparse.csr_matrix:
+        """`seen` of train and validation: what may never stand in a list of recommendations at test time."""
+        return self.seen("train", "validation")
+
+    def relevant(self, part: str = "test") -> sparse.csr_matrix:
+        """Return what a ranker should find: 0/1 (n_users, n_items), positives of the part not seen in earlier parts."""
+        before = self.seen(*PARTS[: PARTS.index(part)])
+        found = self.seen(part)
+        fresh = found - found.multiply(before)
+        fresh.eliminate_zeros()
+        fresh.sort_indices()
+        return fresh.tocsr()
+
+    def account(self, part: str = "test") -> dict[str, int]:
+        """Return where each row of a part went: `cold_user`, then `cold_item`, then `repeat`, and `scored` rows.
+
+        The four add up to `rows`. `scored` rows may repeat a pair within the part; `relevant` counts distinct pairs.
+        """
+        rows = getattr(self, part)
+        cold_user = rows.user >= self.n_users
+        cold_item = ~cold_user & (rows.item >= self.n_items)
+        warm = self.warm(part)
+        before = self.seen(*PARTS[: PARTS.index(part)])
+        repeats = int(np.asarray(before[warm.user, warm.item]).sum()) if len(warm) else 0
+        return {
+            "rows": len(rows),
+            "cold_user": int(cold_user.sum()),
+            "cold_item": int(cold_item.sum()),
+            "repeat": repeats,
+            "scored": len(warm) - repeats,
+            "relevant": self.relevant(part).nnz,
+        }
+
+    @classmethod
+    def load(cls, folder: Path) -> "Split":
+        """Read a prepared folder. Raises ValueError when a file is not the one that its manifest describes."""
+        folder = Path(folder)
+        manifest = read_json(folder / "manifest.json")
+        for name, expected in manifest["files"].items():
+            if (arrived := sha256(folder / name)) != expected:
+                raise ValueError(
+                    f"{folder.name}/{name}: expected SHA-256 {expected[:12]}…, as in the manifest, got {arrived[:12]}…; "
+                    "delete the folder and prepare it again"
+                )
+        return cls(
+            manifest["dataset"],
+            *(_read_part(folder / f"{part}.parquet") for part in PARTS),
+            users=pd.read_parquet(folder / "users.parquet"),
+            items=pd.read_parquet(folder / "items.parquet"),
+            n_users=manifest["n_users"],
+            n_items=manifest["n_items"],
+            manifest=manifest,
+        )
+
+    @classmethod
+    def from_arrays(cls, train: Any, validation: Any, test: Any, name: str = "arrays", **tables: pd.DataFrame) -> "Split":
+        """Make a split of three arrays of (user, song) codes, each (n, 2); raw ids are then the codes themselves."""
+        parts = [np.asarray(part, np.int32).reshape(-1, 2) for part in (train, validation, test)]
+        n_users_all, n_items_all = np.concatenate(parts).max(axis=0) + 1
+        return cls(
+            name,
+            *(Interactions(part[:, 0], part[:, 1]) for part in parts),
+            users=tables.get("users", pd.DataFrame({"user_id": np.arange(n_users_all)})),
+            items=tables.get("items", pd.DataFrame({"item_id": np.arange(n_items_all)})),
+            n_users=int(parts[0][:, 0].max()) + 1,
+            n_items=int(parts[0][:, 1].max()) + 1,
+            manifest={"dataset": name, "key": name, "split": "given"},
+        )
+
+
+def _read_part(path: Path) -> Interactions:
+    columns = pq.read_table(path)
+    timestamp = columns["timestamp"].to_numpy() if "timestamp" in columns.column_names else None
+    return Interactions(columns["user"].to_numpy(), columns["item"].to_numpy(), timestamp)
