@@ -1,4 +1,4 @@
-"""The frozen split that everything after `prepare` works on: codes, vocabularies, what was seen and what is relevant."""
+"""The frozen split that everything after `prepare` works on: codes, what was seen and what is relevant."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,17 +27,15 @@ class Interactions:
         return len(self.user)
 
     def __getitem__(self, rows: np.ndarray) -> "Interactions":
-        return Interactions(
-            self.user[rows], self.item[rows], None if self.timestamp is None else self.timestamp[rows]
-        )
+        return Interactions(self.user[rows], self.item[rows], None if self.timestamp is None else self.timestamp[rows])
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """Train, validation and test, as integer codes.
 
-    Codes 0…n_users−1 and 0…n_items−1 occur in train (warm); codes from there up to n_users_all and n_items_all occur only
-    later (cold) and have no vector. `users` and `items` are tables whose row i describes code i, with the raw ids in
+    Codes 0…n_users−1 and 0…n_items−1 occur in train (warm); codes from there up to n_users_all and n_items_all occur
+    only later (cold) and have no vector. `users` and `items` are tables whose row i describes code i, with the raw ids in
     `user_id` and `item_id`. Checks itself when made; raises ValueError naming the part that does not fit.
     """
 
@@ -147,8 +145,8 @@ class Split:
         for name, expected in manifest["files"].items():
             if (arrived := sha256(folder / name)) != expected:
                 raise ValueError(
-                    f"{folder.name}/{name}: expected SHA-256 {expected[:12]}…, as in the manifest, got {arrived[:12]}…; "
-                    "delete the folder and prepare it again"
+                    f"{folder.name}/{name}: expected SHA-256 {expected[:12]}…, as in the manifest, got "
+                    f"{arrived[:12]}…; delete the folder and prepare it again"
                 )
         return cls(
             manifest["dataset"],
@@ -161,15 +159,15 @@ class Split:
         )
 
     @classmethod
-    def from_arrays(cls, train: Any, validation: Any, test: Any, name: str = "arrays", **tables: pd.DataFrame) -> "Split":
+    def from_arrays(cls, train: Any, validation: Any, test: Any, name: str = "arrays") -> "Split":
         """Make a split of three arrays of (user, song) codes, each (n, 2); raw ids are then the codes themselves."""
         parts = [np.asarray(part, np.int32).reshape(-1, 2) for part in (train, validation, test)]
         n_users_all, n_items_all = np.concatenate(parts).max(axis=0) + 1
         return cls(
             name,
             *(Interactions(part[:, 0], part[:, 1]) for part in parts),
-            users=tables.get("users", pd.DataFrame({"user_id": np.arange(n_users_all)})),
-            items=tables.get("items", pd.DataFrame({"item_id": np.arange(n_items_all)})),
+            users=pd.DataFrame({"user_id": np.arange(n_users_all)}),
+            items=pd.DataFrame({"item_id": np.arange(n_items_all)}),
             n_users=int(parts[0][:, 0].max()) + 1,
             n_items=int(parts[0][:, 1].max()) + 1,
             manifest={"dataset": name, "key": name, "split": "given"},

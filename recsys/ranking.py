@@ -1,0 +1,134 @@
+"""From scores to exact lists and tie-fair ranks, some users at a time, with the seen songs removed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy import sparse
+
+CHUNK = 150  # songs whose maximum stands for them in the first pass; FIELD measurements put the optimum near here
+SCORES_IN_MEMORY = 64_000_000  # float32 scores of one batch of users: 256 MB
+
+
+class Scorer(Protocol):
+    """Anything that ranks songs: the models and the baselines."""
+
+    def scores(self, users: np.ndarray) -> np.ndarray:
+        """Return float32 (len(users), at least n_items), higher is better; constant rows for users it does not know."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Lists of songs, and where the relevant songs stand.
+
+    `users` (n,) codes; `items` (n, depth) int32, best first, −1 where no song is left; `scores` (n, depth) float32.
+    Per relevant song: `owner` (m,) its row in `users`, ascending; `greater` (m,) how many songs score higher, or
+    `depth` where that many or more do; `tied` (m,) how many songs have its very score, itself included.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    scores: np.ndarray
+    owner: np.ndarray
+    greater: np.ndarray
+    tied: np.ndarray
+
+    @property
+    def depth(self) -> int:
+        return self.items.shape[1]
+
+
+def batches_of_users(users: np.ndarray, n_items: int) -> Iterator[np.ndarray]:
+    """Yield users in batches whose scores fit in memory; equal users and songs give equal batches, hence equal bits."""
+    size = int(np.clip(SCORES_IN_MEMORY // max(n_items, 1), 1, 1024))
+    for start in range(0, len(users), size):
+        yield users[start : start + size]
+
+
+def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k best columns of each row and their scores: int32 and float32 (rows, min(k, columns)).
+
+    Exact; best first, equal scores by the smaller column; −inf is "not to be listed" and gives column −1. The maximum
+    of each chunk of columns is taken first, so that only k chunks of a long row are looked into.
+    """
+    n_columns = scores.shape[1]
+    k = min(k, n_columns)
+    if n_columns > 2 * CHUNK * k:
+        columns, values = _in_best_chunks(scores, k)  # (rows, k · CHUNK)
+    else:
+        columns, values = np.broadcast_to(np.arange(n_columns), scores.shape), scores
+    best = np.argpartition(values, values.shape[1] - k, axis=1)[:, -k:]  # (rows, k)
+    columns, values = np.take_along_axis(columns, best, axis=1), np.take_along_axis(values, best, axis=1)
+    _prefer_small_columns(scores, columns, values)
+    order = np.lexsort((columns, -values), axis=1)
+    columns, values = np.take_along_axis(columns, order, axis=1), np.take_along_axis(values, order, axis=1)
+    return np.where(np.isneginf(values), -1, columns).astype(np.int32), values
+
+
+def _in_best_chunks(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return columns and scores of the k chunks with the highest maximum: the k best songs cannot be elsewhere."""
+    n_rows, n_columns = scores.shape
+    n_chunks = n_columns // CHUNK  # the last, shorter chunk is always looked into
+    whole = scores[:, : n_chunks * CHUNK].reshape(n_rows, n_chunks, CHUNK)
+    best = np.argpartition(whole.max(axis=2), n_chunks - k, axis=1)[:, -k:]  # (rows, k)
+    columns = (best[:, :, None] * CHUNK + np.arange(CHUNK)).reshape(n_rows, -1)
+    rest = np.broadcast_to(np.arange(n_chunks * CHUNK, n_columns), (n_rows, n_columns % CHUNK))
+    columns = np.concatenate([columns, rest], axis=1)
+    return columns, np.take_along_axis(scores, columns, axis=1)
+
+
+def _prefer_small_columns(scores: np.ndarray, columns: np.ndarray, values: np.ndarray) -> None:
+    """Where songs tie for the last places, give those places to the smallest columns, in place."""
+    last = values.min(axis=1, keepdims=True)  # (rows, 1)
+    for row in np.flatnonzero(np.count_nonzero(scores >= last, axis=1) > columns.shape[1]):
+        places = np.flatnonzero(values[row] == last[row])
+        columns[row, places] = np.flatnonzero(scores[row] == last[row])[: len(places)]
+
+
+def rank(
+    scorer: Scorer,
+    users: np.ndarray,
+    seen: sparse.csr_matrix,
+    relevant: sparse.csr_matrix,
+    depth: int = 100,
+) -> Ranking:
+    """Rank the whole catalogue for each user, without the songs he has seen.
+
+    `seen` and `relevant` are (n_users, n_items) with sorted columns and nothing in common. Raises ValueError on scores
+    that are not numbers and on a scorer whose shape does not fit.
+    """
+    n_items = seen.shape[1]
+    depth = min(depth, n_items)
+    parts = [_rank_batch(scorer, batch, seen, relevant, depth) for batch in batches_of_users(users, n_items)]
+    items, scores, owner, greater, tied = ([part[i] for part in parts] for i in range(5))
+    starts = np.cumsum([0] + [len(part) for part in items[:-1]])
+    owner = [part + start for part, start in zip(owner, starts, strict=True)]
+    return Ranking(users, *(np.concatenate(each) for each in (items, scores, owner, greater, tied)))
+
+
+def _rank_batch(scorer, users, seen, relevant, depth):
+    n_items = seen.shape[1]
+    scores = scorer.scores(users)
+    if scores.shape[0] != len(users) or scores.shape[1] < n_items:
+        raise ValueError(f"expected scores of shape ({len(users)}, at least {n_items}), got {scores.shape}")
+    scores = np.array(scores[:, :n_items], np.float32)  # (batch, n_items), a copy of our own to write into
+    if np.isnan(scores).any():
+        raise ValueError(f"expected scores that are numbers, got NaN for {np.isnan(scores).any(axis=1).sum()} users")
+    rows, columns = seen[users].nonzero()
+    scores[rows, columns] = -np.inf
+    items, values = top_k(scores, depth)
+    owner, songs = relevant[users].nonzero()
+    greater, tied = _tie_ranks(scores, values, owner, songs)
+    return items, values, owner, greater, tied
+
+
+def _tie_ranks(scores, best, owner, songs):
+    """Count the songs above and level with each relevant one, from the sorted best scores where these suffice."""
+    own = scores[owner, songs][:, None]  # (m, 1)
+    greater = np.count_nonzero(best[owner] > own, axis=1)
+    tied = np.maximum(np.count_nonzero(best[owner] == own, axis=1), 1)
+    straddles = np.flatnonzero(own[:, 0] == best[owner, -1])
+    for row in np.unique(owner[straddles]):
+        tied[straddles[owner[straddles] == row]] = np.count_nonzero(scores[row] == best[row, -1])
+    return greater, tied

@@ -1,0 +1,89 @@
+"""Exact lists and tie-fair ranks, against the obvious slow way."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from recsys import ranking
+
+
+class Fixed:
+    """A scorer with a given matrix of scores."""
+
+    def __init__(self, matrix):
+        self.matrix = np.asarray(matrix, np.float32)
+
+    def scores(self, users):
+        return self.matrix[users]
+
+
+def slow_top_k(row, k):
+    order = sorted(range(len(row)), key=lambda column: (-row[column], column))[:k]
+    return [column if row[column] > -np.inf else -1 for column in order]
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 40), st.integers(1, 12), st.booleans())
+def test_top_k_is_exact_with_ties_and_forbidden_songs(seed, rows, columns, k, tied):
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, 4, (rows, columns)) if tied else rng.normal(size=(rows, columns))
+    scores = np.where(rng.random((rows, columns)) < 0.2, -np.inf, scores).astype(np.float32)
+    items, values = ranking.top_k(scores, k)
+    for row in range(rows):
+        assert items[row].tolist() == slow_top_k(scores[row], k)
+        assert values[row].tolist() == sorted(scores[row], reverse=True)[:k]
+
+
+@pytest.mark.parametrize("levels", [3, 50, 10**6])
+def test_long_rows_by_chunks_agree_with_sorting_all(levels):
+    rng = np.random.default_rng(levels)
+    scores = rng.integers(0, levels, (20, 5000)).astype(np.float32)
+    scores[0] = 7  # all alike
+    scores[1, :4998] = -np.inf  # two songs left
+    items, _ = ranking.top_k(scores, 10)
+    assert items.tolist() == [slow_top_k(row, 10) for row in scores]
+
+
+def random_case(seed, n_users=17, n_items=60, levels=5):
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, levels, (n_users, n_items)).astype(np.float32)
+    kind = rng.random((n_users, n_items))
+    return scores, sparse.csr_matrix(kind < 0.2, dtype=np.float32), sparse.csr_matrix(kind > 0.9, dtype=np.float32)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ranks_count_the_greater_and_the_tied(seed):
+    scores, seen, relevant = random_case(seed)
+    users = np.arange(len(scores))[::2]
+    ranked = ranking.rank(Fixed(scores), users, seen, relevant, depth=15)
+    found = {}
+    for owner, greater, tied in zip(ranked.owner, ranked.greater, ranked.tied, strict=True):
+        found.setdefault(owner, []).append((greater, tied))
+    for row, user in enumerate(users):
+        left = np.where(seen[user].toarray()[0] > 0, -np.inf, scores[user])
+        assert not set(ranked.items[row]) & set(seen[user].indices)
+        for (greater, tied), song in zip(found.get(row, []), relevant[user].indices, strict=True):
+            assert greater == min((left > left[song]).sum(), 15)
+            if greater < 15:
+                assert tied == (left == left[song]).sum()
+
+
+def test_batches_do_not_change_the_ranks(monkeypatch):
+    scores, seen, relevant = random_case(1)
+    users = np.arange(len(scores))
+    whole = ranking.rank(Fixed(scores), users, seen, relevant)
+    monkeypatch.setattr(ranking, "SCORES_IN_MEMORY", 60 * 4)
+    split = ranking.rank(Fixed(scores), users, seen, relevant)
+    for name in ("items", "scores", "owner", "greater", "tied"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(split, name))
+
+
+def test_scores_that_are_no_numbers_or_of_another_shape_are_refused():
+    scores, seen, relevant = random_case(0)
+    scores[3, 4] = np.nan
+    with pytest.raises(ValueError, match="got NaN for 1 users"):
+        ranking.rank(Fixed(scores), np.arange(17), seen, relevant)
+    with pytest.raises(ValueError, match=r"at least 60\), got \(17, 17\)"):
+        ranking.rank(Fixed(scores.T), np.arange(17), seen, relevant)
