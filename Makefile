@@ -1,0 +1,50 @@
+# Every command of the project, a line each: `make help`. Parameters of the notebooks are given as NAME=value.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+# What was given on the command line, each value quoted for the shell as it was typed.
+PARAMETERS = $(foreach name,$(filter-out VENV PYTHON,$(.VARIABLES)),$(if \
+	$(filter command,$(firstword $(origin $(name)))),'$(name)=$(subst ','\'',$(value $(name)))'))
+
+export JUPYTER_PREFER_ENV_PATH := 1
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reports test lint lab bench diff strip lock clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: ## make .venv from requirements.lock, if it is not there already (PYTHON=python3.12 chooses another one)
+	@PYTHON='$(PYTHON)' sh tools/setup.sh '$(VENV)' $(filter setup,$(MAKECMDGOALS))
+
+reports: setup ## run the notebooks 01 to 04 into a dated report: make reports DATASET=movielens EPOCHS=20
+	@$(BIN)/python -m recsys.reports $(PARAMETERS)
+
+test: setup ## run all tests, and every notebook as it stands
+	@$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 tests notebooks
+
+lint: setup ## check style and the usual mistakes
+	@$(BIN)/ruff check .
+
+lab: setup ## open JupyterLab on the notebooks
+	@$(BIN)/jupyter lab
+
+bench: setup ## run the benchmark notebook, 05, into a dated report
+	@$(BIN)/python -m recsys.reports --first 5 --last 5 $(PARAMETERS)
+
+diff: setup ## show what changed in the notebooks, cell by cell
+	@git diff -- '*.ipynb'
+
+strip: setup ## clear the notebooks' outputs and what papermill left in them, before a commit
+	@$(BIN)/nbstripout --extra-keys 'metadata.papermill cell.metadata.papermill' notebooks/*.ipynb
+
+lock: ## pin anew what pyproject.toml asks for (needs uv)
+	@uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
+		--extra test --extra movielens pyproject.toml --output-file requirements.lock
+
+clean: ## remove the environment, caches and unfinished reports; data and reports stay
+	@rm -rf '$(VENV)' recsys.egg-info .pytest_cache .ruff_cache reports/.*.partial
+	@find recsys tests notebooks -name __pycache__ -prune -exec rm -rf {} +
+	@for section in diff merge; do git config --local --remove-section $$section.jupyternotebook 2>/dev/null || true; done
