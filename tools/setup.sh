@@ -23,13 +23,14 @@ find_python() {
 
 wanted="$(cat requirements.lock pyproject.toml tools/setup.sh | cksum) $(pwd)"
 if [ "$wanted" = "$(cat "$made_from" 2>/dev/null)" ] && "$venv/bin/python" -c '' 2>/dev/null; then
-    if [ -z "${PYTHON:-}" ] || [ "$("$PYTHON" -V)" = "$("$venv/bin/python" -V)" ]; then
+    if [ -z "${PYTHON:-}" ] || [ "$("$PYTHON" -V 2>/dev/null)" = "$("$venv/bin/python" -V)" ]; then
         [ $# -lt 2 ] || echo "$venv is as requirements.lock and pyproject.toml want it"
         exit 0
     fi
 fi
 
 python=$(find_python)
+rm -f "$made_from"
 rm -rf "$venv"
 if command -v uv >/dev/null; then
     echo "making $venv by uv with $("$python" -V): about a minute, once"
@@ -40,7 +41,7 @@ if command -v uv >/dev/null; then
 else
     echo "making $venv by pip with $("$python" -V): about two minutes, once"
     "$python" -m venv "$venv"
-    pip() { "$venv/bin/python" -m pip --quiet --disable-pip-version-check "$@"; }
+    pip() { "$venv/bin/python" -m pip -qq --disable-pip-version-check "$@"; }
     pip install --require-hashes --no-deps --no-compile -r requirements.lock
     "$venv/bin/python" -m compileall -q -j 0 "$venv/lib" >/dev/null || true # some packages ship files of other Pythons
     pip install --no-deps --no-build-isolation --editable .
