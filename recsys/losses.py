@@ -1,0 +1,32 @@
+"""From a batch of positives to a loss, in the graph and in plain sight: candidates → logits → loss."""
+
+import tensorflow as tf
+
+
+def uniform_candidates(positives: tf.Tensor, negatives: int, pool: int, key: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    """Put each positive (batch,) before its negatives: int32 (batch, 1 + negatives).
+
+    Negatives are song codes below `pool`, drawn with replacement; a function of key and step alone.
+    """
+    shape = (positives.shape[0], negatives)
+    drawn = tf.random.stateless_uniform(shape, tf.stack([key, step]), 0, pool, tf.int32, alg="philox")
+    return tf.concat([positives[:, None], drawn], axis=1)
+
+
+def softmax(logits: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+    """Return each row's cross-entropy of the softmax over its candidates, (batch,); the positive is column 0.
+
+    −inf is a candidate that does not count. Rows that are not `real` (batch,) have loss 0 and no gradient.
+    """
+    logits = tf.where(real[:, None], logits, 0.0)
+    return tf.where(real, tf.reduce_logsumexp(logits, axis=1) - logits[:, 0], 0.0)
+
+
+def hits(logits: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+    """Return whether the positive has the highest logit, bool (batch,), as the author counts: a tie is a hit."""
+    return real & (tf.argmax(logits, axis=1) == 0)
+
+
+def mean(values: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+    """Return the mean over the real rows of a batch; 0 where there is none."""
+    return tf.reduce_sum(values) / tf.maximum(tf.reduce_sum(tf.cast(real, values.dtype)), 1.0)

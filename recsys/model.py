@@ -1,0 +1,159 @@
+"""The recommender: two vocabularies, two tables of vectors, and their dot product (or cosine)."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from recsys.runs import write_atomically
+
+SIMILARITIES = ("dot", "cosine")
+NO_LENGTH = 1e-12  # added under the root, so that a vector without length keeps a finite gradient
+
+
+@keras.saving.register_keras_serializable(package="recsys")
+class SimpleRecommender(keras.Model):
+    """The author's model: a user's and a song's vector, their dot product as the score, no bias.
+
+    `user_ids` and `item_ids` are the `n_users` and `n_items` raw ids by code, whole numbers or text; code i is row i
+    of its table. The tables start uniform in ±0.05. For `similarity="cosine"` all vectors have length one.
+    """
+
+    def __init__(
+        self,
+        user_ids: Sequence[Any],
+        item_ids: Sequence[Any],
+        length_of_embedding: int = 15,
+        *,
+        similarity: str = "dot",
+        seed: int = 0,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if similarity not in SIMILARITIES:
+            raise ValueError(f"similarity: expected one of {', '.join(SIMILARITIES)}; got {similarity!r}")
+        self.user_ids, self.item_ids = _vocabulary(user_ids, "user"), _vocabulary(item_ids, "song")
+        self.n_users, self.n_items = len(self.user_ids), len(self.item_ids)
+        self.length_of_embedding, self.similarity, self.seed = length_of_embedding, similarity, seed
+        self.user_embeddings, self.item_embeddings = (
+            self.add_weight(
+                shape=(len(ids), length_of_embedding),
+                initializer=keras.initializers.RandomUniform(-0.05, 0.05, seed=2 * seed + table),
+                name=name,
+            )
+            for table, (name, ids) in enumerate((("users", self.user_ids), ("items", self.item_ids)))
+        )
+        self.built = True
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        """Map codes of users (batch,) and songs (batch, candidates) to logits (batch, candidates); −inf if unknown."""
+        users, candidates = inputs
+        user = self._vectors(self.user_embeddings, users)  # (batch, dim)
+        songs = self._vectors(self.item_embeddings, candidates)  # (batch, candidates, dim)
+        logits = tf.einsum("bd,bcd->bc", user, songs)
+        return tf.where(self.known(users, candidates), logits, -np.inf)
+
+    def known(self, users: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
+        """Return which user and song both have a vector: bool (batch, candidates)."""
+        user = (users >= 0) & (users < self.n_users)
+        return user[:, None] & (candidates >= 0) & (candidates < self.n_items)
+
+    def _vectors(self, table: keras.Variable, codes: tf.Tensor) -> tf.Tensor:
+        inside = tf.clip_by_value(codes, 0, table.shape[0] - 1)
+        return self._with_length(tf.gather(table.value, inside))  # of the variable itself: a row-sparse gradient
+
+    def _with_length(self, vectors: tf.Tensor) -> tf.Tensor:
+        return tf.nn.l2_normalize(vectors, -1, NO_LENGTH) if self.similarity == "cosine" else vectors
+
+    def user_codes(self, ids: Sequence[Any]) -> np.ndarray:
+        """Return the codes of raw user ids, int32 (n,). Raises KeyError naming the unknown ones."""
+        return _codes(self.user_ids, ids, "user")
+
+    def item_codes(self, ids: Sequence[Any]) -> np.ndarray:
+        """Return the codes of raw song ids, int32 (n,). Raises KeyError naming the unknown ones."""
+        return _codes(self.item_ids, ids, "song")
+
+    def scores(self, users: np.ndarray) -> np.ndarray:
+        """Return each user's score of every song, float32 (len(users), n_items); zeros for codes it does not know."""
+        users = np.asarray(users)
+        known = (users >= 0) & (users < self.n_users)
+        vectors = np.asarray(self._vectors(self.user_embeddings, users))  # (users, dim)
+        songs = np.asarray(self._with_length(self.item_embeddings.value.read_value()))  # (n_items, dim), not a copy
+        scores = vectors @ songs.T
+        scores[~known] = 0.0
+        return scores
+
+    def call_item_item(self, song: Any, k: int = 100) -> tuple[np.ndarray, np.ndarray]:
+        """Return the author's neighbours of a raw song id: k raw ids and their scores by dot product, best first.
+
+        Nothing keeps the song itself out, and long vectors lead. Fewer than k songs: all there are.
+        """
+        values, codes = tf.math.top_k(self._similarities(self.item_codes([song])[0], "dot"), min(k, self.n_items))
+        return self.item_ids[codes.numpy()], values.numpy()
+
+    def neighbours(self, item: int, k: int = 10, by: str = "cosine") -> tuple[np.ndarray, np.ndarray]:
+        """Return the codes of the k songs nearest to song code `item`, int32, and their similarities, float32.
+
+        Best first, equal ones by code, never the song itself; fewer than k other songs: all there are.
+        """
+        if not 0 <= item < self.n_items:
+            raise IndexError(f"song code: expected 0…{self.n_items - 1}, got {item}")
+        others = tf.where(tf.range(self.n_items) == item, -np.inf, self._similarities(item, by))
+        values, codes = tf.math.top_k(others, min(k, self.n_items - 1))
+        return codes.numpy(), values.numpy()
+
+    def _similarities(self, item: int, by: str) -> tf.Tensor:
+        if by not in SIMILARITIES:
+            raise ValueError(f"by: expected one of {', '.join(SIMILARITIES)}; got {by!r}")
+        songs = self.item_embeddings.value
+        songs = tf.nn.l2_normalize(songs, -1, NO_LENGTH) if by == "cosine" else songs
+        return tf.linalg.matvec(songs, songs[item])
+
+    def write(self, path: Path) -> None:
+        """Save the model with its vocabularies to one `.keras` file, whole or not at all."""
+        with write_atomically(path) as temporary:
+            self.save(temporary)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what makes an equal model; vocabularies as JSON text, which Keras stores as it is, however long."""
+        ids = {"user_ids": json.dumps(self.user_ids.tolist()), "item_ids": json.dumps(self.item_ids.tolist())}
+        options = ("length_of_embedding", "similarity", "seed", "name")
+        return ids | {name: getattr(self, name) for name in options}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "SimpleRecommender":
+        """Make a model of what `get_config` returned."""
+        ids = {name: json.loads(config[name]) for name in ("user_ids", "item_ids")}
+        return cls(**(config | ids))
+
+
+def _vocabulary(ids: Sequence[Any], what: str) -> np.ndarray:
+    ids = pd.Index(ids).to_numpy()
+    if not len(ids):
+        raise ValueError(f"{what} ids: expected at least one, got none")
+    kind = pd.api.types.infer_dtype(ids, skipna=False)
+    if kind not in ("integer", "string"):
+        raise ValueError(f"{what} ids: expected whole numbers or text, got {kind}")
+    ids = ids.astype(np.int64 if kind == "integer" else object)
+    if len(twice := pd.Index(ids)[pd.Index(ids).duplicated()]):
+        raise ValueError(f"{what} ids: expected each once, got {len(twice)} again: {_some(twice)}")
+    return ids
+
+
+def _codes(vocabulary: np.ndarray, ids: Sequence[Any], what: str) -> np.ndarray:
+    ids = list(ids)
+    kind = str if vocabulary.dtype == object else int | np.integer
+    codes = pd.Index(vocabulary).get_indexer(pd.Index(ids, dtype=object))
+    unknown = [each for each, code in zip(ids, codes, strict=True) if code < 0 or not isinstance(each, kind)]
+    if unknown:
+        raise KeyError(f"expected {what} ids of the model's vocabulary, got {len(unknown)} others: {_some(unknown)}")
+    return codes.astype(np.int32)
+
+
+def _some(ids: Sequence[Any]) -> str:
+    return ", ".join(repr(each) for each in ids[:5]) + (", …" if len(ids) > 5 else "")
