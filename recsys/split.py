@@ -35,7 +35,7 @@ class Split:
     """Train, validation and test, as integer codes.
 
     Codes 0…n_users−1 and 0…n_items−1 occur in train (warm); codes from there up to n_users_all and n_items_all occur
-    only later (cold) and have no vector. `users` and `items` are tables whose row i describes code i, with the raw ids in
+    only later (cold) and have no vector. `users` and `items` are tables whose row i describes code i, with raw ids in
     `user_id` and `item_id`. Checks itself when made; raises ValueError naming the part that does not fit.
     """
 
