@@ -18,19 +18,17 @@ from recsys.model import SimpleRecommender
 from recsys.runs import read_json, sha256, write_json
 from recsys.split import Split
 
-POOLS = ("all", "train")
 STEPS_PER_CALL = 256  # between two calls an interrupt is heard
 ROWS_PER_EVALUATION = 4096
-ORDER, NEGATIVES, VALIDATION, SAMPLE = range(4)  # what is drawn
-ONCE = 0  # the "epoch" of what is drawn for all epochs
+ORDER, NEGATIVES, VALIDATION, SAMPLE = range(4)  # what is drawn: the first two each epoch, the others once
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Named settings of a training. `learning_rate` is of the mean over a batch of `batch_size` rows.
+    """Named settings of a training.
 
-    `negatives` songs a row come from the `pool`: "all" songs of the split, or those of "train". Training stops when the
-    validation loss has not improved for `patience` epochs, or after `epochs`.
+    Each row gets `negatives` from a `pool`: "all" songs or those of "train". `learning_rate` is of the batch's mean.
+    Training stops after `epochs`, or once the validation loss has not improved for `patience` of them.
     """
 
     name: str
@@ -43,8 +41,8 @@ class Recipe:
     patience: int
 
     def __post_init__(self):
-        if self.pool not in POOLS:
-            raise ValueError(f"pool of negatives: expected one of {', '.join(POOLS)}; got {self.pool!r}")
+        if self.pool not in ("all", "train"):
+            raise ValueError(f"pool of negatives: expected 'all' or 'train', got {self.pool!r}")
         for name, value in vars(self).items():
             if not isinstance(value, str) and not value > 0:
                 raise ValueError(f"{name}: expected more than 0, got {value!r}")
@@ -73,36 +71,27 @@ def train(
 ) -> Trained:
     """Train a model by a recipe and return it with the best epoch's weights.
 
-    With a `folder` the best model so far is always in its model.keras, the facts in its history.json, also after
-    an interrupt; a finished training of equal inputs is loaded instead. Equal seeds give equal weights on a CPU. An epoch's
-    `loss` and `accuracy` are running means; those of `train_` (a sample) and `val_` are measured alike at its end.
-    Raises ValueError for too few songs or an empty part, FloatingPointError when the loss stops being finite.
+    With a `folder` the best model so far is always in its model.keras, the facts in its history.json, also after an
+    interrupt; a finished training of equal inputs is loaded instead. Equal seeds give equal weights on a CPU.
+    An epoch's `loss` and `accuracy` are running means; `train_…` (a sample) and `val_…` are measured alike at its end.
+    Raises ValueError for too few songs or no validation, FloatingPointError when the loss stops being finite.
     """
     pool = split.n_items_all if recipe.pool == "all" else split.n_items
     if pool < recipe.negatives + 1:
         raise ValueError(f"expected at least {recipe.negatives + 1} songs for {recipe.negatives} negatives, got {pool}")
-    for part in ("train", "validation"):
-        if not len(getattr(split, part)):
-            raise ValueError(f"{part}: expected at least one row to train with, got none")
+    if not len(split.validation):
+        raise ValueError("validation: expected at least one row, to know when to stop, got none")
     say = (lambda line: print(f"{recipe.name}: {line}", flush=True)) if verbose else (lambda line: None)
     inputs = _inputs(split, recipe, seed)
     folder = folder and Path(folder)
-    history = read_json(folder / "history.json") if folder and (folder / "history.json").exists() else {}
-    if history.get("status") == "finished" and history["inputs"] == inputs and (folder / "model.keras").exists():
+    complete = folder and all((folder / name).exists() for name in ("history.json", "model.keras"))
+    history = read_json(folder / "history.json") if complete else {}
+    if history.get("status") == "finished" and history["inputs"] == inputs:
         say(f"nothing has changed since {history['finished_at']}, that model is used again")
         return Trained(load(folder), history, reused=True)
     model = SimpleRecommender(split.users["user_id"], split.items["item_id"], recipe.dim, seed=seed)
-    history = {
-        "inputs": inputs,
-        "device": device(),
-        "seed": seed,
-        "learning_rate_per_row": recipe.learning_rate / recipe.batch_size,
-        "n_parameters": model.count_params(),
-        "rows": len(split.train),
-        "unknown_rows": int(((split.train.user >= model.n_users) | (split.train.item >= model.n_items)).sum()),
-        "epochs": [],
-        "best_epoch": None,
-    }
+    history = {"inputs": inputs, "seed": seed, "device": device(), "rows": len(split.train)}
+    history |= {"learning_rate_per_row": recipe.learning_rate / recipe.batch_size, "n_parameters": model.count_params()}
     say(f"{history['n_parameters']:,} parameters, {history['rows']:,} rows an epoch, on {history['device']}")
     _fit(_Loop(model, split, recipe, pool, seed, xla), history, folder, say)
     return Trained(model, history)
@@ -124,70 +113,64 @@ def device() -> str:
 
 
 def _inputs(split: Split, recipe: Recipe, seed: int) -> dict[str, Any]:
-    rows = hashlib.sha256()
-    for part in (split.train, split.validation):
-        rows.update(part.user.tobytes() + part.item.tobytes())
-    return {
-        "prepared": split.manifest.get("key"),
-        "rows": rows.hexdigest()[:12],
-        "recipe": dataclasses.asdict(recipe),
-        "seed": seed,
-        "code": [sha256(Path(__file__).with_name(f"{name}.py"))[:12] for name in ("model", "losses", "training")],
-    }
+    codes = (codes for part in (split.train, split.validation) for codes in (part.user, part.item))
+    rows = hashlib.sha256(b"".join(map(bytes, codes)))
+    code = [sha256(Path(__file__).with_name(f"{module}.py"))[:12] for module in ("model", "losses", "training")]
+    facts = {"prepared": split.manifest.get("key"), "rows": rows.hexdigest()[:12], "code": code}
+    return facts | {"recipe": dataclasses.asdict(recipe), "seed": seed}
 
 
 class _Loop:
     """A model, its data on the device, and passes over rows inside the graph."""
 
     def __init__(self, model: SimpleRecommender, split: Split, recipe: Recipe, pool: int, seed: int, xla: bool):
+        self.started = time.perf_counter()
         self.model, self.recipe, self.pool, self.seed = model, recipe, pool, seed
         sample = np.random.default_rng([seed, SAMPLE]).permutation(len(split.train))[: len(split.validation)]
         parts = (split.train, split.train[np.sort(sample)], split.validation)
         self.train, self.sample, self.validation = ((tf.constant(part.user), tf.constant(part.item)) for part in parts)
         self._steps = tf.function(self._take_steps, jit_compile=xla)
-
-    def compile(self) -> None:
         for part, learn in ((self.train, True), (self.sample, False), (self.validation, False)):
-            self._steps(*part, tf.range(len(part[0])), *map(tf.constant, (0, 0, 0)), learn)
+            self._steps(*part, tf.range(len(part[0])), *map(tf.constant, (0, 0, 0)), learn)  # compiles, on no rows
 
     def learn(self, epoch: int) -> dict[str, float]:
-        started = time.perf_counter()
-        n, seed = len(self.train[0]), [self._key(epoch, ORDER), 0]
-        order = tf.random.experimental.stateless_shuffle(tf.range(n), seed, "philox")
-        loss, accuracy = self._pass(self.train, order, self._key(epoch, NEGATIVES), True, f"epoch {epoch}")
-        return {"loss": loss, "accuracy": accuracy, "rows_per_second": round(n / (time.perf_counter() - started))}
+        started, n, key = time.perf_counter(), len(self.train[0]), self._key(epoch, NEGATIVES)
+        order = tf.random.experimental.stateless_shuffle(tf.range(n), [self._key(epoch, ORDER), 0], "philox")
+        loss, accuracy, counted = self._pass(self.train, order, key, epoch, learn=True)
+        speed = round(n / (time.perf_counter() - started))
+        return {"loss": loss, "accuracy": accuracy, "unknown_rows": n - counted, "rows_per_second": speed}
 
     def judge(self, epoch: int) -> dict[str, float]:
         facts = {}
         for name, part, what in (("train", self.sample, SAMPLE), ("val", self.validation, VALIDATION)):
-            order, key = tf.range(len(part[0])), self._key(ONCE, what)
-            loss, facts[f"{name}_accuracy"] = self._pass(part, order, key, False, f"epoch {epoch}, judging {name}")
-            facts[f"{name}_loss"] = loss
+            loss, accuracy, _ = self._pass(part, tf.range(len(part[0])), self._key(0, what), epoch, learn=False)
+            facts |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
         return facts
 
     def _key(self, epoch: int, what: int) -> int:
         return int(np.random.SeedSequence([self.seed, epoch, what]).generate_state(1)[0] >> 1)
 
-    def _pass(self, part: tuple, order: tf.Tensor, key: int, learn: bool, where: str) -> tuple[float, float]:
+    def _pass(self, part: tuple, order: tf.Tensor, key: int, epoch: int, learn: bool) -> tuple[float, float, int]:
         n_steps = -(-len(order) // (self.recipe.batch_size if learn else ROWS_PER_EVALUATION))
-        loss = hits = 0.0
+        sums = np.zeros(3)  # loss, hits, rows that count
         for first in range(0, n_steps, STEPS_PER_CALL):
             span = map(tf.constant, (key, first, min(first + STEPS_PER_CALL, n_steps)))
-            more_loss, more_hits, bad = self._steps(*part, order, *span, learn)
+            *more, bad = self._steps(*part, order, *span, learn)
             if bad >= 0:
-                raise FloatingPointError(f"{where}, step {bad + 1} of {n_steps}: expected a finite loss, got another")
-            loss, hits = loss + float(more_loss), hits + float(more_hits)
-        return loss / len(order), hits / len(order)
+                where = f"epoch {epoch}, step {bad + 1} of {n_steps} of {'training' if learn else 'evaluation'}"
+                raise FloatingPointError(f"{where}: expected a finite loss, got none; a lower learning rate may help")
+            sums += [float(each) for each in more]
+        return sums[0] / sums[2], sums[1] / sums[2], int(sums[2])
 
     def _take_steps(self, users, items, order, key, step, last, learn):
         n, size = users.shape[0], self.recipe.batch_size if learn else ROWS_PER_EVALUATION
         tables = [table.value for table in self.model.trainable_variables]
-        total, hits, bad = 0.0, 0, -1
+        total, hits, counted, bad = 0.0, 0, 0, -1
         while step < last:
             position = step * size + tf.range(size)
-            real = position < n  # the last batch may be short
             rows = tf.gather(order, tf.minimum(position, n - 1))
             user, positive = tf.gather(users, rows), tf.gather(items, rows)  # (batch,)
+            real = (position < n) & self.model.known(user, positive[:, None])[:, 0]  # the last batch may be short
             candidates = losses.uniform_candidates(positive, self.recipe.negatives, self.pool, key, step)
             with tf.GradientTape() as tape:
                 logits = self.model((user, candidates))
@@ -197,37 +180,42 @@ class _Loop:
                 for table, gradient in zip(tables, tape.gradient(loss, tables), strict=True):
                     table.scatter_sub(tf.IndexedSlices(self.recipe.learning_rate * gradient.values, gradient.indices))
             total += tf.reduce_sum(row_losses)
-            hits += tf.reduce_sum(tf.cast(losses.hits(logits, real), tf.int32))
+            hits += tf.math.count_nonzero(losses.hits(logits, real), dtype=tf.int32)
+            counted += tf.math.count_nonzero(real, dtype=tf.int32)
             bad = tf.where((bad < 0) & ~tf.math.is_finite(loss), step, bad)
             step += 1
-        return total, hits, bad
+        return total, hits, counted, bad
 
 
 def _fit(loop: _Loop, history: dict[str, Any], folder: Path | None, say: Callable[[str], None]) -> None:
     """Run epochs until validation stops improving; the best weights end in the model, the facts in the history."""
-    recipe, model, started = loop.recipe, loop.model, time.perf_counter()
-    best, best_loss = None, np.inf
+    recipe, model = loop.recipe, loop.model
+    best, best_loss, epochs = None, np.inf, history.setdefault("epochs", [])
 
     def note(**facts: Any) -> None:
-        history.update(facts, seconds=round(time.perf_counter() - started, 3))
+        history.update(facts, seconds=round(time.perf_counter() - loop.started, 3))
         if folder:
             write_json(folder / "history.json", history)
 
+    note(status="running", best_epoch=None)
     if folder:
         (folder / "model.keras").unlink(missing_ok=True)
-    note(status="running")
     try:
-        loop.compile()
         for epoch in range(1, recipe.epochs + 1):
-            epoch_started = time.perf_counter()
+            began = time.perf_counter()
             now = {"epoch": epoch, **loop.learn(epoch), **loop.judge(epoch)}
             if now["val_loss"] < best_loss:
-                best, best_loss, history["best_epoch"] = model.get_weights(), now["val_loss"], epoch
                 if folder:
                     model.write(folder / "model.keras")
-            history["epochs"].append(now | {"seconds": round(time.perf_counter() - epoch_started, 3)})
+                best, best_loss, history["best_epoch"] = model.get_weights(), now["val_loss"], epoch
+            epochs.append(now | {"seconds": round(time.perf_counter() - began, 3)})
             note()
-            say(_line(history["epochs"], recipe.epochs))
+            left = int((recipe.epochs - epoch) * sum(each["seconds"] for each in epochs) / epoch)
+            say(
+                f"epoch {epoch:2} of {recipe.epochs}, loss {now['loss']:.4f}, accuracy {now['accuracy']:.2%}, "
+                f"validation {now['val_loss']:.4f}, {now['val_accuracy']:.2%}, {now['rows_per_second']:,} rows/s, "
+                f"at most {left // 60}:{left % 60:02} left"
+            )
             if epoch - history["best_epoch"] >= recipe.patience:
                 break
     except BaseException as error:
@@ -240,13 +228,3 @@ def _fit(loop: _Loop, history: dict[str, Any], folder: Path | None, say: Callabl
     model.set_weights(best)
     note(status="finished", finished_at=time.strftime("%Y-%m-%d %H:%M:%S"))
     say(f"best epoch {history['best_epoch']} of {epoch}, {history['seconds']:.1f} s in all")
-
-
-def _line(epochs: list[dict[str, float]], most: int) -> str:
-    now = epochs[-1]
-    left = int((most - len(epochs)) * sum(each["seconds"] for each in epochs) / len(epochs))
-    return (
-        f"epoch {now['epoch']:2} of {most}, loss {now['loss']:.4f}, accuracy {now['accuracy']:.2%}, validation "
-        f"{now['val_loss']:.4f}, {now['val_accuracy']:.2%}, {now['rows_per_second']:,} rows/s, "
-        f"at most {left // 60}:{left % 60:02} left"
-    )
