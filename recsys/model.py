@@ -133,14 +133,14 @@ class SimpleRecommender(keras.Model):
 
 
 def _vocabulary(ids: Sequence[Any], what: str) -> np.ndarray:
-    ids = pd.Index(ids).to_numpy()
+    ids = pd.Index(ids, dtype=object).to_numpy()
     if not len(ids):
         raise ValueError(f"{what} ids: expected at least one, got none")
     kind = pd.api.types.infer_dtype(ids, skipna=False)
     if kind not in ("integer", "string"):
         raise ValueError(f"{what} ids: expected whole numbers or text, got {kind}")
     ids = ids.astype(np.int64 if kind == "integer" else object)
-    if len(twice := pd.Index(ids)[pd.Index(ids).duplicated()]):
+    if len(twice := ids[pd.Index(ids, dtype=ids.dtype).duplicated()].tolist()):
         raise ValueError(f"{what} ids: expected each once, got {len(twice)} again: {_some(twice)}")
     return ids
 
@@ -148,7 +148,7 @@ def _vocabulary(ids: Sequence[Any], what: str) -> np.ndarray:
 def _codes(vocabulary: np.ndarray, ids: Sequence[Any], what: str) -> np.ndarray:
     ids = list(ids)
     kind = str if vocabulary.dtype == object else int | np.integer
-    codes = pd.Index(vocabulary).get_indexer(pd.Index(ids, dtype=object))
+    codes = pd.Index(vocabulary, dtype=vocabulary.dtype).get_indexer(pd.Index(ids, dtype=object))
     unknown = [each for each, code in zip(ids, codes, strict=True) if code < 0 or not isinstance(each, kind)]
     if unknown:
         raise KeyError(f"expected {what} ids of the model's vocabulary, got {len(unknown)} others: {_some(unknown)}")
