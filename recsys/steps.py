@@ -1,0 +1,128 @@
+"""The steps of a run, as the notebooks call them: each starts from what the earlier ones left in the run's folder.
+
+For the run "sample" a missing step is made on the spot, with its defaults; for any other it is an error that names the
+command.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from recsys import answers, baselines
+from recsys.evaluation import Evaluation, draw_candidates, evaluate, sampled_accuracy
+from recsys.prepare import Prepared, prepare
+from recsys.runs import Run, read_json, write_json
+from recsys.split import Split
+
+if TYPE_CHECKING:
+    from recsys.model import SimpleRecommender
+    from recsys.training import Trained
+
+AUTHOR_NEGATIVES = 20
+
+
+def prepare_run(run: Run, dataset: str = "sample", data_path: str = "", **parameters: Any) -> tuple[Prepared, Split]:
+    """Prepare a data set, or find it prepared, and note its folder in the run's record."""
+    path = run.root / data_path if data_path else None
+    prepared = prepare(dataset, path, root=run.root, **parameters)
+    run.note(dataset=dataset, prepared=prepared.folder.relative_to(run.root).as_posix())
+    return prepared, Split.load(prepared.folder)
+
+
+def open_split(run: Run) -> Split:
+    """Load the run's split. Raises FileNotFoundError when nothing was prepared under this name."""
+    folder = run.root / run.record.get("prepared", "nothing")
+    if folder.is_dir():
+        return Split.load(folder)
+    _only_for_the_sample(run, "prepared data", "01_prepare")
+    return prepare_run(run)[1]
+
+
+def train_run(run: Run, recipes: str = "author", seed: int = 0, **settings: Any) -> tuple[Split, dict[str, "Trained"]]:
+    """Train each named recipe (space-separated) with the settings that are not 0 or "", and note their names."""
+    _quieten_tensorflow()
+    from recsys.training import RECIPES, train
+
+    names = recipes.split()
+    if not names or (unknown := [name for name in names if name not in RECIPES]):
+        raise ValueError(
+            f"RECIPES: expected names among {' '.join(RECIPES)}; got {' '.join(unknown) if names else 'none'}"
+        )
+    split = open_split(run)
+    chosen = {name: RECIPES[name].override(**settings) for name in names}
+    trained = {name: train(split, recipe, seed=seed, folder=run.folder / name) for name, recipe in chosen.items()}
+    run.note(recipes=names)
+    return split, trained
+
+
+def open_models(run: Run) -> tuple[Split, dict[str, "SimpleRecommender"], dict[str, dict[str, Any]]]:
+    """Load the run's split, models and training histories, by recipe."""
+    _quieten_tensorflow()
+    from recsys.training import load
+
+    names = run.record.get("recipes", [])
+    if not names or not all((run.folder / name / "model.keras").exists() for name in names):
+        _only_for_the_sample(run, "trained model", "02_train")
+        split, trained = train_run(run)
+        return split, {k: each.model for k, each in trained.items()}, {k: each.history for k, each in trained.items()}
+    histories = {name: read_json(run.folder / name / "history.json") for name in names}
+    return open_split(run), {name: load(run.folder / name) for name in names}, histories
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What `evaluate_run` found: the evaluation, the 1-of-21 by model, how baselines were fitted, and the answers."""
+
+    evaluation: Evaluation
+    sampled: dict[str, dict[str, Any]]
+    fitted: dict[str, baselines.Fitted]
+    left_out: dict[str, str]
+    fit_seconds: dict[str, float]
+    headline: str
+    sentences: list[str]
+
+
+def evaluate_run(
+    run: Run, cutoffs: str = "5 10 20 100", baselines_: str = "random popularity", seed: int = 0, say=print
+) -> Judged:
+    """Judge the run's models beside the baselines on test; write the figures and the answers into the run's folder.
+
+    A baseline that does not apply to the data is left out, with its reason.
+    """
+    ks = tuple(sorted({int(k) for k in cutoffs.split()}))
+    if not ks or ks[0] < 1 or 20 not in ks:
+        raise ValueError(f"CUTOFFS: expected whole numbers from 1 upwards, 20 among them; got {cutoffs!r}")
+    split, models, histories = open_models(run)
+    fitted, left_out = {}, {}
+    for name in baselines_.split():
+        try:
+            fitted[name] = baselines.fit(name, split, seed)
+            say(f"{name}: fitted in {fitted[name].fit_seconds:.1f} s")
+        except baselines.DoesNotApply as reason:
+            left_out[name] = str(reason)
+            say(f"{name}: left out, {reason}")
+    scorers = {name: each.scorer for name, each in fitted.items()} | models
+    evaluation = evaluate(scorers, split, ks, seed=seed)
+    say(f"ranked {split.n_items:,} songs for {evaluation.n_users:,} users by {len(scorers)} models")
+    candidates = draw_candidates(split.test.item, AUTHOR_NEGATIVES, split.n_items_all, seed)
+    sampled = {name: sampled_accuracy(scorer, split.test, candidates, seed=seed) for name, scorer in scorers.items()}
+    seconds = {name: each.fit_seconds for name, each in fitted.items()}
+    seconds |= {name: history["seconds"] for name, history in histories.items()}
+    evaluation.save(run.folder, sampled_accuracy=sampled, fit_seconds=seconds)
+    headline, sentences = answers.headline(evaluation), answers.sentences(evaluation, sampled)
+    write_json(run.folder / "summary.json", {"headline": headline, "sentences": sentences})
+    return Judged(evaluation, sampled, fitted, left_out, seconds, headline, sentences)
+
+
+def _quieten_tensorflow() -> None:
+    """Keep TensorFlow's start-up remarks out of pages; whoever wants them sets the variable himself."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def _only_for_the_sample(run: Run, what: str, notebook: str) -> None:
+    if run.name != "sample":
+        raise FileNotFoundError(
+            f"run {run.name!r}: expected {what}, found none; run notebooks/{notebook}.ipynb with RUN = {run.name!r}, "
+            f"or `make reports RUN={run.name}`"
+        )
+    print(f"The run 'sample' has no {what} yet: it is made here, by {notebook}'s own functions and defaults.")

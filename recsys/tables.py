@@ -1,0 +1,194 @@
+"""The tables of the pages: frames of text, ready to be shown; what they say is computed, never typed."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recsys.answers import MAIN, best, percent
+from recsys.baselines import Fitted
+from recsys.evaluation import Evaluation
+from recsys.explore import song_table
+from recsys.split import PARTS, Split
+
+
+def steps_table(manifest: dict[str, Any]) -> pd.DataFrame:
+    """Return the account of every row: rows in, rows dropped with the reason, rows out, by step of `prepare`."""
+    rows = [
+        {
+            "rows in": f"{step['rows_in']:,}",
+            "dropped": ", ".join(f"{n:,} {reason}" for reason, n in step["dropped"].items() if n) or "–",
+            "rows out": f"{step['rows_out']:,}",
+        }
+        for step in manifest["steps"]
+    ]
+    return pd.DataFrame(rows, index=pd.Index([step["step"] for step in manifest["steps"]], name="step"))
+
+
+def parts_table(split: Split) -> pd.DataFrame:
+    """Return, by part, its listens, users, songs, period, and how many listens are cold, repeats, or scored."""
+    rows = []
+    for part in PARTS:
+        data = getattr(split, part)
+        times = data.timestamp if data.timestamp is not None and len(data) else None
+        row = {"listens": len(data), "users": len(np.unique(data.user)), "songs": len(np.unique(data.item))}
+        account = split.account(part) if part != "train" else {}
+        row |= {key.replace("_", " "): account.get(key, "") for key in ("cold_user", "cold_item", "repeat", "scored")}
+        texts = {key: f"{value:,}" if value != "" else "" for key, value in row.items()}
+        texts["from"], texts["to"] = (str(f(times))[:10] for f in (np.min, np.max)) if times is not None else ("", "")
+        rows.append(texts)
+    return pd.DataFrame(rows, index=pd.Index(PARTS, name="part"))
+
+
+def first_rows(split: Split, n: int = 5, show_user_ids: bool = False) -> pd.DataFrame:
+    """Return the first listens of train, the listener by code, or by raw id when asked."""
+    rows = split.train[np.arange(min(n, len(split.train)))]
+    listener = split.users["user_id"].to_numpy()[rows.user] if show_user_ids else rows.user
+    table = song_table(split, rows.item).reset_index(drop=True)
+    table.insert(0, "user" if show_user_ids else "user code", listener)
+    if rows.timestamp is not None:
+        table.insert(1, "time (UTC)", pd.Series(rows.timestamp).astype(str))
+    return table
+
+
+def provenance(manifest: dict[str, Any]) -> pd.DataFrame:
+    """Return what the prepared folder was made from: files with their hashes, and the parameters."""
+    rows = {
+        f"file {each['name']}": f"{each['bytes']:,} bytes, SHA-256 {each['sha256'][:16]}…"
+        for each in manifest["source"]
+    }
+    rows |= {name.upper(): str(value) for name, value in manifest["parameters"].items() if value not in ("", None)}
+    return pd.DataFrame({"value": rows | {"prepared as": f"{manifest['dataset']}-{manifest['key']}"}})
+
+
+def epochs_table(histories: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """Return the figures of every epoch of every recipe; best epochs are marked."""
+    rows = []
+    for name, history in histories.items():
+        for epoch in history["epochs"]:
+            row = {
+                "recipe": name,
+                "epoch": f"{epoch['epoch']}{' *' if epoch['epoch'] == history['best_epoch'] else ''}",
+            }
+            for label, kind in (("running", ""), ("train", "train_"), ("validation", "val_")):
+                row[f"{label} loss"] = f"{epoch[kind + 'loss']:.4f}"
+                row[f"{label} accuracy"] = percent(epoch[kind + "accuracy"], 2)
+            rows.append(row | {"rows/s": f"{epoch['rows_per_second']:,}"})
+    return pd.DataFrame(rows).set_index(["recipe", "epoch"])
+
+
+def settings_table(histories: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """Return each recipe's settings, its size, device and seed, a column a recipe."""
+    columns = {}
+    for name, history in histories.items():
+        facts = ("learning_rate_per_row", "n_parameters", "device", "seed", "best_epoch", "seconds")
+        columns[name] = history["inputs"]["recipe"] | {key: history[key] for key in facts}
+    return pd.DataFrame(
+        {name: {k: f"{v:,}" if isinstance(v, int) else str(v) for k, v in c.items()} for name, c in columns.items()}
+    )
+
+
+def main_table(
+    evaluation: Evaluation,
+    seconds: dict[str, float],
+    metric_names: tuple[str, ...] = ("ndcg", "recall", "precision", "map", "mrr", "hit"),
+) -> pd.DataFrame:
+    """Return one row a model, worst first by NDCG@20, with "value (low to high)" in each cell."""
+    order = best(evaluation)[::-1]
+    table = pd.DataFrame(index=pd.Index(order, name="model"))
+    for metric in (f"{name}@20" for name in metric_names):
+        rows = evaluation.means.xs(metric, level="metric").loc[order]
+        table[metric] = [f"{row.value:.4f} ({row.low:.4f} to {row.high:.4f})" for row in rows.itertuples()]
+    table["fit, s"] = [f"{seconds[name]:.1f}" if name in seconds else "" for name in order]
+    table["rank, s"] = [f"{evaluation.seconds[name]:.1f}" for name in order]
+    return table
+
+
+def difference_table(evaluation: Evaluation, metric: str = MAIN) -> pd.DataFrame:
+    """Return the best model's paired difference from each other, with interval and verdict."""
+    first, *others = best(evaluation, metric)
+    rows = [evaluation.difference(first, name, metric) for name in others]
+    return pd.DataFrame(
+        {
+            f"{metric}: {first} minus": others,
+            "difference": [f"{row.value:+.4f} ({row.low:+.4f} to {row.high:+.4f})" for row in rows],
+            "verdict": [f"{first} is {row.verdict}" for row in rows],
+        }
+    )
+
+
+def sampled_table(sampled: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """Return the 1-of-21 accuracy as the author counts it and tie-fair, with intervals, lowest first."""
+    order = sorted(sampled, key=lambda name: sampled[name]["tie_fair"]["value"])
+    return pd.DataFrame(
+        {
+            label: [
+                "{} ({} to {})".format(*(percent(sampled[name][key][part], 2) for part in ("value", "low", "high")))
+                for name in order
+            ]
+            for label, key in (("as the author counts", "as_author"), ("tie-fair", "tie_fair"))
+        }
+        | {"loss": [f"{sampled[name]['loss']:.4f}" if np.isfinite(sampled[name]["loss"]) else "–" for name in order]},
+        index=pd.Index(order, name="model"),
+    )
+
+
+def account_table(evaluation: Evaluation) -> pd.DataFrame:
+    """Return where the rows of test went, as counts and shares."""
+    account = evaluation.split.account(evaluation.part)
+    meaning = {
+        "scored": "a new song of a known listener",
+        "repeat": "a song that the listener already had: a fact, not a discovery",
+        "cold_user": "a listener that training never saw",
+        "cold_item": "a song that training never saw",
+    }
+    return pd.DataFrame(
+        {
+            "listens": [f"{account[key]:,}" for key in meaning],
+            "share": [percent(account[key] / account["rows"]) for key in meaning],
+            "meaning": meaning.values(),
+        },
+        index=[key.replace("_", " ") for key in meaning],
+    )
+
+
+def cutoffs_table(
+    evaluation: Evaluation, metric_names: tuple[str, ...] = ("precision", "recall", "map", "ndcg")
+) -> pd.DataFrame:
+    """Return the means of several metrics at every cutoff: one row for each model and metric."""
+    wanted = evaluation.means["value"].unstack()
+    rows = {}
+    for name in best(evaluation)[::-1]:
+        for metric in metric_names:
+            columns = [column for column in wanted if column.startswith(f"{metric}@")]
+            rows[name, metric] = {f"@{column.split('@')[1]}": f"{wanted.loc[name, column]:.4f}" for column in columns}
+    table = pd.DataFrame(rows).T
+    table.index.names = ["model", "metric"]
+    return table[sorted(table, key=lambda column: int(column[1:]))]
+
+
+def lists_table(evaluation: Evaluation, k: int = 20) -> pd.DataFrame:
+    """Return what the lists of k look like as a whole: coverage, Gini, novelty in bits, share of the long tail."""
+    rows = {}
+    for name in best(evaluation)[::-1]:
+        means = evaluation.means.loc[name]["value"]
+        rows[name] = {
+            f"coverage@{k}": percent(evaluation.whole[name][f"coverage@{k}"]),
+            f"gini@{k}": f"{evaluation.whole[name][f'gini@{k}']:.3f}",
+            f"novelty@{k}, bits": f"{means[f'novelty@{k}']:.2f}",
+            f"tail_share@{k}": percent(means[f"tail_share@{k}"]),
+        }
+    return pd.DataFrame(rows).T.rename_axis("model")
+
+
+def trials_table(fitted: dict[str, Fitted], left_out: dict[str, str]) -> pd.DataFrame:
+    """Return every setting that was tried with its NDCG@20 on validation, and what was left out, with the reason."""
+    rows = []
+    for name, each in fitted.items():
+        for settings, value in each.trials or [({}, None)]:
+            words = ", ".join(f"{key} {setting:g}" for key, setting in settings.items()) or "nothing to choose"
+            chosen = "chosen" if settings == each.settings else ""
+            rows.append((name, words, "" if value is None else f"{value:.4f}", chosen))
+    rows += [(name, f"left out: {reason}", "", "") for name, reason in left_out.items()]
+    columns = ["model", "settings", "NDCG@20 on validation", ""]
+    return pd.DataFrame(rows, columns=columns).set_index("model")
