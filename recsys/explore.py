@@ -50,7 +50,7 @@ def song_table(split: Split, items: np.ndarray, **columns: np.ndarray) -> pd.Dat
     table["listens in train"] = _popularity(split)[items].astype(int)
     for column, values in columns.items():
         table[column] = values
-    table.index = pd.RangeIndex(1, len(table) + 1, name="place")
+    table.index = pd.RangeIndex(1, len(table) + 1)
     return table
 
 

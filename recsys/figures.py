@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.dates import ConciseDateFormatter
 
 from recsys.evaluation import Evaluation
 from recsys.split import PARTS, Split
@@ -41,7 +42,7 @@ def listens_by_time(split: Split, ax: Axes | None = None) -> Axes | None:
         ax.bar(starts, bar, np.diff(edges), base, align="edge", label=part, color=colour)
         base = base + bar
     ax.set(xlabel="date (UTC)", ylabel="positives per day")
-    ax.figure.autofmt_xdate(rotation=0, ha="center")
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(ax.xaxis.get_major_locator()))
     ax.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
     return ax
 

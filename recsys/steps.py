@@ -5,7 +5,9 @@ command.
 """
 
 import os
+import sys
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from recsys import answers, baselines
@@ -40,33 +42,31 @@ def open_split(run: Run) -> Split:
 
 def train_run(run: Run, recipes: str = "author", seed: int = 0, **settings: Any) -> tuple[Split, dict[str, "Trained"]]:
     """Train each named recipe (space-separated) with the settings that are not 0 or "", and note their names."""
-    _quieten_tensorflow()
-    from recsys.training import RECIPES, train
-
+    training = _training()
     names = recipes.split()
-    if not names or (unknown := [name for name in names if name not in RECIPES]):
+    if not names or (unknown := [name for name in names if name not in training.RECIPES]):
         raise ValueError(
-            f"RECIPES: expected names among {' '.join(RECIPES)}; got {' '.join(unknown) if names else 'none'}"
+            f"RECIPES: expected names among {' '.join(training.RECIPES)}; got {' '.join(unknown) if names else 'none'}"
         )
     split = open_split(run)
-    chosen = {name: RECIPES[name].override(**settings) for name in names}
-    trained = {name: train(split, recipe, seed=seed, folder=run.folder / name) for name, recipe in chosen.items()}
+    chosen = {name: training.RECIPES[name].override(**settings) for name in names}
+    trained = {
+        name: training.train(split, recipe, seed=seed, folder=run.folder / name) for name, recipe in chosen.items()
+    }
     run.note(recipes=names)
     return split, trained
 
 
 def open_models(run: Run) -> tuple[Split, dict[str, "SimpleRecommender"], dict[str, dict[str, Any]]]:
     """Load the run's split, models and training histories, by recipe."""
-    _quieten_tensorflow()
-    from recsys.training import load
-
+    training = _training()
     names = run.record.get("recipes", [])
     if not names or not all((run.folder / name / "model.keras").exists() for name in names):
         _only_for_the_sample(run, "trained model", "02_train")
         split, trained = train_run(run)
         return split, {k: each.model for k, each in trained.items()}, {k: each.history for k, each in trained.items()}
     histories = {name: read_json(run.folder / name / "history.json") for name in names}
-    return open_split(run), {name: load(run.folder / name) for name in names}, histories
+    return open_split(run), {name: training.load(run.folder / name) for name in names}, histories
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +114,20 @@ def evaluate_run(
     return Judged(evaluation, sampled, fitted, left_out, seconds, headline, sentences)
 
 
-def _quieten_tensorflow() -> None:
-    """Keep TensorFlow's start-up remarks out of pages; whoever wants them sets the variable himself."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+def _training() -> ModuleType:
+    """Import TensorFlow without the remarks that it writes past Python to file 2, which would stand on every page."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        from recsys import training
+
+        training.device()  # the first look for a GPU remarks on drivers
+        return training
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _only_for_the_sample(run: Run, what: str, notebook: str) -> None:

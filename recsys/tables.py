@@ -11,6 +11,8 @@ from recsys.evaluation import Evaluation
 from recsys.explore import song_table
 from recsys.split import PARTS, Split
 
+BOUNDS = ("value", "low", "high")
+
 
 def steps_table(manifest: dict[str, Any]) -> pd.DataFrame:
     """Return the account of every row: rows in, rows dropped with the reason, rows out, by step of `prepare`."""
@@ -22,7 +24,7 @@ def steps_table(manifest: dict[str, Any]) -> pd.DataFrame:
         }
         for step in manifest["steps"]
     ]
-    return pd.DataFrame(rows, index=pd.Index([step["step"] for step in manifest["steps"]], name="step"))
+    return _headed(pd.DataFrame(rows, index=[step["step"] for step in manifest["steps"]]), "step")
 
 
 def parts_table(split: Split) -> pd.DataFrame:
@@ -37,7 +39,7 @@ def parts_table(split: Split) -> pd.DataFrame:
         texts = {key: f"{value:,}" if value != "" else "" for key, value in row.items()}
         texts["from"], texts["to"] = (str(f(times))[:10] for f in (np.min, np.max)) if times is not None else ("", "")
         rows.append(texts)
-    return pd.DataFrame(rows, index=pd.Index(PARTS, name="part"))
+    return _headed(pd.DataFrame(rows, index=list(PARTS)), "part")
 
 
 def first_rows(split: Split, n: int = 5, show_user_ids: bool = False) -> pd.DataFrame:
@@ -95,13 +97,13 @@ def main_table(
 ) -> pd.DataFrame:
     """Return one row a model, worst first by NDCG@20, with "value (low to high)" in each cell."""
     order = best(evaluation)[::-1]
-    table = pd.DataFrame(index=pd.Index(order, name="model"))
+    table = pd.DataFrame(index=order)
     for metric in (f"{name}@20" for name in metric_names):
         rows = evaluation.means.xs(metric, level="metric").loc[order]
         table[metric] = [f"{row.value:.4f} ({row.low:.4f} to {row.high:.4f})" for row in rows.itertuples()]
     table["fit, s"] = [f"{seconds[name]:.1f}" if name in seconds else "" for name in order]
     table["rank, s"] = [f"{evaluation.seconds[name]:.1f}" for name in order]
-    return table
+    return _headed(table, "model")
 
 
 def difference_table(evaluation: Evaluation, metric: str = MAIN) -> pd.DataFrame:
@@ -120,17 +122,13 @@ def difference_table(evaluation: Evaluation, metric: str = MAIN) -> pd.DataFrame
 def sampled_table(sampled: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """Return the 1-of-21 accuracy as the author counts it and tie-fair, with intervals, lowest first."""
     order = sorted(sampled, key=lambda name: sampled[name]["tie_fair"]["value"])
-    return pd.DataFrame(
-        {
-            label: [
-                "{} ({} to {})".format(*(percent(sampled[name][key][part], 2) for part in ("value", "low", "high")))
-                for name in order
-            ]
-            for label, key in (("as the author counts", "as_author"), ("tie-fair", "tie_fair"))
-        }
-        | {"loss": [f"{sampled[name]['loss']:.4f}" if np.isfinite(sampled[name]["loss"]) else "–" for name in order]},
-        index=pd.Index(order, name="model"),
-    )
+    cells = {
+        label: ["{} ({} to {})".format(*(percent(sampled[name][key][x], 2) for x in BOUNDS)) for name in order]
+        for label, key in (("as the author counts", "as_author"), ("tie-fair", "tie_fair"))
+    }
+    losses = [sampled[name]["loss"] for name in order]
+    cells["loss"] = [f"{loss:.4f}" if np.isfinite(loss) else "–" for loss in losses]
+    return _headed(pd.DataFrame(cells, index=order), "model")
 
 
 def account_table(evaluation: Evaluation) -> pd.DataFrame:
@@ -178,7 +176,7 @@ def lists_table(evaluation: Evaluation, k: int = 20) -> pd.DataFrame:
             f"novelty@{k}, bits": f"{means[f'novelty@{k}']:.2f}",
             f"tail_share@{k}": percent(means[f"tail_share@{k}"]),
         }
-    return pd.DataFrame(rows).T.rename_axis("model")
+    return _headed(pd.DataFrame(rows).T, "model")
 
 
 def trials_table(fitted: dict[str, Fitted], left_out: dict[str, str]) -> pd.DataFrame:
@@ -192,3 +190,8 @@ def trials_table(fitted: dict[str, Fitted], left_out: dict[str, str]) -> pd.Data
     rows += [(name, f"left out: {reason}", "", "") for name, reason in left_out.items()]
     columns = ["model", "settings", "NDCG@20 on validation", ""]
     return pd.DataFrame(rows, columns=columns).set_index("model")
+
+
+def _headed(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Put the name of the index into the head of its column, not into a row of its own."""
+    return table.rename_axis(index=None, columns=name)
