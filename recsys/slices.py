@@ -1,0 +1,98 @@
+"""Where a mean hides something: by popularity of the songs, by length of the history, and on repeats."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from recsys import metrics
+from recsys.evaluation import N_RESAMPLES, Evaluation, bootstrap, interval, metrics_by_user
+from recsys.ranking import rank
+from recsys.split import PARTS, Split
+
+HEAD = 0.5  # share of all listens that the head takes; the tail is `metrics.tail`, the middle what lies between
+
+
+def popularity_groups(popularity: np.ndarray) -> np.ndarray:
+    """Return "head", "middle" or "tail" for each song: the head holds half of all listens, the tail the last fifth."""
+    order = np.argsort(-popularity, kind="stable")
+    head = np.zeros(len(popularity), bool)
+    head[order] = np.cumsum(popularity[order]) - popularity[order] < HEAD * popularity.sum()
+    return np.where(head, "head", np.where(metrics.tail(popularity), "tail", "middle"))
+
+
+def by_popularity(evaluation: Evaluation, k: int = 20, seed: int = 0) -> pd.DataFrame:
+    """Return the share of relevant songs found in the first k places, by group of songs.
+
+    Columns model, slice, songs, events, value, low, high: pooled over events, intervals over users.
+    """
+    split, before = evaluation.split, PARTS[: PARTS.index(evaluation.part)]
+    groups = popularity_groups(np.asarray(split.counts(*before).sum(axis=0)).ravel())
+    rows = []
+    for name, ranking in evaluation.rankings.items():
+        relevant = split.relevant(evaluation.part)[ranking.users].tocoo()  # in the order of ranking.owner
+        found = np.clip((k - ranking.greater) / ranking.tied, 0, 1)
+        for group in ("head", "middle", "tail"):
+            inside = groups[relevant.col] == group
+            sums = [
+                np.bincount(ranking.owner, weights=w, minlength=len(ranking.users)) for w in (found * inside, inside)
+            ]
+            rows.append((name, group, int((groups == group).sum()), int(inside.sum()), *_ratio(*sums, seed)))
+    return pd.DataFrame(rows, columns=["model", "slice", "songs", "events", "value", "low", "high"])
+
+
+def by_history(evaluation: Evaluation, metric: str = "ndcg@20", n_groups: int = 4, seed: int = 0) -> pd.DataFrame:
+    """Return the mean of a metric by length of the user's history, in groups of about equal size.
+
+    Columns model, slice (distinct songs in the history), users, value, low, high.
+    """
+    before = PARTS[: PARTS.index(evaluation.part)]
+    lengths = np.diff(evaluation.split.seen(*before).indptr)[next(iter(evaluation.per_user.values())).index]
+    groups = pd.qcut(lengths, n_groups, duplicates="drop")
+    rows = []
+    for name, frame in evaluation.per_user.items():
+        for group in groups.categories:
+            inside = np.asarray(groups == group)
+            values, members = frame[metric].to_numpy()[inside], lengths[inside]
+            label = f"{members.min():,} to {members.max():,} songs"
+            rows.append((name, label, len(values), *_ratio(values, np.ones(len(values)), seed)))
+    return pd.DataFrame(rows, columns=["model", "slice", "users", "value", "low", "high"])
+
+
+@dataclass(frozen=True)
+class OwnPlays:
+    """Scores a song by how often the user has played it: what a "listen again" shelf would show."""
+
+    counts: sparse.csr_matrix
+
+    def scores(self, users: np.ndarray) -> np.ndarray:
+        return self.counts[users].toarray()
+
+
+def on_repeats(split: Split, k: int = 20, seed: int = 0) -> dict[str, float] | None:
+    """Return recall@k of the user's own most played songs on the songs he repeats in test; None without repeats.
+
+    Keys users, value, low, high. It is the other half of listening: not what a recommender of new songs is judged by.
+    """
+    repeats = split.seen("test").multiply(split.known).tocsr()
+    repeats.sort_indices()
+    users = np.flatnonzero(np.diff(repeats.indptr))
+    if not len(users):
+        return None
+    nothing_seen = sparse.csr_matrix(repeats.shape, dtype=np.float32)
+    ranking = rank(OwnPlays(split.counts("train", "validation")), users, nothing_seen, repeats, k)
+    values = metrics_by_user(ranking, (k,), np.ones(split.n_items))[f"recall@{k}"].to_numpy()
+    value, low, high = _ratio(values, np.ones(len(values)), seed)
+    return {"users": len(users), "value": value, "low": low, "high": high}
+
+
+def _ratio(values: np.ndarray, weights: np.ndarray, seed: int) -> tuple[float, float, float]:
+    """Return Σ values / Σ weights over users with its 95 % interval; NaN where there is nothing."""
+    if not weights.sum():
+        return (float("nan"),) * 3
+    sums = bootstrap(np.stack([values, weights], axis=1).astype(float), N_RESAMPLES, seed)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        samples = sums[:, 0] / sums[:, 1]
+    low, high = interval(samples[np.isfinite(samples)])
+    return float(values.sum() / weights.sum()), float(low), float(high)

@@ -1,0 +1,45 @@
+"""Slices against counting by hand."""
+
+import numpy as np
+import pytest
+from test_evaluation import Fixed, random_split
+
+from recsys import baselines, slices
+from recsys.evaluation import evaluate
+from recsys.split import Split
+
+
+def test_groups_of_songs_by_hand():
+    assert slices.popularity_groups(np.array([1, 50, 10, 30, 8, 1])).tolist() == [
+        "tail", "head", "tail", "middle", "tail", "tail",
+    ]  # fmt: skip
+
+
+def test_slices_add_up_to_the_whole():
+    split = random_split(4, n_users=120)
+    result = evaluate({"popularity": baselines.fit("popularity", split).scorer}, split, cutoffs=(5, 20))
+    rows = slices.by_popularity(result, k=5)
+    assert rows["events"].sum() == split.relevant().nnz and rows["songs"].sum() == split.n_items
+    sizes = np.diff(split.relevant().indptr)[result.per_user["popularity"].index]
+    assert (rows["value"] * rows["events"]).sum() == pytest.approx(
+        (result.per_user["popularity"]["recall@5"] * sizes).sum()
+    )
+    assert rows.set_index("slice")["value"]["head"] > rows.set_index("slice")["value"]["tail"]
+    history = slices.by_history(result)
+    assert history["users"].sum() == result.n_users
+    mean = (history["value"] * history["users"]).sum() / result.n_users
+    assert mean == pytest.approx(result.means.loc[("popularity", "ndcg@20"), "value"])
+    assert (rows["low"] <= rows["value"]).all() and (rows["value"] <= rows["high"]).all()
+
+
+def test_repeats_are_ranked_by_own_plays():
+    split = Split.from_arrays([(0, 0), (0, 0), (0, 1), (1, 1), (1, 2)], [(0, 2)], [(0, 0), (0, 1), (1, 0)])
+    found = slices.on_repeats(split, k=1)  # user 0 repeats songs 0, which he plays most, and 1; user 1 repeats none
+    assert found["users"] == 1 and found["value"] == 0.5
+    assert slices.on_repeats(Split.from_arrays([(0, 0), (0, 1)], [(0, 0)], [(0, 2)])) is None
+
+
+def test_a_group_without_events_is_undefined_and_not_zero():
+    split = Split.from_arrays([(0, 0)] * 9 + [(1, 1), (2, 2), (0, 1)], [(2, 0)], [(1, 0)])
+    rows = slices.by_popularity(evaluate({"m": Fixed(np.zeros((3, 3)))}, split, cutoffs=(1,)), k=1)
+    assert np.isnan(rows.set_index("slice")["value"]["tail"])
