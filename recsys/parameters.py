@@ -1,0 +1,88 @@
+"""The notebooks' parameters: what their cells declare, and the values given on a command line, checked before a run."""
+
+import ast
+import difflib
+import io
+import os
+import re
+import tokenize
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+TYPES = {"bool": bool, "int": int, "float": float, "str": str}
+WRITTEN = {bool: "[Tt]rue|[Ff]alse", int: r"[+-]?[0-9]+", float: r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter as the notebooks declare it, and the names of the notebooks that do."""
+
+    name: str
+    type: type
+    default: Any
+    comment: str
+    notebooks: list[str] = field(default_factory=list, compare=False)
+
+    def __str__(self):
+        notebooks = " ".join(name[:2] for name in self.notebooks)
+        return f"  {self.name}: {self.type.__name__} = {self.default!r}\n      {self.comment} [{notebooks}]"
+
+
+def read_parameters(notebooks: Sequence[Path]) -> dict[str, Parameter]:
+    """Return what the notebooks' cells tagged `parameters` declare, by name.
+
+    Raises ValueError where a cell holds anything but `NAME: type = literal  # comment`, or two notebooks disagree.
+    """
+    parameters: dict[str, Parameter] = {}
+    for path in notebooks:
+        for new in _declared(path):
+            known = parameters.setdefault(new.name, new)
+            if (known.type, known.default) != (new.type, new.default):
+                expected = f"{known.default!r} as in {known.notebooks[0]}"
+                raise ValueError(f"{new.name}: expected {expected}, got {new.default!r} in {path.stem}")
+            known.notebooks.append(path.stem)
+    return parameters
+
+
+def _declared(path: Path) -> Iterator[Parameter]:
+    cells = nbformat.read(path, as_version=4).cells
+    tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", ())]
+    if len(tagged) != 1:
+        raise ValueError(f"{path.name}: expected one cell tagged 'parameters', got {len(tagged)}")
+    tokens = tokenize.generate_tokens(io.StringIO(tagged[0]).readline)
+    comments = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
+    for line in ast.parse(tagged[0]).body:
+        try:
+            name, kind, default = line.target.id, TYPES[line.annotation.id], ast.literal_eval(line.value)
+            if type(default) is not kind:
+                raise TypeError
+            yield Parameter(name, kind, default, comments[line.end_lineno])
+        except (AttributeError, KeyError, TypeError, ValueError):
+            expected = f"NAME: {'|'.join(TYPES)} = literal  # comment"
+            raise ValueError(f"{path.name}: expected `{expected}`, got `{ast.unparse(line)}`") from None
+
+
+def read_values(arguments: Sequence[str], parameters: dict[str, Parameter], root: Path) -> dict[str, Any]:
+    """Return the values of NAME=value arguments by name, typed; a file's absolute path is made relative to `root`.
+
+    Raises ValueError for a name that no notebook declares and for a value not written as its type.
+    """
+    values: dict[str, Any] = {}
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
+        if not equals:
+            raise ValueError(f"expected NAME=value, got {argument!r}")
+        if name not in parameters:
+            nearest = difflib.get_close_matches(name.upper(), parameters, n=1, cutoff=0)
+            raise ValueError(f"expected a parameter of the notebooks (nearest: {', '.join(nearest)}), got {name!r}")
+        kind = parameters[name].type
+        if kind is not str and not re.fullmatch(WRITTEN[kind], text):
+            raise ValueError(f"{name}: expected {kind.__name__}, got {text!r}")
+        if name.endswith("_PATH") and text.startswith(("~", os.sep)):
+            text = os.path.relpath(Path(text).expanduser(), root)
+        values[name] = text.lower() == "true" if kind is bool else kind(text)
+    return values

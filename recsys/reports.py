@@ -1,0 +1,266 @@
+"""Runs the notebooks into a dated report: python -m recsys.reports [--help] [NAME=value …]
+
+The notebooks are those of the folder whose names start with the numbers --first to --last, in that order, each in a
+process and a kernel of its own. NAME is a parameter that one of them declares.
+"""
+
+import argparse
+import base64
+import contextlib
+import hashlib
+import itertools
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Sequence
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+import yaml
+
+from recsys.pages import index_page, notebook_page, report_page
+from recsys.parameters import read_parameters, read_values
+from recsys.runs import Run, project_root, read_json, sha256, write_atomically, write_json
+
+PACKAGES = "tensorflow keras numpy pandas pyarrow scipy ibis-framework duckdb implicit papermill nbconvert"
+CAUSES = {"DeadKernelError": "the kernel died", "CellTimeoutError": "time-out, the cell took too long"}
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class RunFailed(Exception):
+    """A notebook did not run to its end; `args` are where and how, and what to show of it."""
+
+
+def execute(source: Path, target: Path, values: dict[str, Any], root: Path, timeout: int = 0) -> None:
+    """Run one notebook by papermill with `values`; `timeout` is the seconds that a cell may take, 0 for no limit.
+
+    The kernel is this very interpreter, working in `root`; it is gone when this returns. Raises RunFailed.
+    """
+    cells = nbformat.read(source, as_version=4).cells
+    code = [cell.cell_type == "code" for cell in cells]
+    if values:  # papermill puts them into a cell after the tagged one
+        code.insert(1 + ["parameters" in cell.metadata.get("tags", ()) for cell in cells].index(True), False)
+    command = [sys.executable, "-m", "papermill", source, target, "--kernel=python3", f"--cwd={root}", "--log-output"]
+    command += ["--no-progress-bar", "-b", base64.b64encode(yaml.safe_dump(values).encode())]
+    command += [f"--execution-timeout={timeout}"] if timeout else []
+    where, log, began = source.stem, [], time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        kernel = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python"}
+        write_json(Path(folder, "kernels", "python3", "kernel.json"), {**kernel, "display_name": "Python 3"})
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        environment = {**os.environ, "JUPYTER_PATH": folder, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        process = subprocess.Popen(command, **streams, env=environment, text=True, errors="replace", process_group=0)
+        try:
+            for line in process.stdout:
+                log.append(line.rstrip())
+                starts = re.match("Executing Cell ([0-9]+)-", line)
+                if starts and code[int(starts[1]) - 1]:
+                    where = f"{source.stem}, cell {sum(code[: int(starts[1])])} of {sum(code)}"
+                    _show(f"{where}, {time.monotonic() - began:.0f} s")
+                elif log[-1] and sys.stdout.isatty():
+                    _show(f"{where}, {time.monotonic() - began:.0f} s", log[-1])
+        except KeyboardInterrupt as interrupt:
+            raise KeyboardInterrupt(f"{where}: interrupted by {interrupt}") from None
+        finally:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for one in (*psutil.Process(process.pid).children(recursive=True), process):
+                    one.kill()
+            process.wait()
+            _tidy(target, root)
+    _check(target, cells[-1].source, process.returncode, log, where)
+
+
+def _show(progress: str, output: str = "") -> None:
+    """Print a line of progress; on a live terminal in place of the one before, with the latest output behind it."""
+    if sys.stdout.isatty():
+        print(f"\r\x1b[2K{progress}  {re.sub('[^ -~–…]', '', output)[:60]}", end="", flush=True)
+    elif not output:
+        print(progress, flush=True)
+
+
+def _check(target: Path, last: str, status: int, log: list[str], where: str) -> None:
+    """Raise RunFailed unless papermill ended well and every cell ran, to the one whose source is `last`."""
+    cells = nbformat.read(target, as_version=4).cells if target.exists() else []
+    for output in (output for cell in cells for output in cell.get("outputs", ()) if output.output_type == "error"):
+        raise RunFailed(f"{where}: {output.ename}: {output.evalue}", "\n".join(output.traceback))
+    if status:
+        causes = [cause for name, cause in CAUSES.items() if any(name in line for line in log)]
+        raise RunFailed(f"{where}: {[*causes, f'papermill ended with status {status}'][0]}", "\n".join(log[-5:]))
+    idle = [each.source for each in cells if each.cell_type == "code" and each.source and not each.execution_count]
+    if idle or cells[-1].source != last:
+        raise RunFailed(f"{where}: the notebook ended before its last cell", "\n".join(idle[:1]))
+
+
+def _tidy(notebook: Path, root: Path) -> None:
+    """Take this machine's folders out of an executed notebook; one that was cut off in writing stays as it is."""
+    with contextlib.suppress(OSError, ValueError):
+        content = read_json(notebook)
+        content["metadata"]["papermill"] |= {"input_path": notebook.name, "output_path": notebook.name}
+        write_json(notebook, content)
+        notebook.write_text(hide_paths(notebook.read_text(encoding="utf-8"), root), encoding="utf-8")
+
+
+def hide_paths(text: str, root: Path) -> str:
+    """Return text, or JSON text, without this machine's folders: `root` is a dot, the others have a name."""
+    names = {str(root): ".", sys.prefix: "environment", str(Path.home()): "~", tempfile.gettempdir(): "temporary"}
+    paths = "|".join(re.escape(path) for path in sorted(names, key=len, reverse=True) if len(path) > 1)
+    return re.sub(rf"(?:(?<![\w/+.-])|(?<=\\n))(?:{paths})(?![\w+.-])", lambda match: names[match[0]], text)
+
+
+def make_report(
+    notebooks: Sequence[Path], values: dict[str, Any], root: Path, reports: Path, timeout: int = 0
+) -> tuple[int, Path]:
+    """Run `notebooks` with `values` into a new folder of `reports`; return the exit status, and the page or run.json.
+
+    It becomes a report only when every notebook ran to its end; else it keeps a name ending in .failed or .interrupted.
+    """
+    parameters = read_parameters(notebooks)
+    used = {name: values.get(name, parameter.default) for name, parameter in parameters.items()}
+    dataset = used.get("DATASET", "notebooks")
+    partial, name = _claim(reports, f"{datetime.now():%Y-%m-%d_%H%M%S}_{re.sub('[^A-Za-z0-9_-]+', '-', dataset)}")
+    run = Run(values.get("RUN", name), root)
+    run.note(given=values)
+    used["RUN"] = run.name
+    record = {"name": name, "status": "succeeded", "exit_code": 0, "error": None, "dataset": dataset, "run": run.name}
+    record["parameters"] = {key: {"value": value, "given": key in values} for key, value in used.items()}
+    record |= {"seed": used.get("SEED"), "seconds": {}, **_circumstances(notebooks, root)}
+    try:
+        for path in notebooks:
+            mine = {name for name, parameter in parameters.items() if path.stem in parameter.notebooks}
+            own = {name: used[name] for name in sorted(mine & {*values, "RUN"})}
+            began = time.monotonic()
+            try:
+                execute(path, partial / path.name, own, root, timeout)
+            finally:
+                record["seconds"][path.stem] = round(time.monotonic() - began, 1)
+        _write_pages(partial, record, run)
+    except (Exception, KeyboardInterrupt) as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        what, details = error.args if isinstance(error, RunFailed) else (str(error), traceback.format_exc())
+        record |= {"status": "interrupted", "exit_code": 130} if interrupted else {"status": "failed", "exit_code": 1}
+        record["error"] = hide_paths(what, root)
+        print("" if interrupted else f"\n{details}", what, sep="\n", file=sys.stderr)
+    write_json(partial / "run.json", record)
+    ending, page = (f".{record['status']}", "run.json") if record["exit_code"] else ("", "index.html")
+    folder = partial.rename(reports / f"{name}{ending}")
+    write_index(reports)
+    return record["exit_code"], folder / page
+
+
+def _claim(reports: Path, stem: str) -> tuple[Path, str]:
+    """A hidden folder of one's own, and the name that it holds for the report."""
+    for number in itertools.count(1):
+        name = stem if number == 1 else f"{stem}-{number}"
+        partial = reports / f".{name}.partial"
+        with contextlib.suppress(FileExistsError):
+            partial.mkdir(parents=True)
+            if not any((reports / f"{name}{ending}").exists() for ending in ("", ".failed", ".interrupted")):
+                return partial, name
+            partial.rmdir()
+
+
+def _circumstances(notebooks: Sequence[Path], root: Path) -> dict[str, Any]:
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES.split()}
+    revision = None
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        revision = {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    module = sorted(path for path in Path(__file__).parent.rglob("*") if path.suffix in (".py", ".html", ".css"))
+    hashes = {
+        "notebooks": {path.stem: sha256(path) for path in notebooks},
+        "module": hashlib.sha256("".join(sha256(path) for path in module).encode()).hexdigest(),
+        "lock": sha256(lock) if (lock := root / "requirements.lock").exists() else None,
+    }
+    started = datetime.now().astimezone().isoformat(timespec="seconds")
+    return {"started": started, "revision": revision, "versions": versions, "hashes": hashes}
+
+
+def _write_pages(folder: Path, record: dict[str, Any], run: Run) -> None:
+    facts, names = run.record, list(record["hashes"]["notebooks"])
+    data = _read(run.root / facts.get("prepared", "") / "manifest.json")
+    record["hashes"]["data"] = {key: data.get(key) for key in ("key", "split", "source")}
+    record["device"] = _read(run.folder / facts.get("recipes", [""])[0] / "history.json").get("device")
+    for name in ("metrics.json", "per_user.parquet"):
+        if (run.folder / name).exists():
+            shutil.copyfile(run.folder / name, folder / name)
+    for name in names:
+        page = notebook_page(nbformat.read(folder / f"{name}.ipynb", as_version=4), name, names)
+        (folder / f"{name}.html").write_text(page, encoding="utf-8")
+    record["files"] = sorted([*(path.name for path in folder.iterdir()), "index.html", "run.json"])
+    page = report_page(record, _read(folder / "metrics.json"), _read(run.folder / "summary.json"))
+    (folder / "index.html").write_text(page, encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}
+
+
+def write_index(reports: Path) -> None:
+    """Write index.html of a folder of reports, newest first; anew when another run ended meanwhile."""
+    folders: set[Path] | None = None
+    while folders != (now := {path.parent for path in reports.glob("[!.]*/run.json")}):
+        folders = now
+        rows = [(folder.name, _read(folder / "run.json"), _read(folder / "metrics.json")) for folder in folders]
+        rows.sort(key=lambda row: row[1]["started"], reverse=True)
+        with write_atomically(reports / "index.html") as temporary:
+            temporary.write_text(index_page(rows), encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 0, 1 for a failed run, 2 for a wrong call, 130 when interrupted."""
+    root = project_root()
+    about = __doc__.partition("\n\n")[2]
+    parser = argparse.ArgumentParser("python -m recsys.reports", description=about, add_help=False)
+    parser.add_argument("values", nargs="*", metavar="NAME=value", help="a parameter's value in place of its default")
+    parser.add_argument("--notebooks", type=Path, default=root / "notebooks", help="their folder (notebooks)")
+    parser.add_argument("--reports", type=Path, default=root / "reports", help="the folder for reports (reports)")
+    parser.add_argument("--first", type=int, default=1, help="number of the first notebook to run (1)")
+    parser.add_argument("--last", type=int, default=4, help="number of the last notebook to run (4)")
+    parser.add_argument("--timeout", type=int, default=0, help="seconds that a cell may take (0: no limit)")
+    parser.add_argument("-h", "--help", action="store_true", help="show this and all parameters")
+    options = parser.parse_args(arguments)
+    try:
+        numbered = sorted(options.notebooks.glob("[0-9][0-9]_*.ipynb"))
+        notebooks = [path for path in numbered if options.first <= int(path.name[:2]) <= options.last]
+        if not notebooks:
+            there = ", ".join(path.stem for path in numbered) or "none"
+            raise ValueError(f"expected notebooks numbered {options.first:02} to {options.last:02}, got {there}")
+        parameters = read_parameters(notebooks)
+        if options.help:
+            print(parser.format_help(), "parameters:", *parameters.values(), sep="\n")
+            return 0
+        values = read_values(options.values, parameters, root)
+        if "RUN" in values:
+            earlier = Run(values["RUN"], root).record.get("given", {})
+            values = read_values([f"{name}={value}" for name, value in earlier.items()], parameters, root) | values
+    except ValueError as error:
+        parser.error(str(error))
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+    status, page = make_report(notebooks, values, root, options.reports, options.timeout)
+    print("\n" * sys.stdout.isatty() + os.path.relpath(page))
+    return status
+
+
+def _interrupt(number: int, _: Any) -> None:
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
