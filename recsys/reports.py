@@ -34,7 +34,7 @@ from recsys.parameters import read_parameters, read_values
 from recsys.runs import Run, project_root, read_json, sha256, write_atomically, write_json
 
 PACKAGES = "tensorflow keras numpy pandas pyarrow scipy ibis-framework duckdb implicit papermill nbconvert"
-CAUSES = {"DeadKernelError": "the kernel died", "CellTimeoutError": "time-out, the cell took too long"}
+CAUSES = {"DeadKernelError": "the kernel died", "CellTimeoutError": "time-out, the cell took too long"}  # of nbclient
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -51,8 +51,9 @@ def execute(source: Path, target: Path, values: dict[str, Any], root: Path, time
     code = [cell.cell_type == "code" for cell in cells]
     if values:  # papermill puts them into a cell after the tagged one
         code.insert(1 + ["parameters" in cell.metadata.get("tags", ()) for cell in cells].index(True), False)
-    command = [sys.executable, "-m", "papermill", source, target, "--kernel=python3", f"--cwd={root}", "--log-output"]
-    command += ["--no-progress-bar", "-b", base64.b64encode(yaml.safe_dump(values).encode())]
+    command = [sys.executable, "-m", "papermill", source, target, "--kernel=python3", "--language=python"]
+    command += [f"--cwd={root}", "--log-output", "--no-progress-bar"]
+    command += ["--parameters_base64", base64.b64encode(yaml.safe_dump(values).encode())]
     command += [f"--execution-timeout={timeout}"] if timeout else []
     where, log, began = source.stem, [], time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -91,12 +92,14 @@ def _show(progress: str, output: str = "") -> None:
 
 def _check(target: Path, last: str, status: int, log: list[str], where: str) -> None:
     """Raise RunFailed unless papermill ended well and every cell ran, to the one whose source is `last`."""
+    causes = [cause for name, cause in CAUSES.items() for line in log if line.startswith(f"nbclient.exceptions.{name}")]
+    if causes:
+        raise RunFailed(f"{where}: {causes[0]}", "\n".join(log[-5:]))
     cells = nbformat.read(target, as_version=4).cells if target.exists() else []
     for output in (output for cell in cells for output in cell.get("outputs", ()) if output.output_type == "error"):
         raise RunFailed(f"{where}: {output.ename}: {output.evalue}", "\n".join(output.traceback))
     if status:
-        causes = [cause for name, cause in CAUSES.items() if any(name in line for line in log)]
-        raise RunFailed(f"{where}: {[*causes, f'papermill ended with status {status}'][0]}", "\n".join(log[-5:]))
+        raise RunFailed(f"{where}: papermill ended with status {status}", "\n".join(log[-5:]))
     idle = [each.source for each in cells if each.cell_type == "code" and each.source and not each.execution_count]
     if idle or cells[-1].source != last:
         raise RunFailed(f"{where}: the notebook ended before its last cell", "\n".join(idle[:1]))
@@ -150,7 +153,8 @@ def make_report(
         what, details = error.args if isinstance(error, RunFailed) else (str(error), traceback.format_exc())
         record |= {"status": "interrupted", "exit_code": 130} if interrupted else {"status": "failed", "exit_code": 1}
         record["error"] = hide_paths(what, root)
-        print("" if interrupted else f"\n{details}", what, sep="\n", file=sys.stderr)
+        details = "" if interrupted else re.sub(r"\x1b\[[0-9;]*m", "", f"\n{details}")
+        print(details, what, sep="\n", file=sys.stderr)
     write_json(partial / "run.json", record)
     ending, page = (f".{record['status']}", "run.json") if record["exit_code"] else ("", "index.html")
     folder = partial.rename(reports / f"{name}{ending}")
@@ -172,7 +176,8 @@ def _claim(reports: Path, stem: str) -> tuple[Path, str]:
 
 def _circumstances(notebooks: Sequence[Path], root: Path) -> dict[str, Any]:
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+        command = ["git", "-C", root, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES.split()}
     revision = None

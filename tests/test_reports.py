@@ -1,0 +1,281 @@
+"""Reports by real papermill runs of small notebooks, and every way in which a run can end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from recsys.parameters import read_parameters, read_values
+from recsys.reports import _claim, hide_paths, main, write_index
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+RUN = 'RUN: str = "sample"  # the run'
+PREPARE = """import json, os, sys
+from pathlib import Path
+print("kernel", Path(sys.executable).resolve(), os.getcwd())
+run = Path("data/runs", RUN); run.mkdir(parents=True, exist_ok=True)
+entry = {"value": SEED / 10, "low": 0.01, "high": 0.5}
+models = {"author": {"ndcg@20": entry, "fit_seconds": 1.0}, "popularity": {"ndcg@20": {"value": 0.02}}}
+(run / "metrics.json").write_text(json.dumps({"split": "by-time", "users": 9, "models": models, "differences": []}))
+(run / "summary.json").write_text(json.dumps({"headline": "author leads & <b>how</b>", "sentences": ["By 1 < 2."]}))
+(run / "data.json").write_text(json.dumps({"path": DATA_PATH, "song": SONG}))"""
+TRAIN = """import os, sys, time
+from pathlib import Path
+Path("kernel.pid").write_text(str(os.getpid()))
+if ENDING == "error": raise ValueError("no such <song>")
+if ENDING == "exit": sys.exit(0)
+if ENDING == "kill": os.kill(os.getpid(), 9)
+if ENDING == "sleep": time.sleep(60)"""
+
+
+def write_notebook(path: Path, parameters: str, *cells: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    tagged = new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# A step"), tagged, *map(new_code_cell, cells)]), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("project")
+    (root / "pyproject.toml").touch()
+    own = [RUN, 'DATASET: str = "sample"  # a name', 'DATA_PATH: str = ""  # a file', "SEED: int = 1  # of chance"]
+    write_notebook(root / "notebooks" / "01_prepare.ipynb", "\n".join([*own, 'SONG: str = ""  # a title']), PREPARE)
+    own = [RUN, 'ENDING: str = ""  # how to end']
+    write_notebook(root / "notebooks" / "02_train.ipynb", "\n".join(own), TRAIN, "print('end')")
+    write_notebook(root / "notebooks" / "05_later.ipynb", RUN, "1 / 0")
+    return root
+
+
+def start(project: Path, *arguments: str, **options) -> subprocess.Popen:
+    command = [sys.executable, "-m", "recsys.reports", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=project, env=environment, **pipes, **options)
+
+
+def run(project: Path, *arguments: str) -> tuple[int, list[str], str]:
+    process = start(project, *arguments)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out.splitlines(), err
+
+
+def is_gone(pid: str) -> bool:
+    return not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.fixture(scope="module")
+def report(project) -> tuple[Path, list[str]]:
+    data = project / "data"
+    data.mkdir()
+    status, lines, err = run(project, "SEED=3", f"DATA_PATH={data}", "SONG=007 & it's $5")
+    assert status == 0, err
+    return (project / lines[-1]).parent, lines
+
+
+def test_a_run_becomes_a_report(project, report):
+    folder, lines = report
+    assert lines[-1] == f"reports/{folder.name}/index.html"
+    assert any(line.startswith("02_train, cell 2 of 3, ") for line in lines)
+    assert folder.name.endswith("_sample") and not list((project / "reports").glob(".*"))
+    names = {path.name for path in folder.iterdir()}
+    expected = {"01_prepare.ipynb", "01_prepare.html", "02_train.ipynb", "02_train.html", "metrics.json"}
+    assert names == expected | {"run.json", "index.html"}
+    record = json.loads((folder / "run.json").read_text())
+    assert (record["status"], record["exit_code"], record["error"]) == ("succeeded", 0, None)
+    assert record["parameters"]["SEED"] == {"value": 3, "given": True}
+    assert record["parameters"]["DATASET"] == {"value": "sample", "given": False}
+    assert record["parameters"]["RUN"] == {"value": folder.name, "given": False} and record["seed"] == 3
+    assert set(record["seconds"]) == set(record["hashes"]["notebooks"]) == {"01_prepare", "02_train"}
+    assert set(record["files"]) == names and record["versions"]["papermill"]
+
+
+def test_values_arrive_as_they_were_typed(project, report):
+    arrived = json.loads((project / "data" / "runs" / report[0].name / "data.json").read_text())
+    assert arrived == {"path": "data", "song": "007 & it's $5"}
+
+
+def test_the_kernel_is_this_interpreter_in_the_projects_folder(project, report):
+    printed = nbformat.read(report[0] / "01_prepare.ipynb", as_version=4).cells[-1].outputs[0].text
+    assert printed.endswith(" .\n") and Path(sys.executable).resolve().name in printed
+
+
+def test_no_file_of_a_report_knows_this_machine(project, report):
+    for path in [*report[0].iterdir(), project / "reports" / "index.html"]:
+        text = path.read_text()
+        assert not [place for place in (str(project), sys.prefix, str(REPOSITORY)) if place in text], path
+
+
+def test_pages_show_the_answer_first_and_escape_it(project, report):
+    page = (report[0] / "index.html").read_text()
+    assert "<h1>author leads &amp; &lt;b&gt;how&lt;/b&gt;</h1>" in page and "By 1 &lt; 2." in page
+    assert page.index("author leads") < page.index("popularity") < page.index("How it came about")
+    listed = (project / "reports" / "index.html").read_text()
+    assert f'{report[0].name}/index.html"' in listed and "0.3000" in listed and "author" in listed
+
+
+def test_an_earlier_run_goes_on_with_its_values(project, report):
+    status, lines, err = run(project, f"RUN={report[0].name}")
+    assert status == 0, err
+    record = json.loads((project / lines[-1]).with_name("run.json").read_text())
+    assert record["run"] == report[0].name and record["parameters"]["SEED"] == {"value": 3, "given": True}
+
+
+@pytest.mark.parametrize(
+    ("ending", "arguments", "error"),
+    [
+        ("error", [], "02_train, cell 2 of 3: ValueError: no such <song>"),
+        ("exit", [], "02_train, cell 2 of 3: SystemExit: 0"),
+        ("kill", [], "02_train, cell 2 of 3: the kernel died"),
+        ("sleep", ["--timeout=1"], "02_train, cell 2 of 3: time-out, the cell took too long"),
+    ],
+)
+def test_a_run_that_fails_is_kept_as_failed(project, ending, arguments, error):
+    status, lines, err = run(project, "--first=2", *arguments, f"ENDING={ending}")
+    assert status == 1 and err.endswith(f"{error}\n") and "\x1b" not in err
+    assert ending != "error" or 'raise ValueError("no such <song>")' in err
+    record = json.loads((project / lines[-1]).read_text())
+    assert lines[-1].endswith(".failed/run.json")
+    assert (record["status"], record["exit_code"], record["error"]) == ("failed", 1, error)
+    assert not (project / lines[-1]).with_name("index.html").exists()
+    assert is_gone((project / "kernel.pid").read_text())
+    listed = (project / "reports" / "index.html").read_text()
+    assert f"{record['name']}.failed/run.json" in listed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_so_and_leaves_no_kernel(project, number):
+    noted = project / "kernel.pid"
+    noted.unlink(missing_ok=True)
+    process = start(project, "--first=2", "ENDING=sleep")
+    deadline = time.monotonic() + 60
+    while not (noted.exists() and noted.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    record = json.loads((project / out.splitlines()[-1]).read_text())
+    expected = f"02_train, cell 2 of 3: interrupted by {number.name}"
+    assert process.returncode == 130 and expected in err and "Traceback" not in err
+    assert (record["status"], record["error"]) == ("interrupted", expected)
+    assert out.splitlines()[-1].endswith(".interrupted/run.json")
+    assert is_gone(noted.read_text())
+
+
+def test_two_runs_at_once_share_nothing_and_agree(project):
+    both = [start(project, "SEED=4") for _ in range(2)]
+    pages = [project / process.communicate(timeout=120)[0].splitlines()[-1] for process in both]
+    assert [process.returncode for process in both] == [0, 0] and pages[0] != pages[1]
+    first, second = (page.with_name("metrics.json").read_bytes() for page in pages)
+    assert first == second
+    listed = (project / "reports" / "index.html").read_text()
+    assert all(page.parent.name in listed for page in pages)
+
+
+def test_a_name_is_given_once(tmp_path):
+    partial, name = _claim(tmp_path, "then")
+    assert (partial.name, name) == (".then.partial", "then")
+    assert _claim(tmp_path, "then")[1] == "then-2"
+    partial.rename(tmp_path / "then.failed")
+    assert _claim(tmp_path, "then")[1] == "then-3" and not partial.exists()
+
+
+def test_an_index_of_nothing(tmp_path):
+    (tmp_path / ".then.partial").mkdir()
+    write_index(tmp_path)
+    assert not (tmp_path / "index.html").exists() or "None yet" in (tmp_path / "index.html").read_text()
+
+
+def test_wrong_calls_end_before_anything_starts(project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    before = sorted((project / "reports").glob("*"))
+    for argument, said in {
+        "SED=3": "nearest: SEED",
+        "seed=3": "nearest: SEED",
+        "SEED=three": "SEED: expected int, got 'three'",
+        "SEED=1.0": "expected int",
+        "3": "expected NAME=value",
+        "RUN=../x": "expected the name of a run",
+        "--first=7": "expected notebooks numbered 07 to 04, got 01_prepare, 02_train, 05_later",
+    }.items():
+        with pytest.raises(SystemExit, match="2"):
+            main([argument])
+        assert said in capsys.readouterr().err, argument
+    assert sorted((project / "reports").glob("*")) == before
+
+
+def test_help_lists_every_parameter(project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    status, text = main(["--help"]), capsys.readouterr().out
+    assert status == 0 and "SEED: int = 1\n      of chance [01]" in text and "[01 02]" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("str", "001", "001"),
+        ("str", "True", "True"),
+        ("str", "a=b # c", "a=b # c"),
+        ("int", "-7", -7),
+        ("int", "1e3", None),
+        ("int", "1_000", None),
+        ("int", " 1", None),
+        ("float", "1e-3", 0.001),
+        ("float", "2", 2.0),
+        ("float", ".5", 0.5),
+        ("float", "nan", None),
+        ("bool", "True", True),
+        ("bool", "false", False),
+        ("bool", "1", None),
+        ("bool", "yes", None),
+    ],
+)
+def test_values_are_read_strictly(tmp_path, kind, text, value):
+    default = {"str": '""', "int": "0", "float": "0.0", "bool": "False"}[kind]
+    parameters = read_parameters([write_notebook(tmp_path / "01_a.ipynb", f"X: {kind} = {default}  # it")])
+    if value is None:
+        with pytest.raises(ValueError, match=f"X: expected {kind}, got"):
+            read_values([f"X={text}"], parameters, tmp_path)
+    else:
+        found = read_values([f"X={text}"], parameters, tmp_path)["X"]
+        assert found == value and type(found) is type(value)
+
+
+def test_a_files_path_is_made_relative(tmp_path):
+    parameters = read_parameters([write_notebook(tmp_path / "01_a.ipynb", 'DATA_PATH: str = ""  # it')])
+    above = "../" * len(tmp_path.parts[1:])
+    for text, expected in {"/somewhere": f"{above}somewhere", "raw/x": "raw/x", "": ""}.items():
+        assert read_values([f"DATA_PATH={text}"], parameters, tmp_path) == {"DATA_PATH": expected}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["X = 1  # it", "X: int = 1", "X: int = 1.0  # it", "X: int = 1 + 1  # it", "X: list = []  # it", "print(1)"],
+)
+def test_a_parameter_is_a_plain_commented_literal(tmp_path, line):
+    with pytest.raises(ValueError, match="01_a.ipynb: expected `NAME: "):
+        read_parameters([write_notebook(tmp_path / "01_a.ipynb", line)])
+
+
+def test_notebooks_agree_on_defaults(tmp_path):
+    paths = [write_notebook(tmp_path / f"0{n}_a.ipynb", f"X: int = {n}  # it") for n in (1, 2)]
+    with pytest.raises(ValueError, match="X: expected 1 as in 01_a, got 2 in 02_a"):
+        read_parameters(paths)
+
+
+def test_the_projects_own_notebooks_can_be_read():
+    parameters = read_parameters(sorted((REPOSITORY / "notebooks").glob("*.ipynb")))
+    assert parameters["RUN"].default == "sample"
+
+
+def test_paths_are_hidden_where_they_stand_alone():
+    root = Path("/some/where")
+    text = r'at /some/where/x.py, "\n/some/where/y" but not /some/wherever, other/some/where or AAA/some/whereBBB'
+    assert hide_paths(text, root) == r'at ./x.py, "\n./y" but not /some/wherever, other/some/where or AAA/some/whereBBB'
