@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import lapack
 
 from recsys.evaluation import validation_ndcg
 from recsys.ranking import Scorer
 from recsys.split import Split
 
-MEMORY_LIMIT = 4e9  # bytes that a dense songs × songs matrix and its inverse may take
+MEMORY_LIMIT = 2e9  # bytes that a dense songs × songs matrix and its inverse may take: some 12,900 songs, minutes
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,9 @@ def fit_ease(split: Split, parts: tuple[str, ...], seed: int, regularisation: fl
     seen = split.seen(*parts)
     gram = (seen.T @ seen).toarray()  # (n_items, n_items)
     gram[np.diag_indices_from(gram)] += np.float32(regularisation)
-    inverse = np.linalg.inv(gram)
+    factor, _ = lapack.spotrf(gram, lower=1)  # by Cholesky: half the work of a general inverse
+    lower, _ = lapack.spotri(factor, lower=1, overwrite_c=1)
+    inverse = np.tril(lower) + np.tril(lower, -1).T
     weights = inverse / -np.diag(inverse)
     np.fill_diagonal(weights, 0)
     return ItemItem(_all_users(seen, split), np.pad(weights, ((0, 0), (0, split.n_items_all - split.n_items))))
@@ -134,8 +137,8 @@ BASELINES: dict[str, tuple[Callable[..., Scorer], list[dict[str, Any]]]] = {
     "random": (fit_random, [{}]),
     "popularity": (fit_popularity, [{}]),
     "recent": (fit_recent, [{"share": share} for share in (0.01, 0.03, 0.1, 0.3)]),
-    "itemknn": (fit_itemknn, [{"k": k} for k in (20, 50, 100, 300)]),
-    "ease": (fit_ease, [{"regularisation": value} for value in (30.0, 100.0, 300.0, 1000.0)]),
+    "itemknn": (fit_itemknn, [{"k": k} for k in (10, 30, 100, 300)]),
+    "ease": (fit_ease, [{"regularisation": value} for value in (100.0, 300.0, 1000.0, 3000.0)]),
     "als": (
         fit_als,
         [{"regularisation": r, "alpha": a} for r, a in ((0.01, 1.0), (1.0, 5.0), (10.0, 5.0), (30.0, 20.0))],

@@ -115,7 +115,8 @@ def evaluate_run(
 
 
 def _training() -> ModuleType:
-    """Import TensorFlow without the remarks that it writes past Python to file 2, which would stand on every page."""
+    """Import TensorFlow without its remarks, which would stand on every page; some it writes past all settings."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
