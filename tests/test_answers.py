@@ -1,0 +1,109 @@
+"""Sentences and tables say what the numbers say, whichever model they belong to."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_evaluation import random_split
+
+from recsys import answers, baselines, evaluation, explore, steps, tables
+from recsys.runs import Run
+from recsys.split import Split
+
+EXCHANGE = {"ease": "popularity", "popularity": "ease"}
+
+
+@pytest.fixture(scope="module")
+def judged():
+    split = random_split(3, n_users=200)
+    scorers = {name: baselines.fit(name, split).scorer for name in ("random", "popularity", "ease")}
+    candidates = evaluation.draw_candidates(split.test.item, 20, split.n_items_all)
+
+    def judge(names):
+        named = dict(zip(names, scorers.values(), strict=True))
+        found = {name: evaluation.sampled_accuracy(scorer, split.test, candidates) for name, scorer in named.items()}
+        return evaluation.evaluate(named, split), found
+
+    return judge
+
+
+def test_when_two_models_swap_their_results_every_sentence_follows(judged):
+    straight, swapped = judged(["popularity", "random", "ease"]), judged(["ease", "random", "popularity"])
+    for lines in ([answers.headline(straight[0])], answers.sentences(*straight)):
+        said = [re.sub("ease|popularity", lambda match: EXCHANGE[match[0]], line) for line in lines]
+        again = [answers.headline(swapped[0])] if len(lines) == 1 else answers.sentences(*swapped)
+        # the sentence on popularity is about the model of that name; it has none when that is the best
+        assert [line for line in said if "Popularity alone" not in line] == [
+            line for line in again if "Popularity alone" not in line
+        ]
+
+
+def test_the_headline_names_the_best_and_only_claims_a_difference_that_is_real(judged):
+    result, _ = judged(["random", "popularity", "ease"])
+    value = result.means.loc[("ease", "ndcg@20"), "value"]
+    assert answers.headline(result).startswith(f"ease ranks best: NDCG@20 {value:.4f}")
+    scorer = baselines.RandomOrder(result.split.n_items_all, 0)
+    alike = evaluation.evaluate({"a": scorer, "b": scorer}, result.split)
+    assert answers.headline(alike).endswith("but not distinguishable from b.")
+
+
+def test_tables_hold_every_model_and_the_account_adds_up(judged):
+    result, sampled = judged(["random", "popularity", "ease"])
+    for table in (tables.main_table(result, {}), tables.lists_table(result), tables.sampled_table(sampled)):
+        assert set(table.index) == {"random", "popularity", "ease"}
+    account = tables.account_table(result)
+    assert sum(int(n.replace(",", "")) for n in account["listens"]) == len(result.split.test)
+    assert tables.main_table(result, {}).index[-1] == "ease"
+
+
+def test_a_song_is_found_by_id_by_name_and_by_rule_and_others_are_named_as_missing():
+    items = pd.DataFrame({"item_id": [7, 8, 9], "name": ["One", "Two", "two"]})
+    split = Split.from_arrays([(0, 0), (0, 2), (1, 2), (1, 1)], [(0, 1)], [(1, 0)])
+    split = replace(split, items=items)
+    assert explore.find_song(split, "8") == 1
+    assert explore.find_song(split, "two") == 2  # the more popular of the two
+    assert explore.find_song(split) == 2
+    with pytest.raises(KeyError, match="raw id or a name of a song in train, got 'three'"):
+        explore.find_song(split, "three")
+
+
+def test_a_list_shows_what_the_listener_went_on_to_play_and_nothing_he_had():
+    split = random_split(5)
+    scorer = baselines.fit("ease", split).scorer
+    user = explore.find_user(split)
+    history, recommended = explore.history_and_recommendations(scorer, split, user, k=10)
+    had = {str(item) for item in split.known[[user]].indices}
+    assert set(history["song"]) <= had and not set(recommended["song"]) & had
+    relevant = {str(item) for item in split.relevant("test")[[user]].indices}
+    assert set(recommended.loc[recommended["played in test"] == "yes", "song"]) == relevant & set(recommended["song"])
+
+
+def test_a_missing_step_of_any_run_but_the_sample_names_the_command(tmp_path):
+    for step, what in ((steps.open_split, "prepared data"), (steps.open_models, "trained model")):
+        with pytest.raises(FileNotFoundError, match=f"expected {what}, found none.*make reports RUN=mine"):
+            step(Run("mine", tmp_path))
+    with pytest.raises(ValueError, match="without folders; got '../up'"):
+        Run("../up", tmp_path)
+
+
+def test_the_sample_is_made_on_the_spot_and_the_same_seed_gives_the_same_figures(tmp_path, capsys):
+    found = []
+    for name in ("one", "two"):
+        run = Run("sample", tmp_path / name)
+        judged = steps.evaluate_run(run, "5 20", "random popularity", seed=1)
+        metrics = json.loads((run.folder / "metrics.json").read_text())
+        for model in metrics["models"].values():
+            del model["rank_seconds"], model["fit_seconds"]
+        found.append(metrics)
+        assert {"random", "popularity", "author"} == metrics["models"].keys()
+        assert json.loads((run.folder / "summary.json").read_text())["headline"] == judged.headline
+        lists = pd.read_parquet(run.folder / "recommendations.parquet")
+        assert lists.groupby(["model", "user"]).size().max() == 20
+        assert np.isin(
+            ["model", "user", "metric", "value"], pd.read_parquet(run.folder / "per_user.parquet").columns
+        ).all()
+    assert found[0] == found[1]
+    assert "has no trained model yet" in capsys.readouterr().out
