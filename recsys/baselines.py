@@ -41,26 +41,26 @@ class RandomOrder:
 class ItemItem:
     """Sum of the similarities of a song to the songs of the user's history: `history @ similarity`.
 
-    `history` csr (n_users_all, n_items_all); `similarity` csr or dense (n_items, n_items_all).
+    `history` csr (n_users_all + 1, n_items), the last row empty; `similarity` csr or dense (n_items, n_items_all).
     """
 
     history: sparse.csr_matrix
     similarity: Any
 
     def scores(self, users: np.ndarray) -> np.ndarray:
-        product = self.history[users] @ self.similarity
+        product = self.history[_rows(users, self.history)] @ self.similarity
         return product.toarray() if sparse.issparse(product) else product
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """Dot products of user vectors (n_users_all, dim) and song vectors (n_items_all, dim)."""
+    """Dot products of user vectors (n_users_all + 1, dim), the last one zero, and song vectors (n_items_all, dim)."""
 
     users: np.ndarray
     items: np.ndarray
 
     def scores(self, users: np.ndarray) -> np.ndarray:
-        return self.users[users] @ self.items.T
+        return self.users[_rows(users, self.users)] @ self.items.T
 
 
 def fit_random(split: Split, parts: tuple[str, ...], seed: int) -> RandomOrder:
@@ -123,7 +123,7 @@ def fit_als(split: Split, parts: tuple[str, ...], seed: int, regularisation: flo
     with threadpool_limits(1, "blas"):  # implicit has threads of its own, and is slow and noisy when both have
         model = AlternatingLeastSquares(64, regularization=regularisation, alpha=alpha, random_state=seed)
         model.fit(split.seen(*parts), show_progress=False)
-    pad_users = ((0, split.n_users_all - split.n_users), (0, 0))
+    pad_users = ((0, split.n_users_all + 1 - split.n_users), (0, 0))
     pad_items = ((0, split.n_items_all - split.n_items), (0, 0))
     return Vectors(np.pad(model.user_factors, pad_users), np.pad(model.item_factors, pad_items))
 
@@ -178,9 +178,15 @@ def _popularity(split: Split, items: np.ndarray) -> np.ndarray:
 
 
 def _all_users(matrix: sparse.csr_matrix, split: Split) -> sparse.csr_matrix:
-    """Add an empty row for each cold user."""
-    indptr = np.pad(matrix.indptr, (0, split.n_users_all - split.n_users), mode="edge")
-    return sparse.csr_matrix((matrix.data, matrix.indices, indptr), shape=(split.n_users_all, split.n_items))
+    """Add an empty row for each cold user, and one for all that are unknown."""
+    indptr = np.pad(matrix.indptr, (0, split.n_users_all + 1 - split.n_users), mode="edge")
+    return sparse.csr_matrix((matrix.data, matrix.indices, indptr), shape=(split.n_users_all + 1, split.n_items))
+
+
+def _rows(users: np.ndarray, table: Any) -> np.ndarray:
+    """Return the users' rows of a table: that of a code outside it is the last, which is empty."""
+    last = table.shape[0] - 1
+    return np.where((users >= 0) & (users < last), users, last)
 
 
 def _wide(similarity: sparse.csr_matrix, split: Split) -> sparse.csr_matrix:
