@@ -1,4 +1,4 @@
-"""Where a mean hides something: by popularity of the songs, by length of the history, and on repeats."""
+"""What a mean hides: by popularity of the songs, by length of the history, on repeats, and below which ceiling."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from recsys import metrics
+from recsys import metrics, synthetic
 from recsys.evaluation import N_RESAMPLES, Evaluation, bootstrap, interval, metrics_by_user
 from recsys.ranking import rank
 from recsys.split import PARTS, Split
@@ -85,6 +85,34 @@ def on_repeats(split: Split, k: int = 20, seed: int = 0) -> dict[str, float] | N
     values = metrics_by_user(ranking, (k,), np.ones(split.n_items))[f"recall@{k}"].to_numpy()
     value, low, high = _ratio(values, np.ones(len(values)), seed)
     return {"users": len(users), "value": value, "low": low, "high": high}
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Scores a song of the invented sample by how probable it truly is to be the user's next new one.
+
+    `songs` (n_items_all,) columns of `synthetic.truth` by code, `ids` (n_users_all,) its users, `before` as there.
+    """
+
+    songs: np.ndarray
+    ids: np.ndarray
+    before: np.datetime64
+
+    def scores(self, users: np.ndarray) -> np.ndarray:
+        size = {name: synthetic.SAMPLE[name] for name in ("n_items", "seed")}
+        return synthetic.truth(self.ids[users], **size, before=self.before)[:, self.songs]
+
+
+def ceiling(split: Split) -> Truth | None:
+    """Return the scorer that no model can beat in the mean; None where the truth is not known.
+
+    It is known for the sample split by time: what the generator would play next, given the moment that test begins.
+    """
+    if split.name != "sample" or split.manifest["split"] != "by-time":
+        return None
+    made = synthetic.catalogue(synthetic.SAMPLE["n_items"], synthetic.SAMPLE["seed"])
+    songs = pd.Index(made.media).get_indexer(split.items["item_id"])
+    return Truth(songs, split.users["user_id"].astype(int).to_numpy(), split.test.timestamp.min())
 
 
 def _ratio(values: np.ndarray, weights: np.ndarray, seed: int) -> tuple[float, float, float]:

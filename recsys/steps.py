@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from recsys import answers, baselines
+from recsys import answers, baselines, slices
 from recsys.evaluation import Evaluation, draw_candidates, evaluate, sampled_accuracy
 from recsys.prepare import Prepared, prepare
 from recsys.runs import Run, read_json, write_json
@@ -71,9 +71,13 @@ def open_models(run: Run) -> tuple[Split, dict[str, "SimpleRecommender"], dict[s
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What `evaluate_run` found: the evaluation, the 1-of-21 by model, how baselines were fitted, and the answers."""
+    """What `evaluate_run` found: the evaluation, the 1-of-21 by model, how baselines were fitted, and the answers.
+
+    `ceiling` is the evaluation of the best ranking that there is, where it is known.
+    """
 
     evaluation: Evaluation
+    ceiling: Evaluation | None
     sampled: dict[str, dict[str, Any]]
     fitted: dict[str, baselines.Fitted]
     left_out: dict[str, str]
@@ -109,9 +113,11 @@ def evaluate_run(
     seconds = {name: each.fit_seconds for name, each in fitted.items()}
     seconds |= {name: history["seconds"] for name, history in histories.items()}
     evaluation.save(run.folder, sampled_accuracy=sampled, fit_seconds=seconds)
+    truth = slices.ceiling(split)
+    ceiling = evaluate({"ceiling": truth}, split, ks, seed=seed) if truth else None
     headline, sentences = answers.headline(evaluation), answers.sentences(evaluation, sampled)
     write_json(run.folder / "summary.json", {"headline": headline, "sentences": sentences})
-    return Judged(evaluation, sampled, fitted, left_out, seconds, headline, sentences)
+    return Judged(evaluation, ceiling, sampled, fitted, left_out, seconds, headline, sentences)
 
 
 def _training() -> ModuleType:

@@ -93,14 +93,23 @@ def settings_table(histories: dict[str, dict[str, Any]]) -> pd.DataFrame:
 def main_table(
     evaluation: Evaluation,
     seconds: dict[str, float],
+    ceiling: Evaluation | None = None,
     metric_names: tuple[str, ...] = ("ndcg", "recall", "precision", "map", "mrr", "hit"),
 ) -> pd.DataFrame:
-    """Return one row a model, worst first by NDCG@20, with "value (low to high)" in each cell."""
+    """Return one row a model, worst first by NDCG@20, with "value (low to high)" in each cell.
+
+    Where the best possible ranking is known, as `ceiling`, each model's share of its NDCG@20 stands beside.
+    """
     order = best(evaluation)[::-1]
     table = pd.DataFrame(index=order)
     for metric in (f"{name}@20" for name in metric_names):
         rows = evaluation.means.xs(metric, level="metric").loc[order]
         table[metric] = [f"{row.value:.4f} ({row.low:.4f} to {row.high:.4f})" for row in rows.itertuples()]
+    if ceiling:
+        top = ceiling.means.loc[("ceiling", MAIN), "value"]
+        table[f"of the best possible {MAIN}, {top:.4f}"] = [
+            percent(evaluation.means.loc[(name, MAIN), "value"] / top) for name in order
+        ]
     table["fit, s"] = [f"{seconds[name]:.1f}" if name in seconds else "" for name in order]
     table["rank, s"] = [f"{evaluation.seconds[name]:.1f}" for name in order]
     return _headed(table, "model")
@@ -177,6 +186,16 @@ def lists_table(evaluation: Evaluation, k: int = 20) -> pd.DataFrame:
             f"tail_share@{k}": percent(means[f"tail_share@{k}"]),
         }
     return _headed(pd.DataFrame(rows).T, "model")
+
+
+def slices_table(rows: pd.DataFrame, counts: str) -> pd.DataFrame:
+    """Return a frame of `slices` as a row a model and a column a slice; `counts` names the column that counts."""
+    rows = rows.assign(
+        column=[f"{row['slice']} ({row[counts]:,} {counts})" for _, row in rows.iterrows()],
+        cell=[f"{row.value:.4f} ({row.low:.4f} to {row.high:.4f})" for row in rows.itertuples()],
+    )
+    table = rows.pivot(index="model", columns="column", values="cell")
+    return _headed(table.loc[rows["model"].unique(), rows["column"].unique()].rename_axis(columns=None), "model")
 
 
 def trials_table(fitted: dict[str, Fitted], left_out: dict[str, str]) -> pd.DataFrame:
