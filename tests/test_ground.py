@@ -1,0 +1,103 @@
+"""What the project stands on: dependencies that agree, commands that say what they do, modules that start light."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCK = (ROOT / "requirements.lock").read_text()
+USING_KERAS = {"model", "losses", "optimizers", "training"}
+OTHERS = sorted({path.stem for path in (ROOT / "recsys").glob("*.py")} - USING_KERAS - {"__init__"})
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+HOSTS = [".".join(words) for words in (("pypi", "org"), ("pythonhosted", "org"), ("anaconda", "org"), ("npmjs", "org"))]
+
+
+def committed() -> list[Path]:
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("extra", ["", "test", "movielens"])
+def test_the_lock_holds_what_pyproject_asks_for(extra):
+    pinned = dict(re.findall(r"^([a-z0-9.-]+)==([^ ;\\]+)", LOCK, re.MULTILINE))
+    wanted = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
+    for requirement in map(Requirement, wanted):
+        assert requirement.specifier.contains(pinned[requirement.name]), requirement
+
+
+def test_the_lock_names_no_index_and_hashes_everything():
+    assert "://" not in LOCK and not re.search(r"^-", LOCK, re.MULTILINE)
+    for pin in re.split(r"\n(?=\S)", LOCK.strip()):
+        assert re.fullmatch(r"[a-z0-9.-]+==\S+( ; [^\\]+)? \\(\n    --hash=sha256:[0-9a-f]{64}( \\)?)+", pin), pin[:80]
+
+
+def test_condas_environment_is_pyprojects():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, by_pip = environment["dependencies"]
+    assert SpecifierSet(PROJECT["requires-python"]).contains(python.removeprefix("python="))
+    assert pip == "pip" and len(by_pip["pip"]) == 1
+    extras = re.fullmatch(r"--editable \.\[(.*)\]", by_pip["pip"][0])[1].split(",")
+    assert set(extras) <= set(PROJECT["optional-dependencies"])
+
+
+def test_no_committed_file_names_a_registry_or_a_machine():
+    for path in committed():
+        text = path.read_bytes().decode(errors="replace")
+        assert not [host for host in HOSTS if host in text], path
+        assert path.suffix != ".ipynb" or "/home/" not in text, path
+
+
+def test_notebooks_are_committed_without_outputs():
+    for path in (path for path in committed() if path.suffix == ".ipynb" and path.parent.name == "notebooks"):
+        notebook = json.loads(path.read_text())
+        assert "papermill" not in notebook["metadata"] and "widgets" not in notebook["metadata"], path
+        for cell in notebook["cells"]:
+            assert "papermill" not in cell["metadata"], path
+            assert cell["cell_type"] != "code" or (cell["outputs"], cell["execution_count"]) == ([], None), path
+
+
+def make(*arguments: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "VENV")}
+    command = ["make", "--no-print-directory", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def test_make_alone_tells_every_command():
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    told = make().splitlines()
+    assert [line.split()[1] for line in told] == targets and all(len(line.split()) > 4 for line in told)
+
+
+def test_make_passes_parameters_on_as_they_were_typed():
+    given = ["SONG=it's 5 $HOME & \"co\"; `ls` #1 \\", "DATASET=30music", "DATA_PATH=my file.csv", "EMPTY=", "lower=x"]
+    command = shlex.split(make("-n", "reports", "PYTHON=python3", *given).splitlines()[-1])
+    assert command[:3] == [".venv/bin/python", "-m", "recsys.reports"] and sorted(command[3:]) == sorted(given)
+    bench = shlex.split(make("-n", "bench", "SEED=1").splitlines()[-1])
+    assert bench[3:] == ["--first", "5", "--last", "5", "SEED=1"]
+
+
+@pytest.mark.parametrize("module", OTHERS)
+def test_a_module_without_keras_starts_without_tensorflow(module):
+    code = f"import sys, recsys.{module}; print(sorted({{'tensorflow', 'keras', 'torch'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_package_alone_starts_at_once():
+    code = "import time; began = time.perf_counter(); import recsys; print(time.perf_counter() - began)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 0.2

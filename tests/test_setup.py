@@ -1,0 +1,94 @@
+"""`make setup` with a stand-in for the installer: what it does when, and what it says."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parent.parent / "tools" / "setup.sh"
+INSTALLER = f"""#!/bin/sh
+echo "$*" >>calls
+if [ "$1" = venv ]; then for venv; do :; done; mkdir -p "$venv/bin"; ln -s "{sys.executable}" "$venv/bin/python"; fi
+[ ! -e stop ] || exit 1
+"""
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    """A project with nothing on its path but the tools that the script needs, an installer and a Python."""
+    for name in ("requirements.lock", "pyproject.toml"):
+        (tmp_path / name).write_text("one")
+    (tmp_path / "tools").mkdir()
+    shutil.copy(SCRIPT, tmp_path / "tools")
+    (tmp_path / "bin").mkdir()
+    for tool in ("sh", "cat", "cksum", "rm", "mkdir", "ln"):
+        (tmp_path / "bin" / tool).symlink_to(shutil.which(tool))
+    python(tmp_path, "python3", f'exec "{sys.executable}" "$@"')
+    python(tmp_path, "uv", INSTALLER)
+    return tmp_path
+
+
+def python(project: Path, name: str, script: str) -> None:
+    path = project / "bin" / name
+    path.write_text(script if script.startswith("#!") else f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def setup(project: Path, chosen: str = "") -> tuple[int, str, int]:
+    """Exit status, what it said, and how often the installer was called."""
+    calls = project / "calls"
+    calls.unlink(missing_ok=True)
+    environment = {"PATH": str(project / "bin"), "PYTHON": chosen, "HOME": os.environ.get("HOME", "/")}
+    command = [str(project / "bin" / "sh"), "tools/setup.sh", ".venv", "setup"]
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr, len(calls.read_text().splitlines()) if calls.exists() else 0
+
+
+def test_it_is_made_once(project):
+    status, said, calls = setup(project)
+    assert (status, calls) == (0, 3) and "making .venv by uv" in said
+    began = time.monotonic()
+    status, said, calls = setup(project)
+    assert (status, calls) == (0, 0) and "is as requirements.lock and pyproject.toml want it" in said
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("changed", ["requirements.lock", "pyproject.toml"])
+def test_it_is_made_anew_when_what_it_comes_from_changes(project, changed):
+    setup(project)
+    (project / changed).write_text("two")
+    assert setup(project)[2] == 3 and setup(project)[2] == 0
+
+
+def test_one_that_was_cut_off_is_made_good(project):
+    (project / "stop").touch()
+    status, _, calls = setup(project)
+    assert status != 0 and calls == 1 and (project / ".venv").exists()
+    (project / "stop").unlink()
+    assert setup(project)[::2] == (0, 3) and setup(project)[::2] == (0, 0)
+
+
+def test_one_whose_python_is_gone_is_made_anew(project):
+    setup(project)
+    (project / ".venv" / "bin" / "python").unlink()
+    assert setup(project)[::2] == (0, 3)
+
+
+def test_a_python_too_old_is_told(project):
+    for name in ("python3", "python3.12"):
+        python(project, name, "echo 3.9.18")
+    status, said, calls = setup(project)
+    assert status != 0 and calls == 0 and not (project / ".venv").exists()
+    assert "expected Python 3.11, 3.12 or 3.13" in said and "python3 is 3.9.18" in said
+    status, said, _ = setup(project, "python9")
+    assert status != 0 and "as one of: python9; got none" in said and "PYTHON=" in said
+
+
+def test_a_missing_python_is_told(project):
+    (project / "bin" / "python3").unlink()
+    status, said, _ = setup(project)
+    assert status != 0 and "got none of them" in said
