@@ -82,6 +82,16 @@ def sentences(evaluation: Evaluation, sampled: dict[str, dict[str, Any]]) -> lis
     return lines
 
 
+def repeats_sentence(found: dict[str, float] | None) -> str:
+    """Say what the listeners' own most played songs get on the songs that they repeat."""
+    if not found:
+        return "Nobody repeats a song in test."
+    return (
+        f"On the songs that {found['users']:,} listeners repeat in test, a list of their own 20 most played songs has "
+        f"recall {percent(found['value'])} ({percent(found['low'])} to {percent(found['high'])})."
+    )
+
+
 def data_sentences(split: Split, reused: bool) -> list[str]:
     """Say what the prepared data are, and whether they were there already."""
     manifest = split.manifest
