@@ -87,7 +87,7 @@ class Judged:
 
 
 def evaluate_run(
-    run: Run, cutoffs: str = "5 10 20 100", baselines_: str = "random popularity", seed: int = 0, say=print
+    run: Run, cutoffs: str = "5 10 20 100", baselines_: str = "random popularity itemknn ease als", seed: int = 0, say=print
 ) -> Judged:
     """Judge the run's models beside the baselines on test; write the figures and the answers into the run's folder.
 

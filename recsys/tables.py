@@ -12,6 +12,7 @@ from recsys.explore import song_table
 from recsys.split import PARTS, Split
 
 BOUNDS = ("value", "low", "high")
+LEVEL = "not distinguishable"
 
 
 def steps_table(manifest: dict[str, Any]) -> pd.DataFrame:
@@ -123,7 +124,7 @@ def difference_table(evaluation: Evaluation, metric: str = MAIN) -> pd.DataFrame
         {
             f"{metric}: {first} minus": others,
             "difference": [f"{row.value:+.4f} ({row.low:+.4f} to {row.high:+.4f})" for row in rows],
-            "verdict": [f"{first} is {row.verdict}" for row in rows],
+            "verdict": [f"{first} is {row.verdict}" if row.verdict != LEVEL else LEVEL for row in rows],
         }
     )
 
