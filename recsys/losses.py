@@ -1,6 +1,17 @@
 """From a batch of positives to a loss, in the graph and in plain sight: candidates → logits → loss."""
 
+import numpy as np
 import tensorflow as tf
+
+
+def key(*numbers: int) -> int:
+    """Return the key of a random draw: a non-negative int32, the same for the same numbers, such as seed and epoch."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0] >> 1)
+
+
+def shuffled(n: int, key: int) -> tf.Tensor:
+    """Return the numbers 0…n−1 in an order that depends on the key alone, int32 (n,)."""
+    return tf.random.experimental.stateless_shuffle(tf.range(n), [key, 0], "philox")
 
 
 def uniform_candidates(positives: tf.Tensor, negatives: int, pool: int, key: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
@@ -30,3 +41,8 @@ def hits(logits: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
 def mean(values: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
     """Return the mean over the real rows of a batch; 0 where there is none."""
     return tf.reduce_sum(values) / tf.maximum(tf.reduce_sum(tf.cast(real, values.dtype)), 1.0)
+
+
+def sums(row_losses: tf.Tensor, hits: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+    """Return what adds up over batches, float64 (3,): the losses, the hits, and the rows that count."""
+    return tf.stack([tf.reduce_sum(tf.cast(each, tf.float64)) for each in (row_losses, hits, real)])

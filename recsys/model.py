@@ -132,6 +132,14 @@ class SimpleRecommender(keras.Model):
         return cls(**(config | ids))
 
 
+def load(folder: Path) -> SimpleRecommender:
+    """Load the model of a training's folder. Raises FileNotFoundError when there is none."""
+    path = Path(folder) / "model.keras"
+    if not path.exists():
+        raise FileNotFoundError(f"{path.parent.name}/model.keras: expected a trained model, found none; train it first")
+    return keras.models.load_model(path, safe_mode=True)
+
+
 def _vocabulary(ids: Sequence[Any], what: str) -> np.ndarray:
     ids = pd.Index(ids, dtype=object).to_numpy()
     if not len(ids):

@@ -1,33 +1,33 @@
 """Recipes, and the loop that trains them: integer codes, sampling and steps all inside the graph."""
 
+import contextlib
 import dataclasses
 import hashlib
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from recsys import losses
-from recsys.model import SimpleRecommender
+from recsys.model import SimpleRecommender, load
 from recsys.runs import read_json, sha256, write_json
 from recsys.split import Split
 
 STEPS_PER_CALL = 256  # between two calls an interrupt is heard
-ROWS_PER_EVALUATION = 4096
 ORDER, NEGATIVES, VALIDATION, SAMPLE = range(4)  # what is drawn: the first two each epoch, the others once
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Named settings of a training.
+    """Settings: `negatives` a row from a `pool` ("all" songs or those of "train"), `learning_rate` of the batch's mean.
 
-    Each row gets `negatives` from a `pool`: "all" songs or those of "train". `learning_rate` is of the batch's mean.
     Training stops after `epochs`, or once the validation loss has not improved for `patience` of them.
     """
 
@@ -71,8 +71,8 @@ def train(
 ) -> Trained:
     """Train a model by a recipe and return it with the best epoch's weights.
 
-    With a `folder` the best model so far is always in its model.keras, the facts in its history.json, also after an
-    interrupt; a finished training of equal inputs is loaded instead. Equal seeds give equal weights on a CPU.
+    With a `folder` the best model so far (first the start) is always in its model.keras, facts in its history.json, also
+    after an interrupt; a finished training of equal inputs is loaded instead. Equal seeds give equal weights on a CPU.
     An epoch's `loss` and `accuracy` are running means; `train_…` (a sample) and `val_…` are measured alike at its end.
     Raises ValueError for too few songs or no validation, FloatingPointError when the loss stops being finite.
     """
@@ -93,16 +93,9 @@ def train(
     history = {"inputs": inputs, "seed": seed, "device": device(), "rows": len(split.train)}
     history |= {"learning_rate_per_row": recipe.learning_rate / recipe.batch_size, "n_parameters": model.count_params()}
     say(f"{history['n_parameters']:,} parameters, {history['rows']:,} rows an epoch, on {history['device']}")
-    _fit(_Loop(model, split, recipe, pool, seed, xla), history, folder, say)
+    with _interrupts_wait(_Loop(model, split, recipe, pool, seed, xla)) as loop:
+        _fit(loop, history, folder, say)
     return Trained(model, history)
-
-
-def load(folder: Path) -> SimpleRecommender:
-    """Load the model of a training's folder. Raises FileNotFoundError when there is none."""
-    path = Path(folder) / "model.keras"
-    if not path.exists():
-        raise FileNotFoundError(f"{path.parent.name}/model.keras: expected a trained model, found none; train it first")
-    return keras.models.load_model(path, safe_mode=True)
 
 
 def device() -> str:
@@ -124,7 +117,7 @@ class _Loop:
     """A model, its data on the device, and passes over rows inside the graph."""
 
     def __init__(self, model: SimpleRecommender, split: Split, recipe: Recipe, pool: int, seed: int, xla: bool):
-        self.started = time.perf_counter()
+        self.started, self.interrupted = time.perf_counter(), False
         self.model, self.recipe, self.pool, self.seed = model, recipe, pool, seed
         sample = np.random.default_rng([seed, SAMPLE]).permutation(len(split.train))[: len(split.validation)]
         parts = (split.train, split.train[np.sort(sample)], split.validation)
@@ -134,38 +127,34 @@ class _Loop:
             self._steps(*part, tf.range(len(part[0])), *map(tf.constant, (0, 0, 0)), learn)  # compiles, on no rows
 
     def learn(self, epoch: int) -> dict[str, float]:
-        started, n, key = time.perf_counter(), len(self.train[0]), self._key(epoch, NEGATIVES)
-        order = tf.random.experimental.stateless_shuffle(tf.range(n), [self._key(epoch, ORDER), 0], "philox")
-        loss, accuracy, counted = self._pass(self.train, order, key, epoch, learn=True)
-        speed = round(n / (time.perf_counter() - started))
-        return {"loss": loss, "accuracy": accuracy, "unknown_rows": n - counted, "rows_per_second": speed}
+        started = time.perf_counter()
+        facts = self._pass("", self.train, epoch, NEGATIVES, learn=True)
+        return facts | {"rows_per_second": round(len(self.train[0]) / (time.perf_counter() - started))}
 
     def judge(self, epoch: int) -> dict[str, float]:
-        facts = {}
-        for name, part, what in (("train", self.sample, SAMPLE), ("val", self.validation, VALIDATION)):
-            loss, accuracy, _ = self._pass(part, tf.range(len(part[0])), self._key(0, what), epoch, learn=False)
-            facts |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
-        return facts
+        facts = self._pass("train_", self.sample, epoch, SAMPLE, learn=False)
+        return facts | self._pass("val_", self.validation, epoch, VALIDATION, learn=False)
 
-    def _key(self, epoch: int, what: int) -> int:
-        return int(np.random.SeedSequence([self.seed, epoch, what]).generate_state(1)[0] >> 1)
-
-    def _pass(self, part: tuple, order: tf.Tensor, key: int, epoch: int, learn: bool) -> tuple[float, float, int]:
-        n_steps = -(-len(order) // (self.recipe.batch_size if learn else ROWS_PER_EVALUATION))
-        sums = np.zeros(3)  # loss, hits, rows that count
+    def _pass(self, name: str, part: tuple, epoch: int, what: int, learn: bool) -> dict[str, float]:
+        n, key = len(part[0]), losses.key(self.seed, epoch if learn else 0, what)
+        order = losses.shuffled(n, losses.key(self.seed, epoch, ORDER)) if learn else tf.range(n)
+        n_steps, sums = -(-n // self.recipe.batch_size), np.zeros(3)
         for first in range(0, n_steps, STEPS_PER_CALL):
             span = map(tf.constant, (key, first, min(first + STEPS_PER_CALL, n_steps)))
-            *more, bad = self._steps(*part, order, *span, learn)
+            more, bad = self._steps(*part, order, *span, learn)
             if bad >= 0:
                 where = f"epoch {epoch}, step {bad + 1} of {n_steps} of {'training' if learn else 'evaluation'}"
                 raise FloatingPointError(f"{where}: expected a finite loss, got none; a lower learning rate may help")
-            sums += [float(each) for each in more]
-        return sums[0] / sums[2], sums[1] / sums[2], int(sums[2])
+            if self.interrupted:
+                raise KeyboardInterrupt
+            sums += more.numpy()
+        loss, hits, rows = sums.tolist()
+        return {f"{name}loss": loss / rows, f"{name}accuracy": hits / rows, f"{name}unknown_rows": n - int(rows)}
 
     def _take_steps(self, users, items, order, key, step, last, learn):
-        n, size = users.shape[0], self.recipe.batch_size if learn else ROWS_PER_EVALUATION
+        n, size = users.shape[0], self.recipe.batch_size
         tables = [table.value for table in self.model.trainable_variables]
-        total, hits, counted, bad = 0.0, 0, 0, -1
+        sums, bad = tf.zeros(3, tf.float64), -1
         while step < last:
             position = step * size + tf.range(size)
             rows = tf.gather(order, tf.minimum(position, n - 1))
@@ -179,12 +168,26 @@ class _Loop:
             if learn:
                 for table, gradient in zip(tables, tape.gradient(loss, tables), strict=True):
                     table.scatter_sub(tf.IndexedSlices(self.recipe.learning_rate * gradient.values, gradient.indices))
-            total += tf.reduce_sum(row_losses)
-            hits += tf.math.count_nonzero(losses.hits(logits, real), dtype=tf.int32)
-            counted += tf.math.count_nonzero(real, dtype=tf.int32)
+            sums += losses.sums(row_losses, losses.hits(logits, real), real)
             bad = tf.where((bad < 0) & ~tf.math.is_finite(loss), step, bad)
             step += 1
-        return total, hits, counted, bad
+        return sums, bad
+
+
+@contextlib.contextmanager
+def _interrupts_wait(loop: _Loop) -> Iterator[_Loop]:
+    """Keep Ctrl-C out of TensorFlow's own code, which may crash on it; a second one is not kept waiting."""
+
+    def wait(*_: Any) -> None:
+        loop.interrupted = True
+        signal.signal(signal.SIGINT, usual)
+
+    usual = signal.signal(signal.SIGINT, wait) if threading.current_thread() is threading.main_thread() else None
+    try:
+        yield loop
+    finally:
+        if usual is not None:
+            signal.signal(signal.SIGINT, usual)
 
 
 def _fit(loop: _Loop, history: dict[str, Any], folder: Path | None, say: Callable[[str], None]) -> None:
@@ -199,7 +202,7 @@ def _fit(loop: _Loop, history: dict[str, Any], folder: Path | None, say: Callabl
 
     note(status="running", best_epoch=None)
     if folder:
-        (folder / "model.keras").unlink(missing_ok=True)
+        model.write(folder / "model.keras")
     try:
         for epoch in range(1, recipe.epochs + 1):
             began = time.perf_counter()
@@ -219,10 +222,7 @@ def _fit(loop: _Loop, history: dict[str, Any], folder: Path | None, say: Callabl
             if epoch - history["best_epoch"] >= recipe.patience:
                 break
     except BaseException as error:
-        interrupted = isinstance(error, KeyboardInterrupt)
-        if interrupted and folder and best is None:
-            model.write(folder / "model.keras")
-        note(status="interrupted" if interrupted else "failed", error=repr(error))
+        note(status="interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=repr(error))
         say(f"stopped; best epoch so far: {history['best_epoch'] or 'none'}")
         raise
     model.set_weights(best)

@@ -1,0 +1,321 @@
+"""Training: step for step the row-wise twin's, repeatable, interruptible, and never silently wrong."""
+
+import concurrent.futures
+import dataclasses
+import json
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import rowwise
+import tensorflow as tf
+
+from recsys import losses, training
+from recsys.model import SimpleRecommender
+from recsys.runs import read_json
+from recsys.split import Split
+from recsys.training import RECIPES, Recipe, load, train
+
+SMALL = RECIPES["author"].override(batch_size=64, epochs=3)
+LONG = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from recsys.training import train
+from test_training import SMALL, groups
+train(groups(), SMALL.override(epochs=100_000, patience=100_000), folder=sys.argv[2])
+"""
+
+
+def groups(n=8000, n_users=400, n_groups=5, size=60, cold=0):
+    """Users of five tastes, each with its own sixty songs, the first of them the most popular."""
+    rng = np.random.default_rng(0)
+
+    def draw(rows):
+        user = rng.integers(0, n_users, rows)
+        return np.stack([user, user % n_groups * size + (size * rng.random(rows) ** 2).astype(int)], axis=1)
+
+    n_items = n_groups * size
+    each = np.stack([np.arange(n_users), np.arange(n_users) % n_items], axis=1)
+    validation = np.concatenate([draw(n // 4), [[0, n_items + song] for song in range(cold)]]) if cold else draw(n // 4)
+    return Split.from_arrays(np.concatenate([each, draw(n)]), validation, draw(10))
+
+
+def loop_of(split, recipe=SMALL, model=None, pool=None, seed=0):
+    model = model or SimpleRecommender(split.users["user_id"], split.items["item_id"], recipe.dim, seed=seed)
+    return training._Loop(model, split, recipe, pool or split.n_items_all, seed, xla=True)
+
+
+def plain_batches(loop, epoch):
+    """The batches of an epoch, by the same keys, outside the loop."""
+    users, items = loop.train
+    key = tf.constant(losses.key(loop.seed, epoch, training.NEGATIVES))
+    order = losses.shuffled(len(users), losses.key(loop.seed, epoch, training.ORDER)).numpy()
+    assert sorted(order) == list(range(len(users)))
+    size = loop.recipe.batch_size
+    for step, first in enumerate(range(0, len(order), size)):
+        rows = order[first : first + size]
+        padded = tf.pad(tf.gather(items, rows), [[0, size - len(rows)]])
+        drawn = losses.uniform_candidates(padded, loop.recipe.negatives, loop.pool, key, tf.constant(step))
+        yield tf.gather(users, rows).numpy(), drawn.numpy()[: len(rows)]
+
+
+def test_an_epoch_equals_the_rowwise_twins_on_the_same_candidates():
+    split = groups(1000)
+    loop = loop_of(split)
+    twin = rowwise.compiled([str(user) for user in range(400)], np.arange(300), 15, SMALL.learning_rate)
+    twin.set_vectors(*loop.model.get_weights())
+    loss = hits = 0
+    batches = list(plain_batches(loop, 1))
+    assert len(batches) == 22 and len(batches[-1][0]) == 1400 % 64  # the last batch is short
+    for users, candidates in batches:
+        labels = np.eye(21, dtype=np.float32)[np.zeros(len(users), int)]
+        twin.reset_metrics()
+        facts = twin.train_on_batch((tf.constant(users.astype(str)), tf.constant(candidates)), labels, return_dict=True)
+        loss += facts["loss"] * len(users)
+        hits += facts["categorical_accuracy"] * len(users)
+    ours = loop.learn(1)
+    assert ours["loss"] == pytest.approx(loss / 1400, rel=1e-5)
+    assert ours["accuracy"] == pytest.approx(hits / 1400, abs=2 / 1400)  # rounding decides between equal logits
+    for own, other in zip(loop.model.get_weights(), twin.vectors(), strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-4, atol=1e-6)
+
+
+def test_training_ends_where_the_rowwise_twin_ends():
+    split = groups()
+    ours = [train(split, SMALL, seed=seed, verbose=False).history["epochs"] for seed in range(3)]
+    raw = [np.arange(300), 20, 64]
+    rows = np.random.default_rng(1).permutation(len(split.train))
+    twin = rowwise.compiled([str(user) for user in range(400)], np.arange(300), 15, SMALL.learning_rate)
+    theirs = twin.fit(
+        rowwise.get_dataset(split.train.user[rows], split.train.item[rows], *raw),
+        validation_data=rowwise.get_dataset(split.validation.user, split.validation.item, *raw),
+        epochs=3,
+        verbose=0,
+    ).history
+    for epoch in range(1, 3):
+        for name, other, margin in (
+            ("val_loss", "val_loss", 0.06),
+            ("val_accuracy", "val_categorical_accuracy", 0.035),
+            ("loss", "loss", 0.06),
+            ("accuracy", "categorical_accuracy", 0.035),
+        ):
+            assert np.mean([run[epoch][name] for run in ours]) == pytest.approx(theirs[other][epoch], abs=margin)
+
+
+def test_a_checkerboard_is_learnt(tmp_path):
+    rng = np.random.default_rng(0)
+    user, song = rng.integers(0, 60, 9000), 2 * rng.integers(0, 20, 9000)
+    rows = np.stack([user, song + user % 2], axis=1)
+    split = Split.from_arrays(rows[:8000], rows[8000:], rows[:1])
+    model = train(split, RECIPES["author"].override(batch_size=32, epochs=8), verbose=False).model
+    scores = model.scores(np.arange(60))
+    own = (np.arange(60)[:, None] - np.arange(40)) % 2 == 0
+    assert min(np.where(own, scores, np.inf).min(axis=1) - np.where(own, -np.inf, scores).max(axis=1)) > 0
+    assert all(neighbour % 2 == 0 for neighbour in model.neighbours(6, 19)[0])
+
+
+def test_the_authors_recipe_is_the_authors():
+    author = RECIPES["author"]
+    assert dataclasses.asdict(author) == {
+        "name": "author", "dim": 15, "negatives": 20, "pool": "all", "batch_size": 1024, "learning_rate": 100.0,
+        "epochs": 50, "patience": 3,
+    }  # fmt: skip
+    assert author.override(dim=0, pool="", epochs=0) == author
+    assert author.override(batch_size=2048).learning_rate == 200
+    assert author.override(batch_size=2048, learning_rate=50.0).learning_rate == 50
+    assert author.override(pool="train", dim=8) == dataclasses.replace(author, pool="train", dim=8)
+    with pytest.raises(ValueError, match="expected 'all' or 'train', got 'warm'"):
+        author.override(pool="warm")
+    with pytest.raises(ValueError, match="dim: expected more than 0, got -1"):
+        author.override(dim=-1)
+    with pytest.raises(TypeError):
+        author.override(epoch=3)
+
+
+def test_equal_seeds_give_equal_bits_and_others_do_not():
+    split = groups(1000)
+    first, again, other = (train(split, SMALL, seed=seed, verbose=False) for seed in (5, 5, 6))
+    for a, b, c in zip(*(trained.model.get_weights() for trained in (first, again, other)), strict=True):
+        assert (a == b).all() and (a != c).any()
+    timeless = [[{k: v for k, v in epoch.items() if "second" not in k} for epoch in t.history["epochs"]]
+                for t in (first, again)]  # fmt: skip
+    assert timeless[0] == timeless[1]
+
+
+def test_xla_changes_rounding_only():
+    split = groups(1000)
+    fast, plain = (train(split, SMALL, verbose=False, xla=xla) for xla in (True, False))
+    for a, b in zip(fast.model.get_weights(), plain.model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_every_row_is_trained_on_once_an_epoch_whatever_the_batch(monkeypatch):
+    monkeypatch.setattr(training, "STEPS_PER_CALL", 5)
+    for batch_size in (7, 5000):
+        loop = loop_of(groups(1000), SMALL.override(batch_size=batch_size))
+        facts = loop.learn(1)
+        assert facts["unknown_rows"] == 0
+        assert sum(len(users) for users, _ in plain_batches(loop, 1)) == 1400
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_it(tmp_path, capsys):
+    split = groups(2000)
+    trained = train(split, SMALL.override(epochs=40, patience=2), folder=tmp_path)
+    history, epochs = trained.history, trained.history["epochs"]
+    validation = [epoch["val_loss"] for epoch in epochs]
+    best = int(np.argmin(validation))
+    assert history["best_epoch"] == best + 1 and len(epochs) == best + 3 < 40
+    assert loop_of(split, model=trained.model).judge(9)["val_loss"] == validation[best]  # candidates drawn once
+    assert loop_of(split, model=load(tmp_path)).judge(9)["val_loss"] == validation[best]
+    assert epochs[-1]["train_loss"] < epochs[-1]["loss"]  # measured at the end, not on the way there
+    assert read_json(tmp_path / "history.json") == json.loads(json.dumps(history))
+    assert history["status"] == "finished" and history["seed"] == 0 and history["device"].startswith(("CPU", "GPU"))
+    assert history["learning_rate_per_row"] == 100 / 1024 and history["n_parameters"] == (400 + 300) * 15
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.json", "model.keras"]
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(epochs) + 2
+    assert re.fullmatch(
+        r"author: epoch  1 of 40, loss \d\.\d{4}, accuracy \d+\.\d\d%, validation \d\.\d{4}, \d+\.\d\d%, "
+        r"[\d,]+ rows/s, at most \d+:\d\d left",
+        lines[1],
+    )
+
+
+def test_equal_inputs_are_trained_once_and_others_anew(tmp_path, capsys):
+    split, recipe = groups(500), SMALL.override(epochs=1)
+    first = train(split, recipe, folder=tmp_path)
+    capsys.readouterr()
+    again = train(split, recipe, folder=tmp_path)
+    assert again.reused and not first.reused and capsys.readouterr().out.count("\n") == 1
+    assert again.history == read_json(tmp_path / "history.json")
+    for a, b in zip(first.model.get_weights(), again.model.get_weights(), strict=True):
+        assert (a == b).all()
+    for change in ({"seed": 1}, {"recipe": recipe.override(dim=3)}, {"split": groups(501)}):
+        settings = {"split": split, "recipe": recipe, "seed": 0} | change
+        assert not train(folder=tmp_path, verbose=False, **settings).reused
+    train(split, recipe, folder=tmp_path, verbose=False)
+    (tmp_path / "history.json").unlink()
+    assert not train(split, recipe, folder=tmp_path, verbose=False).reused
+
+
+def test_cold_songs_are_negatives_only_where_asked():
+    split = groups(3000, cold=200)
+    start = SimpleRecommender(split.users["user_id"], split.items["item_id"], 15, seed=0).get_weights()[1]
+    for pool, moves in (("all", True), ("train", False)):
+        trained = train(split, SMALL.override(pool=pool, epochs=1), verbose=False)
+        assert trained.model.n_items == 500
+        assert (trained.model.get_weights()[1][300:] != start[300:]).any() == moves
+
+
+def test_rows_without_a_vector_are_masked_and_counted():
+    split = groups(1000)
+    known = SimpleRecommender(np.arange(390), np.arange(295), seed=0)
+    before = [table.copy() for table in known.get_weights()]
+    facts = loop_of(split, model=known, pool=295).learn(1)
+    unknown = (split.train.user >= 390) | (split.train.item >= 295)
+    assert facts["unknown_rows"] == unknown.sum() > 10 and np.isfinite(facts["loss"])
+    only_unknown = dataclasses.replace(SMALL, negatives=1)
+    loop = loop_of(split, only_unknown, model=known, pool=295)
+    loop.train = tuple(tf.constant(codes[unknown]) for codes in (split.train.user, split.train.item))
+    known.set_weights(before)
+    loop._steps(*loop.train, tf.range(unknown.sum()), *map(tf.constant, (1, 0, 1)), True)
+    for table, old in zip(known.get_weights(), before, strict=True):
+        assert (table == old).all()
+
+
+def test_too_few_songs_and_no_validation_are_clear_errors(tmp_path):
+    few = Split.from_arrays([[0, song] for song in range(20)], [[0, 1]], [[0, 2]])
+    with pytest.raises(ValueError, match="at least 21 songs for 20 negatives, got 20"):
+        train(few, SMALL, folder=tmp_path)
+    with pytest.raises(ValueError, match="at least 5 songs for 4 negatives, got 3"):
+        rows = [[0, song] for song in range(3)]
+        train(Split.from_arrays(rows, [[0, 30]], rows), SMALL.override(negatives=4, pool="train"), folder=tmp_path)
+    with pytest.raises(ValueError, match="validation: expected at least one row"):
+        train(Split.from_arrays([[0, song] for song in range(30)], [], [[0, 2]]), SMALL, folder=tmp_path)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(FileNotFoundError, match="model.keras: expected a trained model, found none"):
+        load(tmp_path)
+
+
+def test_a_loss_that_explodes_names_its_step_and_keeps_the_best_model(tmp_path, monkeypatch, capsys):
+    split = groups(500)
+    with pytest.raises(FloatingPointError, match=r"epoch 1, step \d+ of 15 of training: expected a finite loss"):
+        train(split, SMALL.override(learning_rate=1e30), folder=tmp_path)
+    assert read_json(tmp_path / "history.json")["status"] == "failed" and load(tmp_path).n_items == 300
+
+    learn = training._Loop.learn
+
+    def poisoned(self, epoch):
+        if epoch == 3:
+            self.model.set_weights([table * np.nan for table in self.model.get_weights()])
+        return learn(self, epoch)
+
+    monkeypatch.setattr(training._Loop, "learn", poisoned)
+    with pytest.raises(FloatingPointError, match="epoch 3, step 1 of 15 of training"):
+        train(split, SMALL, folder=tmp_path)
+    history = read_json(tmp_path / "history.json")
+    assert history["status"] == "failed" and history["best_epoch"] == 2 and "epoch 3" in history["error"]
+    assert "best epoch so far: 2" in capsys.readouterr().out
+    assert loop_of(split, model=load(tmp_path)).judge(1)["val_loss"] == history["epochs"][1]["val_loss"]
+
+
+def test_an_interrupt_leaves_the_best_model_so_far(tmp_path):
+    here = str(training.Path(__file__).parent)
+    command = [sys.executable, "-c", LONG, here, str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if "epoch  4" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    out, err = process.communicate(timeout=60)
+    assert process.returncode != 0 and "KeyboardInterrupt" in err and "stopped; best epoch so far: " in out
+    history = read_json(tmp_path / "history.json")
+    best = history["best_epoch"]
+    assert history["status"] == "interrupted" and best >= 1
+    assert loop_of(groups(), model=load(tmp_path)).judge(1)["val_loss"] == history["epochs"][best - 1]["val_loss"]
+    assert not train(groups(), SMALL.override(epochs=1), folder=tmp_path, verbose=False).reused
+
+
+def test_interrupts_wait_for_tensorflow_and_the_second_does_not(tmp_path, monkeypatch):
+    usual = signal.getsignal(signal.SIGINT)
+    judge = training._Loop.judge
+    seen = []
+
+    def interrupted(self, epoch):
+        signal.raise_signal(signal.SIGINT)
+        seen.append("went on")
+        return judge(self, epoch)
+
+    monkeypatch.setattr(training._Loop, "judge", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(groups(500), SMALL, folder=tmp_path, verbose=False)
+    assert seen == ["went on"] and signal.getsignal(signal.SIGINT) is usual
+    history = read_json(tmp_path / "history.json")
+    assert history["status"] == "interrupted" and history["best_epoch"] is None
+    start = SimpleRecommender(np.arange(400), np.arange(300), seed=0).get_weights()
+    for own, other in zip(load(tmp_path).get_weights(), start, strict=True):
+        assert (own == other).all()  # no epoch was finished
+
+    def twice(self, epoch):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        seen.append("never here")
+
+    monkeypatch.setattr(training._Loop, "judge", twice)
+    with pytest.raises(KeyboardInterrupt):
+        train(groups(500), SMALL, verbose=False)
+    assert seen == ["went on"] and signal.getsignal(signal.SIGINT) is usual
+
+
+def test_it_trains_outside_the_main_thread_too():
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        trained = pool.submit(train, groups(500), SMALL.override(epochs=1), verbose=False).result()
+    assert trained.history["best_epoch"] == 1
+
+
+def test_a_recipe_of_ones_own_needs_no_name_in_the_table():
+    own = Recipe("own", 4, 2, "train", batch_size=16, learning_rate=1.0, epochs=1, patience=1)
+    assert train(groups(200), own, verbose=False).model.length_of_embedding == 4
