@@ -71,8 +71,8 @@ def train(
 ) -> Trained:
     """Train a model by a recipe and return it with the best epoch's weights.
 
-    With a `folder` the best model so far (first the start) is always in its model.keras, facts in its history.json, also
-    after an interrupt; a finished training of equal inputs is loaded instead. Equal seeds give equal weights on a CPU.
+    With a `folder` its model.keras is always the best model so far (first the start), and its history.json tells what
+    happened, interrupts included; a finished training of equal inputs is loaded. Equal seeds give equal bits on a CPU.
     An epoch's `loss` and `accuracy` are running means; `train_…` (a sample) and `val_…` are measured alike at its end.
     Raises ValueError for too few songs or no validation, FloatingPointError when the loss stops being finite.
     """

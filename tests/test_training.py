@@ -43,9 +43,14 @@ def groups(n=8000, n_users=400, n_groups=5, size=60, cold=0):
     return Split.from_arrays(np.concatenate([each, draw(n)]), validation, draw(10))
 
 
-def loop_of(split, recipe=SMALL, model=None, pool=None, seed=0):
+def loop_of(split, recipe=SMALL, model=None, pool=None, seed=0, xla=False):
     model = model or SimpleRecommender(split.users["user_id"], split.items["item_id"], recipe.dim, seed=seed)
-    return training._Loop(model, split, recipe, pool or split.n_items_all, seed, xla=True)
+    return training._Loop(model, split, recipe, pool or split.n_items_all, seed, xla)
+
+
+def quick(split, recipe=SMALL, *, verbose=False, **settings):
+    """Train without XLA, whose compilation takes longer than these trainings."""
+    return train(split, recipe, verbose=verbose, xla=False, **settings)
 
 
 def plain_batches(loop, epoch):
@@ -64,7 +69,7 @@ def plain_batches(loop, epoch):
 
 def test_an_epoch_equals_the_rowwise_twins_on_the_same_candidates():
     split = groups(1000)
-    loop = loop_of(split)
+    loop = loop_of(split, xla=True)
     twin = rowwise.compiled([str(user) for user in range(400)], np.arange(300), 15, SMALL.learning_rate)
     twin.set_vectors(*loop.model.get_weights())
     loss = hits = 0
@@ -85,7 +90,7 @@ def test_an_epoch_equals_the_rowwise_twins_on_the_same_candidates():
 
 def test_training_ends_where_the_rowwise_twin_ends():
     split = groups()
-    ours = [train(split, SMALL, seed=seed, verbose=False).history["epochs"] for seed in range(3)]
+    ours = [quick(split, seed=seed).history["epochs"] for seed in range(3)]
     raw = [np.arange(300), 20, 64]
     rows = np.random.default_rng(1).permutation(len(split.train))
     twin = rowwise.compiled([str(user) for user in range(400)], np.arange(300), 15, SMALL.learning_rate)
@@ -110,7 +115,7 @@ def test_a_checkerboard_is_learnt(tmp_path):
     user, song = rng.integers(0, 60, 9000), 2 * rng.integers(0, 20, 9000)
     rows = np.stack([user, song + user % 2], axis=1)
     split = Split.from_arrays(rows[:8000], rows[8000:], rows[:1])
-    model = train(split, RECIPES["author"].override(batch_size=32, epochs=8), verbose=False).model
+    model = quick(split, RECIPES["author"].override(batch_size=32, epochs=8)).model
     scores = model.scores(np.arange(60))
     own = (np.arange(60)[:, None] - np.arange(40)) % 2 == 0
     assert min(np.where(own, scores, np.inf).min(axis=1) - np.where(own, -np.inf, scores).max(axis=1)) > 0
@@ -163,7 +168,7 @@ def test_every_row_is_trained_on_once_an_epoch_whatever_the_batch(monkeypatch):
 
 def test_the_best_epoch_is_kept_and_patience_ends_it(tmp_path, capsys):
     split = groups(2000)
-    trained = train(split, SMALL.override(epochs=40, patience=2), folder=tmp_path)
+    trained = quick(split, SMALL.override(epochs=40, patience=2), folder=tmp_path, verbose=True)
     history, epochs = trained.history, trained.history["epochs"]
     validation = [epoch["val_loss"] for epoch in epochs]
     best = int(np.argmin(validation))
@@ -186,26 +191,25 @@ def test_the_best_epoch_is_kept_and_patience_ends_it(tmp_path, capsys):
 
 def test_equal_inputs_are_trained_once_and_others_anew(tmp_path, capsys):
     split, recipe = groups(500), SMALL.override(epochs=1)
-    first = train(split, recipe, folder=tmp_path)
-    capsys.readouterr()
-    again = train(split, recipe, folder=tmp_path)
+    first = quick(split, recipe, folder=tmp_path)
+    again = quick(split, recipe, folder=tmp_path, verbose=True)
     assert again.reused and not first.reused and capsys.readouterr().out.count("\n") == 1
     assert again.history == read_json(tmp_path / "history.json")
     for a, b in zip(first.model.get_weights(), again.model.get_weights(), strict=True):
         assert (a == b).all()
     for change in ({"seed": 1}, {"recipe": recipe.override(dim=3)}, {"split": groups(501)}):
         settings = {"split": split, "recipe": recipe, "seed": 0} | change
-        assert not train(folder=tmp_path, verbose=False, **settings).reused
-    train(split, recipe, folder=tmp_path, verbose=False)
+        assert not quick(folder=tmp_path, **settings).reused
+    quick(split, recipe, folder=tmp_path)
     (tmp_path / "history.json").unlink()
-    assert not train(split, recipe, folder=tmp_path, verbose=False).reused
+    assert not quick(split, recipe, folder=tmp_path).reused
 
 
 def test_cold_songs_are_negatives_only_where_asked():
     split = groups(3000, cold=200)
     start = SimpleRecommender(split.users["user_id"], split.items["item_id"], 15, seed=0).get_weights()[1]
     for pool, moves in (("all", True), ("train", False)):
-        trained = train(split, SMALL.override(pool=pool, epochs=1), verbose=False)
+        trained = quick(split, SMALL.override(pool=pool, epochs=1))
         assert trained.model.n_items == 500
         assert (trained.model.get_weights()[1][300:] != start[300:]).any() == moves
 
@@ -229,12 +233,12 @@ def test_rows_without_a_vector_are_masked_and_counted():
 def test_too_few_songs_and_no_validation_are_clear_errors(tmp_path):
     few = Split.from_arrays([[0, song] for song in range(20)], [[0, 1]], [[0, 2]])
     with pytest.raises(ValueError, match="at least 21 songs for 20 negatives, got 20"):
-        train(few, SMALL, folder=tmp_path)
+        quick(few, folder=tmp_path)
     with pytest.raises(ValueError, match="at least 5 songs for 4 negatives, got 3"):
         rows = [[0, song] for song in range(3)]
-        train(Split.from_arrays(rows, [[0, 30]], rows), SMALL.override(negatives=4, pool="train"), folder=tmp_path)
+        quick(Split.from_arrays(rows, [[0, 30]], rows), SMALL.override(negatives=4, pool="train"), folder=tmp_path)
     with pytest.raises(ValueError, match="validation: expected at least one row"):
-        train(Split.from_arrays([[0, song] for song in range(30)], [], [[0, 2]]), SMALL, folder=tmp_path)
+        quick(Split.from_arrays([[0, song] for song in range(30)], [], [[0, 2]]), folder=tmp_path)
     assert not list(tmp_path.iterdir())
     with pytest.raises(FileNotFoundError, match="model.keras: expected a trained model, found none"):
         load(tmp_path)
@@ -243,7 +247,7 @@ def test_too_few_songs_and_no_validation_are_clear_errors(tmp_path):
 def test_a_loss_that_explodes_names_its_step_and_keeps_the_best_model(tmp_path, monkeypatch, capsys):
     split = groups(500)
     with pytest.raises(FloatingPointError, match=r"epoch 1, step \d+ of 15 of training: expected a finite loss"):
-        train(split, SMALL.override(learning_rate=1e30), folder=tmp_path)
+        quick(split, SMALL.override(learning_rate=1e30), folder=tmp_path)
     assert read_json(tmp_path / "history.json")["status"] == "failed" and load(tmp_path).n_items == 300
 
     learn = training._Loop.learn
@@ -255,7 +259,7 @@ def test_a_loss_that_explodes_names_its_step_and_keeps_the_best_model(tmp_path, 
 
     monkeypatch.setattr(training._Loop, "learn", poisoned)
     with pytest.raises(FloatingPointError, match="epoch 3, step 1 of 15 of training"):
-        train(split, SMALL, folder=tmp_path)
+        quick(split, folder=tmp_path, verbose=True)
     history = read_json(tmp_path / "history.json")
     assert history["status"] == "failed" and history["best_epoch"] == 2 and "epoch 3" in history["error"]
     assert "best epoch so far: 2" in capsys.readouterr().out
@@ -275,8 +279,9 @@ def test_an_interrupt_leaves_the_best_model_so_far(tmp_path):
     history = read_json(tmp_path / "history.json")
     best = history["best_epoch"]
     assert history["status"] == "interrupted" and best >= 1
-    assert loop_of(groups(), model=load(tmp_path)).judge(1)["val_loss"] == history["epochs"][best - 1]["val_loss"]
-    assert not train(groups(), SMALL.override(epochs=1), folder=tmp_path, verbose=False).reused
+    again = loop_of(groups(), model=load(tmp_path), xla=True).judge(1)
+    assert again["val_loss"] == history["epochs"][best - 1]["val_loss"]
+    assert not quick(groups(), SMALL.override(epochs=1), folder=tmp_path).reused
 
 
 def test_interrupts_wait_for_tensorflow_and_the_second_does_not(tmp_path, monkeypatch):
@@ -291,7 +296,7 @@ def test_interrupts_wait_for_tensorflow_and_the_second_does_not(tmp_path, monkey
 
     monkeypatch.setattr(training._Loop, "judge", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train(groups(500), SMALL, folder=tmp_path, verbose=False)
+        quick(groups(500), folder=tmp_path)
     assert seen == ["went on"] and signal.getsignal(signal.SIGINT) is usual
     history = read_json(tmp_path / "history.json")
     assert history["status"] == "interrupted" and history["best_epoch"] is None
@@ -306,16 +311,16 @@ def test_interrupts_wait_for_tensorflow_and_the_second_does_not(tmp_path, monkey
 
     monkeypatch.setattr(training._Loop, "judge", twice)
     with pytest.raises(KeyboardInterrupt):
-        train(groups(500), SMALL, verbose=False)
+        quick(groups(500))
     assert seen == ["went on"] and signal.getsignal(signal.SIGINT) is usual
 
 
 def test_it_trains_outside_the_main_thread_too():
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        trained = pool.submit(train, groups(500), SMALL.override(epochs=1), verbose=False).result()
+        trained = pool.submit(quick, groups(500), SMALL.override(epochs=1)).result()
     assert trained.history["best_epoch"] == 1
 
 
 def test_a_recipe_of_ones_own_needs_no_name_in_the_table():
     own = Recipe("own", 4, 2, "train", batch_size=16, learning_rate=1.0, epochs=1, patience=1)
-    assert train(groups(200), own, verbose=False).model.length_of_embedding == 4
+    assert quick(groups(200), own).model.length_of_embedding == 4
