@@ -43,9 +43,9 @@ class Mapper:
         return (user, tf.concat([[song], tf.gather(self.possible_songs, drawn)], axis=0)), self.label
 
 
-def get_dataset(users, songs, possible_songs, num_negative_songs=20, batch_size=1024):
+def get_dataset(users, songs, possible_songs, num_negative_songs=20, batch_size=1024, parallel=None):
     rows = tf.data.Dataset.from_tensor_slices((np.asarray(users, str), np.asarray(songs)))
-    return rows.map(Mapper(possible_songs, num_negative_songs)).batch(batch_size)
+    return rows.map(Mapper(possible_songs, num_negative_songs), num_parallel_calls=parallel).batch(batch_size)
 
 
 def compiled(dummy_users, songs, length_of_embedding=15, learning_rate=100.0):

@@ -98,6 +98,7 @@ def test_training_ends_where_the_rowwise_twin_ends():
         rowwise.get_dataset(split.train.user[rows], split.train.item[rows], *raw),
         validation_data=rowwise.get_dataset(split.validation.user, split.validation.item, *raw),
         epochs=3,
+        shuffle=False,
         verbose=0,
     ).history
     for epoch in range(1, 3):
