@@ -37,6 +37,8 @@ def epoch_us(moment: ibis.dtype("timestamp")) -> int: ...
 
 def _when(pattern: str, kind: str, column: Column) -> Column:
     """Cast text of the pattern, and make null of other text; DuckDB alone takes 1.0 and 1e3 for whole numbers."""
+    if column.type().is_integer():
+        return column.try_cast(kind)
     text = column.cast("string")
     return text.re_search(pattern).ifelse(text.try_cast(kind), ibis.null())
 
@@ -56,7 +58,7 @@ def _moment(column: Column) -> Column:
     seconds = _number(column)
     known = (seconds >= 0) & (seconds < YEAR_2100)
     unix = make_timestamp(known.ifelse((seconds * 1_000_000).cast("int64"), ibis.null()))
-    return seconds.isnull().ifelse(_written(column), unix)
+    return unix if column.type().is_numeric() else seconds.isnull().ifelse(_written(column), unix)
 
 
 def _flag(column: Column) -> Column:
@@ -169,7 +171,7 @@ def _open(connection: BaseBackend, path: Path, wanted: Iterable[str], delim: str
     parquet = _file(path).suffix == ".parquet"
     try:
         names = pq.read_schema(path).names if parquet else _header(path, delim, quote)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         kind = "a whole Parquet file" if parquet else "text in UTF-8"
         raise DataError(f"{path.name}: expected {kind}, got one that cannot be read as such") from error
     arrived = f"got {', '.join(map(repr, names))}"
@@ -281,7 +283,8 @@ def _movielens(connection: BaseBackend, made: Path) -> Dataset:
 
 def _lightgcn(connection: BaseBackend, folder: Path) -> Dataset:
     """The benchmarks' text files `train.txt` and `test.txt`: a line `user item item …` a user; the split is given."""
-    form = {"columns": {"text": "VARCHAR"}, "header": False, "delim": "\x01", "quote": "", "auto_detect": False}
+    form = {"columns": {"text": "VARCHAR"}, "header": False, "delim": "\x01", "quote": "", "auto_detect": False,
+            "strict_mode": False}  # fmt: skip
     sources = []
     for part, path in ((0, folder / "train.txt"), (2, folder / "test.txt")):
         lines = connection.read_csv(_file(path), **form)

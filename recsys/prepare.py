@@ -72,9 +72,9 @@ def prepare(
         _build(connection, read, work, parameters, key)
         connection.disconnect()
         shutil.rmtree(work / "scratch")
-        if folder.exists():
-            shutil.rmtree(folder)  # damaged, as `_found` has just said
-        os.rename(work, folder)
+        if not _found(folder):  # it would be another process's, ready first
+            shutil.rmtree(folder, ignore_errors=True)
+            os.rename(work, folder)
         return Prepared(folder, False, read_json(folder / "manifest.json"))
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,47 @@
+"""Peak memory and speed of preparing a large invented log by time: python tests/bench_prepare.py --rows 20000000."""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from recsys import synthetic  # noqa: E402
+from recsys.prepare import prepare  # noqa: E402
+
+
+def measured(work, rows: int, name: str) -> None:
+    start = time.perf_counter()
+    work()
+    seconds, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"{name}: {rows:,} rows, {seconds:.1f} s, {rows / seconds:,.0f} rows/s, peak {peak:.2f} GB", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=20_000_000)
+    parser.add_argument("--users", type=int, help="default: a 380th of the rows, as in DSG17")
+    parser.add_argument("--items", type=int, default=450_000)
+    parser.add_argument("--step", choices=["write", "prepare"], help="internal: one step, in a process of its own")
+    parser.add_argument("--folder", type=Path)
+    given = parser.parse_args()
+    size = {"n_users": given.users or given.rows // 380, "n_items": given.items, "n_listens": given.rows, "seed": 1}
+    if given.step == "write":
+        measured(lambda: synthetic.write(given.folder / "log.parquet", **size), given.rows, "synthetic.write")
+    elif given.step == "prepare":
+        log = given.folder / "log.parquet"
+        measured(lambda: prepare("dsg17", log, root=given.folder, split="by-time"), given.rows, "prepare by-time")
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            for step in ("write", "prepare"):
+                command = [sys.executable, __file__, *sys.argv[1:], "--step", step, "--folder", folder]
+                subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,342 @@
+"""The prepared folder: against a slow twin, every row accounted for, repeatable, whole or not there at all."""
+
+import csv
+import hashlib
+import random
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from recsys import prepare as prepare_module
+from recsys.datasets import DataError
+from recsys.prepare import PARTS, prepare
+from recsys.runs import project_root, read_json
+from recsys.split import Split
+
+REAL = project_root().parent / "shared" / "data"
+REAL_FILES = {
+    "30music": REAL / "30music" / "sessions.parquet",
+    "lastfm": REAL / "lastfm",
+    "lightgcn": REAL / "ml-1m-ultragcn",
+}
+USERS = ["007", "7", "7.0", "1e3", "é", " x", 'q"q', "a,b", "line\nbreak", "9223372036854775808"]
+ITEMS = ["1", "01", "2", "10", "<b>", "9007199254740993", "-3", "z"]
+
+
+def write_csv(path: Path, rows: list[tuple], header=("user_id", "item_id", "timestamp", "listened")) -> Path:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+def raw_rows(split: Split, part: str) -> Counter:
+    """Return the part's rows as raw (user, item, seconds), however often each occurs."""
+    rows = getattr(split, part)
+    times = [None] * len(rows)
+    if rows.timestamp is not None:
+        times = rows.timestamp.astype("datetime64[s]").astype(int).tolist()
+    users, items = split.users["user_id"].to_numpy()[rows.user], split.items["item_id"].to_numpy()[rows.item]
+    return Counter(zip(users, items, times, strict=True))
+
+
+def leftovers(root: Path) -> list[Path]:
+    return list((root / "data" / "prepared").iterdir())
+
+
+def twin(rows, split, validation, test, positives, repeats, user_fraction, min_user, min_item, seed):
+    """Return the three parts as lists of (user, item, time) and the rows after each step, one row at a time."""
+
+    def digest(*values):
+        return hashlib.md5(":".join(map(str, (seed, *values))).encode()).hexdigest()
+
+    def below(share):
+        return format(int(share * 16**8), "08x")
+
+    left = [len(rows)]
+    rows = [row[:3] for row in rows if row[3] or positives == "all"]
+    left.append(len(rows))
+    if user_fraction < 1:
+        rows = [row for row in rows if digest(row[0]) < below(user_fraction)]
+    left.append(len(rows))
+    if repeats == "first":
+        first = {}
+        for row in sorted(rows, key=lambda row: row[2]):
+            first.setdefault(row[:2], row)
+        rows = list(first.values())
+    left.append(len(rows))
+    changed = True
+    while changed:
+        before = len(rows)
+        for column, least in ((0, min_user), (1, min_item)):
+            often = Counter(row[column] for row in rows)
+            rows = [row for row in rows if often[row[column]] >= least]
+        changed = len(rows) != before
+    left.append(len(rows))
+    parts = {part: [] for part in PARTS}
+    times = sorted(row[2] for row in rows)
+    for row in rows:
+        if split == "by-time":
+            late = [row[2] >= next(t for t in times if sum(u <= t for u in times) > len(rows) * (1 - share))
+                    for share in (validation + test, test)]  # fmt: skip
+            part = PARTS[sum(late)]
+        elif split == "by-user-last":
+            own = sorted((r for r in rows if r[0] == row[0]), key=lambda r: (r[2], r[1]), reverse=True)
+            end, middle = (max(1, int(len(own) * share + 0.5)) for share in (test, validation))
+            later = own.index(row) + sum(r == row for part in PARTS for r in parts[part])
+            part = "train" if len(own) < 3 or later >= end + middle else "test" if later < end else "validation"
+        else:
+            hashes = {r: digest(r[0], r[1], r[2] * 1_000_000) for r in rows}
+            last = [max(h for r, h in hashes.items() if r[column] == row[column]) for column in (0, 1)]
+            part = "test" if hashes[row] < below(test) else "validation"
+            part = part if hashes[row] < below(test + validation) and hashes[row] not in last else "train"
+        parts[part].append(row)
+    return parts, left
+
+
+def odd_rows(seed: int, n: int) -> list[tuple]:
+    """Return listens with ids that are easily spoilt, many ties in time, and users and songs that come and go."""
+    draw = random.Random(seed)
+    users, items = draw.sample(USERS, draw.randint(2, len(USERS))), draw.sample(ITEMS, draw.randint(2, len(ITEMS)))
+    return [
+        (users[int(draw.random() ** 2 * len(users))], items[int(draw.random() ** 3 * len(items))],
+         draw.randrange(draw.choice([3, 10, 40])), draw.random() < 0.8)
+        for _ in range(n)
+    ]  # fmt: skip
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.builds(odd_rows, st.integers(0, 10**6), st.sampled_from([3, 20, 40, 50, 60, 80, 80, 100])),
+    split=st.sampled_from(["by-time", "by-user-last", "random"]),
+    fractions=st.sampled_from([(0.1, 0.1), (0.2, 0.3), (0.4, 0.25)]),
+    positives=st.sampled_from(["listened", "all"]),
+    repeats=st.sampled_from(["keep", "first"]),
+    user_fraction=st.sampled_from([1.0, 0.7]),
+    least=st.sampled_from([(1, 1), (2, 1), (1, 3), (3, 4)]),
+    seed=st.integers(0, 3),
+)
+def test_prepare_agrees_with_a_twin_that_goes_row_by_row(
+    tmp_path_factory, rows, split, fractions, positives, repeats, user_fraction, least, seed
+):
+    root = tmp_path_factory.mktemp("twin")
+    path = write_csv(root / "log.csv", [(*row[:3], int(row[3])) for row in rows])
+    parts, left = twin(rows, split, *fractions, positives, repeats, user_fraction, *least, seed)
+
+    def run():
+        return prepare(
+            "csv", path, root=root, split=split, validation_fraction=fractions[0], test_fraction=fractions[1],
+            positives=positives, repeats=repeats, user_fraction=user_fraction, min_user_listens=least[0],
+            min_item_listens=least[1], seed=seed, n_candidates=1,
+        )  # fmt: skip
+
+    event("prepared" if all(parts.values()) else "refused")
+    users = {row[0] for part in parts.values() for row in part}
+    if len(users) < 2 or not all(parts.values()):
+        with pytest.raises(DataError):
+            run()
+        assert not leftovers(root)
+        return
+    made = run()
+    split = Split.load(made.folder)
+    for part in PARTS:
+        assert raw_rows(split, part) == Counter(parts[part])
+    steps = made.manifest["steps"]
+    assert [step["rows_out"] for step in steps] == [left[0], *left[1:], left[-1]]
+    assert steps[0]["rows_in"] == len(rows)
+    for before, step in zip([steps[0], *steps], steps, strict=False):
+        assert step["rows_in"] == before["rows_out"] == step["rows_out"] + sum(step["dropped"].values())
+    for column, key in (("user_id", 0), ("item_id", 1)):
+        warm = {row[key] for row in parts["train"]}
+        cold = {row[key] for part in PARTS for row in parts[part]} - warm
+        expected = sorted(warm, key=str.encode) + sorted(cold, key=str.encode)
+        assert getattr(split, column.replace("_id", "s"))[column].tolist() == expected
+    for part in ("validation", "test"):
+        assert made.manifest["account"][part] == split.account(part)
+
+
+def some_rows(n=400, seed=0):
+    draw = random.Random(seed)
+    return [(f"u{draw.randrange(30)}", f"s{int(draw.random() ** 2 * 60)}", draw.randrange(10**9), draw.random() < 0.7)
+            for _ in range(n)]  # fmt: skip
+
+
+@pytest.mark.parametrize("split", ["by-time", "by-user-last", "random"])
+def test_the_order_of_the_rows_changes_nothing(tmp_path, split):
+    rows = [(*row[:3], int(row[3])) for row in some_rows()]
+    made = []
+    for name in ("one", "two"):
+        path = write_csv(tmp_path / f"{name}.csv", rows)
+        made.append(prepare("csv", path, root=tmp_path, split=split, user_fraction=0.6, repeats="first"))
+        random.Random(1).shuffle(rows)
+    assert made[0].folder != made[1].folder
+    assert made[0].manifest["files"] == made[1].manifest["files"]
+
+
+def test_the_same_users_are_drawn_from_another_log_and_another_file_format(tmp_path):
+    rows = some_rows()
+    one = prepare("csv", write_csv(tmp_path / "a.csv", [(*r[:3], 1) for r in rows]), root=tmp_path, user_fraction=0.5)
+    frame = pd.DataFrame(rows[::2], columns=["user_id", "item_id", "timestamp", "listened"])
+    frame.to_parquet(tmp_path / "b.parquet")
+    two = prepare("csv", tmp_path / "b.parquet", root=tmp_path, user_fraction=0.5)
+    users = [set(Split.load(each.folder).users["user_id"]) for each in (one, two)]
+    assert users[0] == users[1]
+    assert 5 < len(users[0]) < 25
+
+
+def test_whole_users_are_drawn_about_as_many_as_asked(tmp_path):
+    rows = [(user, f"s{user % 30}", user, 1) for user in range(2000)]
+    made = prepare("csv", write_csv(tmp_path / "a.csv", rows), root=tmp_path, user_fraction=0.25, split="by-time")
+    assert 420 < made.manifest["n_users_all"] < 580
+
+
+def test_equal_input_and_parameters_use_the_folder_again(tmp_path):
+    path = write_csv(tmp_path / "log.csv", [(*row[:3], 1) for row in some_rows()])
+    first = prepare("csv", path, root=tmp_path)
+    again = prepare("csv", path, root=tmp_path)
+    assert (first.reused, again.reused) == (False, True)
+    assert again.manifest == first.manifest == read_json(first.folder / "manifest.json")
+    assert prepare("csv", path, root=tmp_path, seed=1).folder != first.folder
+    write_csv(path, [(*row[:3], 1) for row in some_rows(401)])
+    assert prepare("csv", path, root=tmp_path).folder != first.folder
+    assert len(leftovers(tmp_path)) == 3
+
+
+def test_a_folder_that_lost_a_file_is_made_again(tmp_path):
+    path = write_csv(tmp_path / "log.csv", [(*row[:3], 1) for row in some_rows()])
+    first = prepare("csv", path, root=tmp_path)
+    (first.folder / "items.parquet").unlink()
+    again = prepare("csv", path, root=tmp_path)
+    assert (again.folder, again.reused) == (first.folder, False)
+    assert again.manifest["files"] == first.manifest["files"]
+
+
+def test_two_at_the_same_time_do_not_disturb_each_other(tmp_path):
+    path = write_csv(tmp_path / "log.csv", [(*row[:3], 1) for row in some_rows()])
+    with ThreadPoolExecutor(3) as pool:
+        made = list(pool.map(lambda _: prepare("csv", path, root=tmp_path), range(3)))
+    assert leftovers(tmp_path) == [made[0].folder]
+    Split.load(made[0].folder)
+
+
+def test_an_interruption_leaves_nothing_behind(tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prepare_module, "_account", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prepare("csv", write_csv(tmp_path / "log.csv", [(*row[:3], 1) for row in some_rows()]), root=tmp_path)
+    assert not leftovers(tmp_path)
+
+
+def test_the_manifest_names_no_folder_of_the_machine(tmp_path):
+    made = prepare("csv", write_csv(tmp_path / "log.csv", [(*row[:3], 1) for row in some_rows()]), root=tmp_path)
+    assert str(tmp_path) not in (made.folder / "manifest.json").read_text()
+    assert made.manifest["source"][0]["name"] == "log.csv"
+    assert made.manifest["source"][0]["sha256"] == hashlib.sha256((tmp_path / "log.csv").read_bytes()).hexdigest()
+
+
+def test_a_given_split_is_kept_and_validation_is_drawn_without_cooling_train(tmp_path):
+    draw = random.Random(0)
+    train = {user: draw.sample(range(40), draw.randrange(1, 12)) for user in range(60)}
+    test = {user: draw.sample(range(45), 3) for user in range(60)}
+    for name, part in (("train", train), ("test", test)):
+        lines = [" ".join(map(str, [user, *items])) for user, items in part.items()]
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    made = prepare("lightgcn", tmp_path, root=tmp_path, validation_fraction=0.3)
+    split = Split.load(made.folder)
+    pairs = {
+        name: {(u, i) for u, items in part.items() for i in items} for name, part in (("train", train), ("test", test))
+    }
+    got = {part: {row[:2] for row in raw_rows(split, part)} for part in PARTS}
+    assert got["test"] == pairs["test"]
+    assert got["train"] | got["validation"] == pairs["train"]
+    assert not got["train"] & got["validation"]
+    assert split.n_users == 60
+    assert split.n_items == len({item for items in train.values() for item in items})
+    assert 0.15 < len(got["validation"]) / len(pairs["train"]) < 0.35
+
+
+def test_the_author_s_files_keep_his_split(tmp_path):
+    names = dict(zip(PARTS, ("train_dataset.csv", "validation_dataset.csv", "test_dataset.csv"), strict=True))
+    rows = {part: [(f"0{n % 3}", n % 25 + 134_000_000_000) for n in range(start, start + 40)]
+            for start, part in ((0, "train"), (5, "validation"), (9, "test"))}  # fmt: skip
+    for part, name in names.items():
+        write_csv(tmp_path / name, [(item, user) for user, item in rows[part]], header=("media_id", "user_id"))
+    split = Split.load(prepare("deezer-splits", tmp_path, root=tmp_path).folder)
+    assert split.manifest["split"] == "given"
+    for part in PARTS:
+        assert raw_rows(split, part) == Counter((*row, None) for row in rows[part])
+    assert split.items["item_id"].dtype == "int64"
+    assert "007" not in set(split.users["user_id"])
+    assert set(split.users["user_id"]) == {"00", "01", "02"}
+
+
+def test_the_sample_is_the_same_wherever_and_whenever_it_is_made(tmp_path):
+    made = [prepare(root=tmp_path / name) for name in ("here", "there")]
+    assert made[0].folder.name == made[1].folder.name
+    assert made[0].manifest == made[1].manifest
+    split = Split.load(made[0].folder)
+    assert {"name", "artist", "album", "artist_id", "album_id"} <= set(split.items.columns)
+    assert {"user_age", "user_gender"} <= set(split.users.columns)
+    assert split.items["name"].notna().all()
+    assert split.n_items_all > split.n_items > 3_000
+    assert split.n_users_all > split.n_users > 1_200
+
+
+BAD_CHOICES = [
+    ({"split": "by-tim"}, "SPLIT: expected one of auto, by-time"),
+    ({"positives": "loved"}, "POSITIVES: expected one of listened, all, got 'loved'"),
+    ({"repeats": "last"}, "REPEATS: expected one of keep, first, got 'last'"),
+    ({"validation_fraction": 0.0}, "VALIDATION_FRACTION and TEST_FRACTION over 0 and below 1 together, got 0.0"),
+    ({"validation_fraction": 0.5, "test_fraction": 0.5}, "below 1 together, got 0.5 and 0.5"),
+    ({"user_fraction": 1.5}, "USER_FRACTION: expected a number over 0, at most 1, got 1.5"),
+    ({"split": "given"}, "'given', which needs parts"),
+    ({"min_user_listens": 1000}, "none is left after minimal counts"),
+    ({"user_fraction": 1e-9}, "none is left after users"),
+    ({"n_candidates": 1000}, "expected at least 1000 items with positives, got "),
+]
+
+
+@pytest.mark.parametrize(("parameters", "message"), BAD_CHOICES)
+def test_a_choice_that_cannot_be_is_an_error_and_nothing_is_written(tmp_path, parameters, message):
+    path = write_csv(tmp_path / "log.csv", [(*row[:3], 1) for row in some_rows()])
+    with pytest.raises(DataError) as error:
+        prepare("csv", path, root=tmp_path, **parameters)
+    assert message in str(error.value)
+    assert not (tmp_path / "data" / "prepared").exists() or not leftovers(tmp_path)
+
+
+def test_too_few_of_anything_is_an_error_that_says_of_what(tmp_path):
+    one_user = write_csv(tmp_path / "one.csv", [("u", f"s{n}", n, 1) for n in range(100)])
+    with pytest.raises(DataError, match="one.csv: expected at least 2 users with positives, got 1"):
+        prepare("csv", one_user, root=tmp_path)
+    few_songs = write_csv(tmp_path / "few.csv", [(f"u{n % 9}", f"s{n % 20}", n, 1) for n in range(100)])
+    with pytest.raises(DataError, match="few.csv: expected at least 21 items with positives, got 20"):
+        prepare("csv", few_songs, root=tmp_path)
+    skipped = write_csv(tmp_path / "skipped.csv", [(f"u{n % 9}", f"s{n}", n, 0) for n in range(100)])
+    with pytest.raises(DataError, match="of 100 listens none is left after positives"):
+        prepare("csv", skipped, root=tmp_path)
+    same_time = write_csv(tmp_path / "same.csv", [(f"u{n % 9}", f"s{n}", 5, 1) for n in range(100)])
+    with pytest.raises(DataError, match="same.csv: expected listens in every part, got none in train, split by-time"):
+        prepare("csv", same_time, root=tmp_path)
+    assert not leftovers(tmp_path)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("name", "rows", "expected"), [
+    ("30music", 343_183, "by-time"), ("lastfm", 92_834, "random"), ("lightgcn", 895_699, "given")])  # fmt: skip
+def test_real_data_are_prepared_whole(tmp_path, name, rows, expected):
+    if not REAL_FILES[name].exists():
+        pytest.skip("the real data are not beside this repository")
+    made = prepare(name, REAL_FILES[name], root=tmp_path)
+    split = Split.load(made.folder)
+    assert made.manifest["split"] == expected
+    assert made.manifest["steps"][0]["rows_in"] == rows
+    assert sum(len(getattr(split, part)) for part in PARTS) == made.manifest["steps"][-1]["rows_out"]
+    for part in ("validation", "test"):
+        assert made.manifest["account"][part] == split.account(part)
