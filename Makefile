@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 PARAMETERS = $(foreach name,$(filter-out VENV PYTHON,$(.VARIABLES)),$(if \
 	$(filter command,$(firstword $(origin $(name)))),'$(name)=$(subst ','\'',$(value $(name)))'))
 
+LEFT_BEHIND := metadata.papermill cell.metadata.papermill cell.metadata.execution $(addprefix metadata.language_info., \
+	codemirror_mode file_extension mimetype nbconvert_exporter pygments_lexer version)
+
 export JUPYTER_PREFER_ENV_PATH := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
@@ -37,8 +40,8 @@ bench: setup ## run the benchmark notebook, 05, into a dated report
 diff: setup ## show what changed in the notebooks, cell by cell
 	@git diff -- '*.ipynb'
 
-strip: setup ## clear the notebooks' outputs and what papermill left in them, before a commit
-	@$(BIN)/nbstripout --extra-keys 'metadata.papermill cell.metadata.papermill' notebooks/*.ipynb
+strip: setup ## clear the notebooks of outputs and of what a kernel or papermill left in them, before a commit
+	@$(BIN)/nbstripout --keep-id --extra-keys '$(LEFT_BEHIND)' notebooks/*.ipynb
 
 lock: ## pin anew what pyproject.toml asks for (needs uv)
 	@uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \

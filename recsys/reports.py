@@ -51,35 +51,40 @@ def execute(source: Path, target: Path, values: dict[str, Any], root: Path, time
     code = [cell.cell_type == "code" for cell in cells]
     if values:  # papermill puts them into a cell after the tagged one
         code.insert(1 + ["parameters" in cell.metadata.get("tags", ()) for cell in cells].index(True), False)
-    command = [sys.executable, "-m", "papermill", source, target, "--kernel=python3", "--language=python"]
-    command += [f"--cwd={root}", "--log-output", "--no-progress-bar"]
-    command += ["--parameters_base64", base64.b64encode(yaml.safe_dump(values).encode())]
-    command += [f"--execution-timeout={timeout}"] if timeout else []
     where, log, began = source.stem, [], time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        kernel = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python"}
-        write_json(Path(folder, "kernels", "python3", "kernel.json"), {**kernel, "display_name": "Python 3"})
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        environment = {**os.environ, "JUPYTER_PATH": folder, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        process = subprocess.Popen(command, **streams, env=environment, text=True, errors="replace", process_group=0)
+        process = _papermill(source, target, values, root, timeout, Path(folder))
         try:
             for line in process.stdout:
                 log.append(line.rstrip())
-                starts = re.match("Executing Cell ([0-9]+)-", line)
-                if starts and code[int(starts[1]) - 1]:
-                    where = f"{source.stem}, cell {sum(code[: int(starts[1])])} of {sum(code)}"
+                mark = re.match("(Executing|Ending) Cell ([0-9]+)-", line)
+                if mark and mark[1] == "Executing" and code[int(mark[2]) - 1]:
+                    where = f"{source.stem}, cell {sum(code[: int(mark[2])])} of {sum(code)}"
                     _show(f"{where}, {time.monotonic() - began:.0f} s")
-                elif log[-1] and sys.stdout.isatty():
+                elif not mark and log[-1]:
                     _show(f"{where}, {time.monotonic() - began:.0f} s", log[-1])
         except KeyboardInterrupt as interrupt:
             raise KeyboardInterrupt(f"{where}: interrupted by {interrupt}") from None
         finally:
+            print(end="\n" * sys.stdout.isatty())
             with contextlib.suppress(psutil.NoSuchProcess):
                 for one in (*psutil.Process(process.pid).children(recursive=True), process):
                     one.kill()
             process.wait()
             _tidy(target, root)
     _check(target, cells[-1].source, process.returncode, log, where)
+
+
+def _papermill(source: Path, target: Path, values: dict, root: Path, timeout: int, folder: Path) -> subprocess.Popen:
+    kernel = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python"}
+    write_json(folder / "kernels" / "python3" / "kernel.json", {**kernel, "display_name": "Python 3"})
+    command = [sys.executable, "-m", "papermill", source, target, "--kernel=python3", "--language=python"]
+    command += [f"--cwd={root}", "--log-output", "--no-progress-bar"]
+    command += ["--parameters_base64", base64.b64encode(yaml.safe_dump(values).encode())]
+    command += [f"--execution-timeout={timeout}"] if timeout else []
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    environment = {**os.environ, "JUPYTER_PATH": str(folder), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.Popen(command, **streams, env=environment, text=True, errors="replace", process_group=0)
 
 
 def _show(progress: str, output: str = "") -> None:
@@ -153,7 +158,7 @@ def make_report(
         what, details = error.args if isinstance(error, RunFailed) else (str(error), traceback.format_exc())
         record |= {"status": "interrupted", "exit_code": 130} if interrupted else {"status": "failed", "exit_code": 1}
         record["error"] = hide_paths(what, root)
-        details = "" if interrupted else re.sub(r"\x1b\[[0-9;]*m", "", f"\n{details}")
+        details = "" if interrupted else re.sub(r"\x1b\[[0-9;]*m", "", details)
         print(details, what, sep="\n", file=sys.stderr)
     write_json(partial / "run.json", record)
     ending, page = (f".{record['status']}", "run.json") if record["exit_code"] else ("", "index.html")
@@ -257,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
     status, page = make_report(notebooks, values, root, options.reports, options.timeout)
-    print("\n" * sys.stdout.isatty() + os.path.relpath(page))
+    print(os.path.relpath(page))
     return status
 
 
