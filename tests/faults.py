@@ -1,0 +1,334 @@
+"""Planted faults: each damages clean work in one way; `python tests/faults.py` prints which check finds which."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from recsys import audit, baselines, losses, synthetic, training
+from recsys.evaluation import candidate_scores, draw_candidates
+from recsys.ranking import Ranking, rank
+from recsys.split import PARTS, Interactions, Split
+
+SIZES = {"one": 0.0, "1 %": 0.01, "10 %": 0.1}
+FIT = ("train", "validation")
+SETTINGS = {"popularity": {}, "itemknn": {"k": 50}}
+
+
+class Tables:
+    """A model of two tables; a code outside the users' table gets zeros."""
+
+    def __init__(self, users, items):
+        self.users, self.items = users, items
+
+    def scores(self, users):
+        known = (users >= 0) & (users < len(self.users))
+        return (self.users[np.where(known, users, 0)] * known[:, None]) @ self.items.T
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run leaves behind and the audit looks at."""
+
+    split: Split
+    fitted: dict[str, baselines.Fitted]
+    scorers: dict[str, Any]
+    histories: dict[str, Any]
+    epochs: tuple[np.ndarray, np.ndarray]  # validation candidates of the first and the second
+    logits: np.ndarray  # of the rows of test: (rows, 21)
+    hits: np.ndarray  # what each of these rows counted as
+    ranking: Ranking
+    neighbours: np.ndarray
+
+    def checks(self) -> dict[str, audit.Check]:
+        found = [
+            *audit.check_split(self.split),
+            *audit.check_training(self.split, self.histories),
+            *audit.check_candidates(*self.epochs),
+            *audit.check_scorers(self.split, self.scorers),
+            *audit.check_baselines(self.split, self.fitted, 0),
+            *audit.check_ties(self.logits, self.hits),
+            *audit.check_ranking(self.split, self.ranking),
+            *audit.check_neighbours(np.arange(len(self.neighbours)), self.neighbours),
+        ]
+        return {check.name: check for check in found}
+
+
+def listening(seed: int, n_users: int = 120, n_items: int = 200, n_listens: int = 6_000) -> pd.DataFrame:
+    """Return an invented log: user_id, item_id, timestamp."""
+    log = pa.concat_tables(synthetic.listens(n_users, n_items, n_listens, seed)).to_pandas()
+    names = {"user_id": "user_id", "media_id": "item_id", "ts_listen": "timestamp"}
+    log = log.rename(columns=names)[list(names.values())]
+    return log.assign(timestamp=log["timestamp"].astype("datetime64[s]").astype("datetime64[us]"))
+
+
+def cut(log: pd.DataFrame, how: str = "by-time", seed: int = 0) -> Split:
+    """Split a log in a few plain lines, as `prepare` does at length; `random` forgets the times and the repeats."""
+    if how == "by-time":
+        bounds = np.sort(log["timestamp"])[[int(share * len(log)) for share in (0.8, 0.9)]]
+        part = np.searchsorted(bounds, log["timestamp"], side="right")
+    elif how == "by-user-last":
+        late = log.sort_values("timestamp", kind="stable").groupby("user_id").cumcount(ascending=False)
+        late = late.reindex(log.index).where(log.groupby("user_id")["item_id"].transform("size") >= 7)
+        part = np.select([late < 3, late < 6], [2, 1], 0)
+    else:
+        log = log.drop_duplicates(["user_id", "item_id"]).drop(columns="timestamp")
+        part = np.searchsorted([0.8, 0.9], np.random.default_rng(seed).random(len(log)), side="right")
+    return from_parts([log[part == number] for number in range(3)], how)
+
+
+def from_parts(parts: list[pd.DataFrame], how: str = "by-time") -> Split:
+    """Code the ids of three logs: train's first, each by id."""
+    tables, codes = {}, {}
+    for what in ("user_id", "item_id"):
+        warm = np.unique(parts[0][what])
+        ids = np.concatenate([warm, np.setdiff1d(np.concatenate([part[what] for part in parts[1:]]), warm)])
+        tables[what], codes[what] = (pd.DataFrame({what: ids}), len(warm)), pd.Series(np.arange(len(ids)), ids)
+    rows = [
+        Interactions(
+            *(codes[what][part[what]].to_numpy(np.int32) for what in codes),
+            part["timestamp"].to_numpy() if "timestamp" in part else None,
+        )
+        for part in parts
+    ]
+    (users, n_users), (items, n_items) = tables.values()
+    manifest = {"dataset": "log", "key": "log", "split": how, "parameters": {"repeats": "keep"}}
+    return Split("log", *rows, users, items, n_users, n_items, manifest)
+
+
+def work_on(split: Split, seed: int = 0) -> Work:
+    """Do all the later work on a split, without a fault of its own."""
+    rng = np.random.default_rng(seed)
+    fitted = {name: fitted_on(split, name) for name in SETTINGS}
+    tables = Tables(*(rng.normal(size=(n, 8)).astype(np.float32) for n in (split.n_users_all, split.n_items_all)))
+    scorers = {name: each.scorer for name, each in fitted.items()} | {"model": tables}
+    logits = candidate_scores(tables, split.test.user, draw_candidates(split.test.item, 20, split.n_items_all, seed))
+    relevant = split.relevant("test")
+    ranking = rank(tables, np.flatnonzero(np.diff(relevant.indptr)), split.known, relevant, 20)
+    nearest = tables.items @ tables.items.T
+    np.fill_diagonal(nearest, -np.inf)
+    return Work(
+        split, fitted, scorers, {"author": {"inputs": {"rows": noted(split)}}}, (drawn(split, 1), drawn(split, 2)),
+        logits, fair_hits(logits), ranking, np.argsort(-nearest, axis=1)[:, :10],
+    )  # fmt: skip
+
+
+def fitted_on(split: Split, name: str) -> baselines.Fitted:
+    return baselines.Fitted(baselines.BASELINES[name][0](split, FIT, 0, **SETTINGS[name]), SETTINGS[name])
+
+
+def noted(split: Split) -> str:
+    """What a training on the split notes about its rows."""
+    return training._inputs(split, training.RECIPES["author"], 0)["rows"]
+
+
+def drawn(split: Split, epoch: int, what: int = training.VALIDATION) -> np.ndarray:
+    """The candidates that the training loop judges an epoch by; with NEGATIVES, other ones each epoch."""
+    key = losses.key(0, epoch if what == training.NEGATIVES else 0, what)
+    return losses.uniform_candidates(split.validation.item, 20, split.n_items_all, key, 0).numpy()
+
+
+def fair_hits(logits: np.ndarray) -> np.ndarray:
+    best = logits == logits.max(axis=1, keepdims=True)
+    return best[:, 0] / best.sum(axis=1)
+
+
+# What follows damages. Each takes clean work, a share of the rows (none: one row) and a generator of random numbers.
+
+
+def some(rng, n: int, share: float, least: int = 1) -> np.ndarray:
+    return np.sort(rng.choice(n, max(least, math.ceil(share * n)), replace=False))
+
+
+def frames(split: Split) -> list[pd.DataFrame]:
+    """The parts as logs again."""
+    return [
+        pd.DataFrame({"user_id": split.users["user_id"].to_numpy()[rows.user],
+                      "item_id": split.items["item_id"].to_numpy()[rows.item],
+                      **({} if rows.timestamp is None else {"timestamp": rows.timestamp})})
+        for rows in (getattr(split, part) for part in PARTS)
+    ]  # fmt: skip
+
+
+def event_twice(work, share, rng):
+    """Rows of test are in train as well."""
+    train, validation, test = frames(work.split)
+    leaked = test.iloc[some(rng, len(test), share)]
+    return work_on(from_parts([pd.concat([train, leaked]), validation, test], work.split.manifest["split"]))
+
+
+def seen_pair_scored(work, share, rng):
+    """Pairs that train has are not taken out of what is to be found."""
+    fresh = work.split.relevant("test")
+    more = work.split.known.tocoo()
+    rows = some(rng, more.nnz, share * fresh.nnz / more.nnz)
+    leaked = type(more)((more.data[rows], (more.row[rows], more.col[rows])), more.shape).tocsr()
+
+    class Leaky(Split):
+        def relevant(self, part="test"):
+            return fresh + leaked if part == "test" else super().relevant(part)
+
+    return dataclasses.replace(work, split=Leaky(**vars(dataclasses.replace(work.split))))
+
+
+def future_in_train(work, share, rng):
+    """Rows of train were listened to after test began."""
+    time = work.split.train.timestamp.copy()
+    rows = some(rng, len(time), share)
+    time[rows] = work.split.test.timestamp.max() - rng.integers(1, 10**9, len(rows))
+    return work_on(dataclasses.replace(work.split, train=dataclasses.replace(work.split.train, timestamp=time)))
+
+
+def codes_from_test(work, share, rng):
+    """Some songs have changed codes by how popular they are in test."""
+    split = work.split
+    place = some(rng, split.n_items, share, least=2)
+    plays = np.bincount(split.test.item, minlength=split.n_items)[place] + rng.random(len(place))
+    better = place[np.argsort(-plays)] if (np.diff(plays) > 0).any() else np.roll(place, 1)
+    old = np.arange(split.n_items_all)
+    old[place] = better
+    code = np.argsort(old).astype(np.int32)
+    parts = {part: dataclasses.replace(getattr(split, part), item=code[getattr(split, part).item]) for part in PARTS}
+    return work_on(dataclasses.replace(split, items=split.items.iloc[old].reset_index(drop=True), **parts))
+
+
+def twin_users(work, share, rng):
+    """Users stand in the log once more under another id, with a listen in twenty missing."""
+    log = pd.concat(frames(work.split), ignore_index=True)
+    long = log.drop_duplicates().groupby("user_id").size()
+    long = long[long >= 25].index.to_numpy()
+    chosen = long[some(rng, len(long), share)]
+    again = log[log["user_id"].isin(chosen)]
+    again = again[again.groupby("user_id").cumcount() % 20 != 7]
+    return work_on(cut(pd.concat([log, again.assign(user_id=again["user_id"] + "-b")], ignore_index=True)))
+
+
+def trained_on_test(work, share, rng):
+    """The model was trained on rows of test too."""
+    train, validation, test = frames(work.split)
+    more = from_parts([pd.concat([train, test.iloc[some(rng, len(test), share)]]), validation, test])
+    return dataclasses.replace(work, histories={"author": {"inputs": {"rows": noted(more)}}})
+
+
+def other_candidates(work, share, rng):
+    """The second epoch's candidates of some validation rows are drawn anew."""
+    rows = some(rng, len(work.split.validation), share)
+    second = work.epochs[0].copy()
+    second[rows] = drawn(work.split, 2, training.NEGATIVES)[rows]
+    return dataclasses.replace(work, epochs=(work.epochs[0], second))
+
+
+def popularity_of_test(work, share, rng):
+    """Popularity counts rows of test too."""
+    items = work.split.test.item[some(rng, len(work.split.test), share)]
+    row = work.scorers["popularity"].row + np.bincount(items, minlength=work.split.n_items_all)
+    return dataclasses.replace(work, scorers=work.scorers | {"popularity": baselines.SameForAll(row)})
+
+
+def baseline_of_test(work, share, rng):
+    """A neighbourhood model is fitted on pairs of test too."""
+    split, fresh = work.split, work.split.relevant("test").tocoo()
+    rows = some(rng, fresh.nnz, share)
+    more = Interactions(*(np.concatenate([getattr(split.train, what), codes[rows]]).astype(np.int32)
+                          for what, codes in (("user", fresh.row), ("item", fresh.col))))  # fmt: skip
+    leaky = dataclasses.replace(split, train=more)
+    return dataclasses.replace(work, fitted=work.fitted | {"itemknn": fitted_on(leaky, "itemknn")})
+
+
+def index_wrapped(work, share, rng):
+    """Some unknown users get the last user's scores."""
+    more = pd.DataFrame({"user_id": [f"late-{number:03}" for number in range(200)]})
+    work = work_on(dataclasses.replace(work.split, users=pd.concat([work.split.users, more], ignore_index=True)))
+    split, model = work.split, work.scorers["model"]
+    unknown = np.r_[-1, np.arange(split.n_users, split.n_users_all - 1), split.n_users_all]
+    chosen = unknown[some(rng, len(unknown), share)]
+
+    def scores(users):
+        return model.scores(np.where(np.isin(users, chosen), split.n_users_all - 1, users))
+
+    return dataclasses.replace(work, scorers={"model": SimpleNamespace(scores=scores)})
+
+
+def ties_are_hits(work, share, rng):
+    """Some rows have one score for all candidates, and the first maximum wins, as the author counts."""
+    logits, rows = work.logits.copy(), some(rng, len(work.logits), share)
+    logits[rows] = logits[rows][:, :1]
+    hits = np.where(np.isin(np.arange(len(logits)), rows), logits.argmax(axis=1) == 0, work.hits)
+    return dataclasses.replace(work, logits=logits, hits=hits)
+
+
+def in_lists(work, share, rng, damage):
+    items = work.ranking.items.copy()
+    for row in some(rng, len(items), share):
+        items[row] = damage(items[row], work.split.known[[work.ranking.users[row]]].indices)
+    return dataclasses.replace(work, ranking=dataclasses.replace(work.ranking, items=items))
+
+
+def seen_in_list(work, share, rng):
+    """Some lists recommend a song of the listener's history."""
+    return in_lists(work, share, rng, lambda items, seen: np.r_[rng.choice(seen), items[:-1]])
+
+
+def song_twice_in_list(work, share, rng):
+    """Some lists hold their first song again."""
+    return in_lists(work, share, rng, lambda items, seen: np.r_[items[:-1], items[0]])
+
+
+def cold_song_in_list(work, share, rng):
+    """Some lists end with a code beyond the warm ones."""
+    return in_lists(work, share, rng, lambda items, seen: np.r_[items[:-1], work.split.n_items])
+
+
+def query_in_neighbours(work, share, rng):
+    """Some songs lead the list of their own neighbours."""
+    lists, rows = work.neighbours.copy(), some(rng, len(work.neighbours), share)
+    lists[rows] = np.column_stack([rows, lists[rows, :-1]])
+    return dataclasses.replace(work, neighbours=lists)
+
+
+FAULTS = {  # the check that has to find it: the fault
+    "no event stands in two parts": event_twice,
+    "no scored pair was seen before": seen_pair_scored,
+    "no listen is later than what follows it": future_in_train,
+    "no code depends on later parts": codes_from_test,
+    "no history stands under two ids": twin_users,
+    "no model learnt from other rows": trained_on_test,
+    "no candidates change between epochs": other_candidates,
+    "no popularity differs from the recount": popularity_of_test,
+    "no baseline changes without test": baseline_of_test,
+    "no unknown user gets another's scores": index_wrapped,
+    "no tie counts as a whole hit": ties_are_hits,
+    "no list holds a song heard before": seen_in_list,
+    "no list holds a song twice": song_twice_in_list,
+    "no list holds what is no warm song": cold_song_in_list,
+    "no song is its own neighbour": query_in_neighbours,
+}
+
+
+def matrix(seed: int = 0) -> pd.DataFrame:
+    """Return, by check and fault, what the check counted with the fault in one row, in 1 % and in 10 % of them."""
+    clean = work_on(cut(listening(seed)))
+    columns = {"none": {name: str(check.count) for name, check in clean.checks().items()}}
+    for fault in FAULTS.values():
+        found = [fault(clean, share, np.random.default_rng(seed)).checks() for share in SIZES.values()]
+        columns[fault.__name__] = {name: " ".join(str(each[name].count) for each in found) for name in audit.CLAIMS}
+    return pd.DataFrame(columns).loc[list(FAULTS)].replace("0 0 0", "")
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return the matrix with a number for each fault, in the order of the checks, and the faults' meanings below."""
+    numbers = ["none", *range(1, table.shape[1])]
+    lines = ["| check | " + " | ".join(map(str, numbers)) + " |", "|---|" + "---|" * len(numbers)]
+    for number, (name, *cells) in enumerate(table.itertuples(), 1):
+        lines.append(f"| {number}. {name} | " + " | ".join(cells) + " |")
+    lines += ["", *(f"{number}. {fault.__doc__}" for number, fault in enumerate(FAULTS.values(), 1))]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(markdown(matrix()))
