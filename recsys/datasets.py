@@ -175,8 +175,8 @@ def _open(connection: BaseBackend, path: Path, wanted: Iterable[str], delim: str
         kind = "a whole Parquet file" if parquet else "text in UTF-8"
         raise DataError(f"{path.name}: expected {kind}, got one that cannot be read as such") from error
     arrived = f"got {', '.join(map(repr, names))}"
-    if len(set(names)) < len(names):
-        raise DataError(f"{path.name}: expected columns of different names, {arrived}")
+    if len({name.lower() for name in names}) < len(names):
+        raise DataError(f"{path.name}: expected columns of different names, whatever their case, {arrived}")
     for column in wanted:
         if column not in names:
             hint = f"; columns must be parted by {delim!r}" if len(names) == 1 and not parquet else ""
@@ -190,7 +190,7 @@ def _open(connection: BaseBackend, path: Path, wanted: Iterable[str], delim: str
 def _header(path: Path, delim: str, quote: str) -> list[str]:
     with open(path, encoding="utf-8-sig", newline="") as file:
         names = next(csv.reader(file, delimiter=delim, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE), [])
-    return [name or f"column {number}" for number, name in enumerate(names, 1)]
+    return [name.replace("\0", "") or f"column {number}" for number, name in enumerate(names, 1)]
 
 
 def _about(source: Source, ours: str, **fields: Column) -> Table:

@@ -175,6 +175,7 @@ BAD_FILES = {
     "missing column": (CSV, "user,item_id\na,b\n", "a.csv: expected a column 'user_id', got 'user', 'item_id'"),
     "semicolons": (CSV, HEAD.replace(",", ";"), "got 'user_id;item_id;timestamp'; columns must be parted by ','"),
     "same name twice": (CSV, "user_id,item_id,item_id\na,b,c\n", "a.csv: expected columns of different names"),
+    "same but for case": (CSV, "user_id,item_id,User_ID\na,b,c\n", "different names, whatever their case"),
     "text for a time": (CSV, HEAD + GOOD + "u,s,yesterday\n", LATE + "'timestamp': expected a time"),
     "time with a zone": (CSV, HEAD + "u,s,2016-11-01 10:00:00+02:00\n" + GOOD, EARLY + "'timestamp'"),
     "milliseconds": (CSV, HEAD + "u,s,1478000000000\n" + GOOD, "got '1478000000000'; is it in milliseconds?"),
