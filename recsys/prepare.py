@@ -22,11 +22,9 @@ from recsys.datasets import DataError, Dataset, beside, epoch_us
 from recsys.runs import project_root, read_json, sha256, write_json
 
 PARTS = ("train", "validation", "test")
-CHOICES = {
-    "split": ("auto", "by-time", "by-user-last", "random", "given"),
-    "positives": ("listened", "all"),
-    "repeats": ("keep", "first"),
-}
+# the column that each split needs; "auto" takes the first that can be
+NEEDS = {"given": "part", "by-time": "timestamp", "random": "user_id", "by-user-last": "timestamp"}
+CHOICES = {"split": ("auto", *NEEDS), "positives": ("listened", "all"), "repeats": ("keep", "first")}
 ENGINE = {"memory_limit": "1GB", "threads": min(4, os.cpu_count() or 1)}  # what does not fit is spilled to disk
 Store = Callable[[Table, str], Table]
 
@@ -114,7 +112,9 @@ def _build(connection: BaseBackend, read: Dataset, work: Path, parameters: dict[
 
     arrived = _arrive(read, store)
     kept, steps = _select(arrived, store, parameters)
-    split = _default_split(kept) if parameters["split"] == "auto" else parameters["split"]
+    split = parameters["split"]
+    if split == "auto":
+        split = next(name for name, column in NEEDS.items() if column in kept.columns)
     listens = store(_part(kept, split, parameters), "split")
     steps.append({"step": "split", "rows_in": _rows(kept), "dropped": {}, "rows_out": _rows(listens)})
     counts = {}
@@ -151,11 +151,6 @@ def _rows(table: Table) -> int:
 
 def _names(read: Dataset) -> str:
     return ", ".join(source.path.name for source in read.sources)
-
-
-def _default_split(listens: Table) -> str:
-    columns = listens.columns
-    return "given" if "part" in columns else "by-time" if "timestamp" in columns else "random"
 
 
 def _arrive(read: Dataset, store: Store) -> Table:
@@ -235,9 +230,8 @@ def _share(fraction: float) -> str:
 def _part(listens: Table, split: str, parameters: dict[str, Any]) -> Table:
     """Return the listens with their `part`: 0 train, 1 validation, 2 test."""
     validation, test = parameters["validation_fraction"], parameters["test_fraction"]
-    wanted = {"given": "part", "by-time": "timestamp", "by-user-last": "timestamp"}.get(split, "user_id")
-    if wanted not in listens.columns:
-        raise DataError(f"SPLIT: expected one that the data allow, got {split!r}, which needs {wanted}s")
+    if NEEDS[split] not in listens.columns:
+        raise DataError(f"SPLIT: expected one that the data allow, got {split!r}, which needs {NEEDS[split]}s")
     if split == "by-time":
         per = listens.group_by("timestamp").agg(n=listens.count())
         until = per.mutate(until=per.n.sum().over(order_by="timestamp", rows=(None, 0)))

@@ -289,7 +289,7 @@ def test_the_sample_is_the_same_wherever_and_whenever_it_is_made(tmp_path):
 
 
 BAD_CHOICES = [
-    ({"split": "by-tim"}, "SPLIT: expected one of auto, by-time"),
+    ({"split": "by-tim"}, "SPLIT: expected one of auto, given, by-time"),
     ({"positives": "loved"}, "POSITIVES: expected one of listened, all, got 'loved'"),
     ({"repeats": "last"}, "REPEATS: expected one of keep, first, got 'last'"),
     ({"validation_fraction": 0.0}, "VALIDATION_FRACTION and TEST_FRACTION over 0 and below 1 together, got 0.0"),
