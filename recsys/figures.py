@@ -10,6 +10,7 @@ from matplotlib.dates import ConciseDateFormatter
 
 from recsys.evaluation import Evaluation
 from recsys.split import PARTS, Split
+from recsys.standing import NEGATIVES
 
 COLOURS = (
     "#0072B2",
@@ -119,6 +120,42 @@ def length_against_popularity(split: Split, vectors: np.ndarray, ax: Axes | None
     groups = pd.Series(lengths).groupby(np.round(2 * np.log2(counts)))
     ax.plot(2 ** (groups.median().index / 2), groups.median(), color=COLOURS[1], label="median")
     ax.set(xlabel="listens in train", ylabel="length of the song's vector", xscale="log")
+    ax.legend(frameon=False)
+    return ax
+
+
+def accuracy_by_negatives(sweep: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw each model's expected accuracy against 1 … all random songs, and chance; the author's 20 are marked."""
+    ax = ax or axes(height=4.4)
+    curves = sweep.pivot(index="negatives", columns="model", values=["value", "low", "high"]) * 100
+    n, last = curves.index, curves.index[-1]
+    names = curves["value"].loc[NEGATIVES].sort_values(ascending=False, kind="stable").index
+    for name in names:
+        colour = COLOURS[list(sweep["model"].unique()).index(name) % len(COLOURS)]
+        value = curves["value"][name]
+        label = f"{name}: {value[NEGATIVES]:.1f} %, at the end {value[last]:.2g} %"
+        ax.plot(n, value, color=colour, lw=1.8, label=label)
+        ax.fill_between(n, curves["low"][name], curves["high"][name], color=colour, alpha=0.2, linewidth=0)
+        ax.plot(NEGATIVES, value[NEGATIVES], "o", ms=5, color=colour)
+    ax.plot(n, 100 / (n + 1), color="black", lw=1, ls=":", label=f"chance: {100 / (NEGATIVES + 1):.1f} %")
+    ticks = [*(10**i for i in range(9) if 10**i <= last / 3), last]
+    ax.axvline(NEGATIVES, color="#999999", lw=0.8)
+    ax.set(xscale="log", xlim=(1, last), ylim=(0, 100), ylabel="expected accuracy, %")
+    ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    ax.set_xlabel("random songs that the played one has to beat, 1 to as many as there are")
+    ax.legend(frameon=False, title=f"1 of {NEGATIVES + 1}, ties shared", alignment="left", fontsize=9)
+    return ax
+
+
+def exposure_by_decile(exposure: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw what share of list places each tenth of the songs takes by model, over bars of what was played."""
+    ax = ax or axes(height=4)
+    ax.bar(exposure.index, 100 * exposure["played"], 0.8, color="#dddddd", label="new songs played")
+    for number, name in enumerate(exposure.columns.drop("played")):
+        colour = COLOURS[number % len(COLOURS)]
+        ax.plot(exposure.index, 100 * exposure[name], "-o", ms=4, lw=1.8, color=colour, label=f"listed by {name}")
+    ax.set(xlabel="tenth of the songs by listens, 10 the most popular", ylabel="share, %", ylim=(0, None))
+    ax.set_xticks(exposure.index)
     ax.legend(frameon=False)
     return ax
 

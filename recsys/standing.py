@@ -1,0 +1,111 @@
+"""Where played songs stand among all others, and so what "1 of n" must give: the exact expectation, without a draw."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recsys.evaluation import bootstrap, interval
+from recsys.ranking import Scorer, batches_of_users
+from recsys.split import PARTS, Split
+
+NEGATIVES = 20  # of the author's test
+NONE = (float("nan"), float("nan"))  # the interval of what has none
+SCORES = 20_000_000  # looked at by model: as many users as this allows, 300 at least
+
+
+def expected_accuracy(worse: np.ndarray, level: np.ndarray, n: int) -> np.ndarray:
+    """Return how much of a hit a song is among n random ones, ties shared: exactly, for draws with replacement.
+
+    `worse` and `level` are the shares of the pool below it and of its very score. With j of the n level and the others
+    below, of chance C(n, j) level^j worse^(n − j), it is the best with chance 1 / (j + 1); summed over j:
+    ((worse + level)^(n + 1) − worse^(n + 1)) / ((n + 1) level), or worse^n if none can be level.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shared = ((worse + level) ** (n + 1) - worse ** (n + 1)) / ((n + 1) * level)
+    return np.where(level > 0, shared, worse**n)
+
+
+def standing(split: Split, scorer: Scorer, seed: int = 0) -> pd.DataFrame:
+    """Find where the songs stand, among all, that users of test play in any part; drawn users, where they are too many.
+
+    Columns part, user, item, `own` (share of all songs that the user ever plays), and for each pool of negatives
+    `worse_…` and `level_…`, shares of it: `all` songs, `warm` ones, `popular` (as often as listened to in train and
+    validation) and `others` (never played by the user).
+    """
+    users, n_all = np.unique(split.test.user), split.n_items_all
+    if len(users) > (most := max(300, SCORES // n_all)):
+        users = np.sort(np.random.default_rng(seed).choice(users, most, replace=False))
+    rows = pd.concat(pd.DataFrame({"part": part, **vars(getattr(split, part))}) for part in PARTS)
+    rows = rows[np.isin(rows["user"], users)].sort_values("user", kind="stable", ignore_index=True)
+    popular = np.bincount(split.warm("train", "validation").item, minlength=n_all)
+    pools, found = [np.ones(n_all), np.arange(n_all) < split.n_items, popular], []
+    played = np.split(rows["item"].to_numpy(), np.searchsorted(rows["user"], users[1:]))
+    for batch in batches_of_users(users, n_all):
+        scores = np.full((len(batch), n_all), -np.inf, np.float32)
+        block = scorer.scores(batch)
+        scores[:, : block.shape[1]] = block
+        found += [_places(row, songs, pools) for row, songs in zip(scores, played[len(found) :], strict=False)]
+    columns = [f"{what}_{pool}" for pool in ("all", "warm", "popular", "others") for what in ("worse", "level")]
+    return rows[["part", "user", "item"]].join(pd.DataFrame(np.concatenate(found), columns=["own", *columns]))
+
+
+def _places(scores: np.ndarray, songs: np.ndarray, pools: list[np.ndarray]) -> np.ndarray:
+    """Return a user's columns of `standing` from `own` on: (songs, 9)."""
+    own, marks = np.unique(songs), np.unique(scores[songs])
+    slot = np.searchsorted(marks, scores) + np.searchsorted(marks, scores, side="right")  # odd: level with a mark
+    counts = [np.bincount(slot, pool, 2 * len(marks) + 1) for pool in pools]
+    counts.append(counts[0] - np.bincount(slot[own], minlength=2 * len(marks) + 1))
+    columns = [np.full(len(songs), len(own) / len(scores))]
+    for each in counts:
+        level = each[slot[songs]]
+        columns += [(each.cumsum()[slot[songs]] - level) / max(each.sum(), 1), level / max(each.sum(), 1)]
+    return np.stack(columns, axis=1)
+
+
+def hits(rows: pd.DataFrame, pool: str = "all", n: int = NEGATIVES) -> np.ndarray:
+    """Return how much of a hit each row of `standing` is expected to be against n songs of the pool: (rows,)."""
+    return expected_accuracy(rows[f"worse_{pool}"].to_numpy(), rows[f"level_{pool}"].to_numpy(), n)
+
+
+def accuracy_sweep(places: dict[str, pd.DataFrame], n_all: int, seed: int = 0) -> pd.DataFrame:
+    """Return the expected accuracy on test against 1 … n_all random songs, from each model's `standing`.
+
+    Columns model, negatives, value, low, high.
+    """
+    n, tables = np.unique(np.r_[NEGATIVES, np.geomspace(1, n_all, 40).astype(int)]), []
+    for name, rows in places.items():
+        test = rows[rows["part"] == "test"]
+        columns = [np.ones(len(test)), *(hits(test, "all", each) for each in n)]
+        value, low, high = over_users(test["user"], columns, lambda rows, *hits: np.stack(hits) / rows, seed)
+        tables.append(pd.DataFrame({"model": name, "negatives": n, "value": value, "low": low, "high": high}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def over_users(users: Any, columns: list[Any], statistic: Callable, seed: int) -> tuple[Any, Any, Any]:
+    """Return a statistic of the columns' sums, with its 95 % interval over users: the columns are by row, `users` too.
+
+    Resamples in which it is undefined are left out.
+    """
+    _, row = np.unique(users, return_inverse=True)
+    sums = np.stack([np.bincount(row, np.asarray(column, float)) for column in columns], axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value, samples = statistic(*sums.sum(axis=0)), np.asarray(statistic(*bootstrap(sums, seed=seed).T))
+    defined = np.isfinite(samples).reshape(-1, samples.shape[-1]).all(axis=0)
+    return value, *(interval(samples[..., defined].T) if defined.any() else (np.nan, np.nan))
+
+
+def ratio(a: Any, b: Any, c: Any = 0, d: Any = 1) -> Any:
+    """Return a / b − c / d: a share, or the difference of two."""
+    return a / b - c / d
+
+
+def spread(share: tuple[float, float, float]) -> str:
+    """Write a share and its interval in per cent."""
+    return "{:.1f} % ({:.1f} to {:.1f})".format(*(100 * each for each in share))
+
+
+def points(difference: tuple[float, float, float]) -> str:
+    """Write a difference of shares and its interval in percentage points."""
+    return "{:+.2f} points ({:+.2f} to {:+.2f})".format(*(100 * each for each in difference))
