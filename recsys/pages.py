@@ -31,6 +31,8 @@ def notebook_page(notebook: NotebookNode, name: str, names: Sequence[str]) -> st
     exporter.exclude_anchor_links = exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     exporter.register_filter("clean_html", clean_html)
     body = BeautifulSoup(exporter.from_notebook_node(notebook)[0], "html.parser")
+    for remote in body("img", src=False):
+        remote.replace_with(remote["alt"])
     for table in body("table"):
         _align(table)
     return _render("page.html", title=name, body=Markup(body), page=name, names=names)

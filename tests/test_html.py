@@ -135,7 +135,7 @@ def test_a_notebooks_page_keeps_what_matters(pages):
     page = (pages / "01_prepare.html").read_text()
     assert f"data:image/png;base64,{PIXEL}" in page
     assert '<details class="code"><summary>code</summary>' in page and "# &lt;b&gt;" in page
-    assert '<img alt="Open in Colab"' in page and "badge.svg" not in page
+    assert '<a href="https://host.example/notebook">Open in Colab</a>' in page and "badge.svg" not in page
     assert '<th class="text">song</th><th>score</th>' in page.replace("\n", "") and "<td>1.5</td>" in page
     assert "red</span>" in page and "&lt;script&gt;" in page and "🎵" in page
     assert '<span aria-current="page">Prepare</span>' in page and '<a href="02_train.html">Train</a>' in page
