@@ -90,7 +90,7 @@ def _accuracy(split, places, sweep, evaluation, sampled, seed):
         f"Against {NEGATIVES} songs drawn as often as they are listened to, {name} gets {spread(popular)}."
     )
     curve = sweep[sweep["model"] == name].set_index("negatives")
-    steps = sorted({1, NEGATIVES, curve.index[np.searchsorted(curve.index, min(1000, n_all))], n_all})
+    steps = sorted({1, curve.index[np.searchsorted(curve.index, min(1000, n_all))], n_all})
     yield "against as many songs as there are", tuple(curve.loc[n_all, ["value", "low", "high"]]), (
         f"{name} gets " + ", ".join(f"{percent(curve['value'][n])} against {n:,}" for n in steps) + " random songs."
     )

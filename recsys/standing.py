@@ -12,7 +12,7 @@ from recsys.split import PARTS, Split
 
 NEGATIVES = 20  # of the author's test
 NONE = (float("nan"), float("nan"))  # the interval of what has none
-SCORES = 20_000_000  # looked at by model: as many users as this allows, 300 at least
+SCORES = 40_000_000  # looked at by model: as many users as this allows, 300 at least
 
 
 def expected_accuracy(worse: np.ndarray, level: np.ndarray, n: int) -> np.ndarray:
@@ -72,14 +72,15 @@ def hits(rows: pd.DataFrame, pool: str = "all", n: int = NEGATIVES) -> np.ndarra
 def accuracy_sweep(places: dict[str, pd.DataFrame], n_all: int, seed: int = 0) -> pd.DataFrame:
     """Return the expected accuracy on test against 1 … n_all random songs, from each model's `standing`.
 
-    Columns model, negatives, value, low, high.
+    Columns model, negatives, value, low, high, users.
     """
     n, tables = np.unique(np.r_[NEGATIVES, np.geomspace(1, n_all, 40).astype(int)]), []
     for name, rows in places.items():
         test = rows[rows["part"] == "test"]
         columns = [np.ones(len(test)), *(hits(test, "all", each) for each in n)]
         value, low, high = over_users(test["user"], columns, lambda rows, *hits: np.stack(hits) / rows, seed)
-        tables.append(pd.DataFrame({"model": name, "negatives": n, "value": value, "low": low, "high": high}))
+        table = pd.DataFrame({"model": name, "negatives": n, "value": value, "low": low, "high": high})
+        tables.append(table.assign(users=test["user"].nunique()))
     return pd.concat(tables, ignore_index=True)
 
 

@@ -117,7 +117,7 @@ def test_failed_checks_raise_with_count_meaning_and_remedy():
     with pytest.raises(audit.AuditError) as error:
         audit.require_clean(list(broken.checks().values()))
     (line,) = str(error.value).splitlines()[1:]
-    assert line.startswith("- no song is its own neighbour: 20 do (10.00%); ") and "exclude it" in line
+    assert line.startswith("- no song is its own neighbour: 20 against it (10.00%); ") and "exclude it" in line
 
 
 def test_the_models_and_baselines_of_a_run_pass():
