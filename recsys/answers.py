@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from recsys.audit import Check
 from recsys.evaluation import Evaluation
 from recsys.explore import label
 from recsys.split import PARTS, Split
@@ -15,7 +16,7 @@ MAIN = "ndcg@20"  # the metric that the best model is named by
 
 
 def percent(value: float, digits: int = 1) -> str:
-    """Write a share as a percentage, with a thin space."""
+    """Write a share as a percentage."""
     return f"{100 * value:.{digits}f} %"
 
 
@@ -67,11 +68,7 @@ def sentences(evaluation: Evaluation, sampled: dict[str, dict[str, Any]]) -> lis
             f"Counting ties as hits, as the author's metric does, adds up to {100 * gain:.1f} points (to {flattered}); "
             "the tie-fair figure shares each hit among the tied."
         )
-    by_ranking = best(evaluation)
-    orders = "the same order"
-    if by_ranking != by_accuracy:
-        orders = f"different orders ({', '.join(by_accuracy)} against {', '.join(by_ranking)})"
-    lines.append(f"Sampled accuracy and full ranking put the models in {orders} here.")
+    lines.append(order_sentence(evaluation, sampled))
     account = evaluation.split.account(evaluation.part)
     shares = {key: percent(account[key] / account["rows"]) for key in ("scored", "repeat", "cold_user", "cold_item")}
     lines.append(
@@ -80,6 +77,53 @@ def sentences(evaluation: Evaluation, sampled: dict[str, dict[str, Any]]) -> lis
         f"listeners and {shares['cold_item']} of songs that training never saw."
     )
     return lines
+
+
+def order_sentence(evaluation: Evaluation, sampled: dict[str, dict[str, Any]]) -> str:
+    """Say whether the 1-of-21 accuracy and the ranking of the whole catalogue agree on who is better than whom."""
+    by_ranking, by_accuracy = best(evaluation), sorted(sampled, key=lambda name: -sampled[name]["tie_fair"]["value"])
+    orders = "the same order"
+    if by_ranking != by_accuracy:
+        orders = f"different orders ({', '.join(by_accuracy)} against {', '.join(by_ranking)})"
+    return f"Sampled accuracy and full ranking put the models in {orders} here."
+
+
+def sweep_sentence(sweep: pd.DataFrame) -> str:
+    """Say how the accuracy of the model that leads at the fewest negatives falls on the way to the whole catalogue."""
+    last = sweep["negatives"].max()
+    at = {n: sweep[sweep["negatives"] == n].set_index("model")["value"] for n in (20, last)}
+    lead = {n: values.idxmax() for n, values in at.items()}
+    return (
+        f"Against 20 random songs {lead[20]} leads with {percent(at[20][lead[20]])}; against {last:,} (all), "
+        f"{lead[last]} leads with {percent(at[last][lead[last]], 2)}. By {sweep['users'].min():,} listeners."
+    )
+
+
+def exposure_sentence(exposure: pd.DataFrame) -> str:
+    """Say what share the most popular tenth of the songs has in what is played, and in each model's lists."""
+    top = exposure.iloc[-1]
+    listed = ", ".join(f"{percent(top[name])} of {name}'s" for name in exposure.columns.drop("played"))
+    return (
+        f"The most popular tenth of the songs makes {percent(top['played'])} of the new songs that are played; "
+        f"of the places, {listed}."
+    )
+
+
+def audit_sentence(checks: list[Check]) -> str:
+    """Say whether anything leaks or flatters."""
+    failed = [check.name for check in checks if not check.passed]
+    if failed:
+        return f"{len(failed)} of {len(checks)} checks for leaks and flattery fail: {', '.join(failed)}."
+    return f"Nothing is found to leak or to flatter: all {len(checks)} checks pass."
+
+
+def time_sentence(split: Split) -> str:
+    """Say which days the parts cover."""
+    if split.train.timestamp is None:
+        return "These listens have no timestamps: there is nothing to draw over time."
+    spans = {part: getattr(split, part).timestamp for part in PARTS}
+    days = [f"{part} from {str(times.min())[:16]} to {str(times.max())[:16]}" for part, times in spans.items()]
+    return "Positives per day, UTC: " + "; ".join(days).replace("T", " ") + "."
 
 
 def repeats_sentence(found: dict[str, float] | None) -> str:

@@ -29,6 +29,16 @@ def axes(width: float = 8.0, height: float = 3.6) -> Axes:
     return _plain(ax)
 
 
+def show(ax: Axes | None, caption: str) -> None:
+    """Show a figure with its caption, which is its alternative text too; the caption alone where there is none."""
+    from IPython.display import Markdown, display
+
+    if ax is not None:
+        display(ax.figure, metadata={"image/png": {"alt": caption}})
+        plt.close(ax.figure)
+    display(Markdown(caption))
+
+
 def listens_by_time(split: Split, ax: Axes | None = None) -> Axes | None:
     """Draw listens per day, a colour a part; None where there are no timestamps."""
     if split.train.timestamp is None:

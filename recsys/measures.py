@@ -36,6 +36,10 @@ class Measured:
     sweep: pd.DataFrame
     exposure: pd.DataFrame
 
+    def said(self, name: str) -> str:
+        """Return the sentence of the measure of that name."""
+        return next(each.sentence for each in self.measures if each.name == name)
+
 
 def measure(
     split: Split, scorers: dict[str, Scorer], evaluation: Evaluation, sampled: dict[str, dict[str, Any]],

@@ -6,12 +6,17 @@ command.
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from recsys import answers, baselines, slices
+import numpy as np
+import pandas as pd
+
+from recsys import answers, audit, baselines, measures, slices
 from recsys.evaluation import Evaluation, draw_candidates, evaluate, sampled_accuracy
+from recsys.findings import findings
 from recsys.prepare import Prepared, prepare
 from recsys.runs import Run, read_json, write_json
 from recsys.split import Split
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
     from recsys.training import Trained
 
 AUTHOR_NEGATIVES = 20
+N_ANCHORS = 100  # songs whose neighbours are checked
 
 
 def prepare_run(run: Run, dataset: str = "sample", data_path: str = "", **parameters: Any) -> tuple[Prepared, Split]:
@@ -49,6 +55,7 @@ def train_run(run: Run, recipes: str = "author", seed: int = 0, **settings: Any)
             f"RECIPES: expected names among {' '.join(training.RECIPES)}; got {' '.join(unknown) if names else 'none'}"
         )
     split = open_split(run)
+    audit.require_clean(audit.check_split(split))
     chosen = {name: training.RECIPES[name].override(**settings) for name in names}
     trained = {
         name: training.train(split, recipe, seed=seed, folder=run.folder / name) for name, recipe in chosen.items()
@@ -71,7 +78,7 @@ def open_models(run: Run) -> tuple[Split, dict[str, "SimpleRecommender"], dict[s
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What `evaluate_run` found: the evaluation, the 1-of-21 by model, how baselines were fitted, and the answers.
+    """What `evaluate_run` found: the evaluation, the 1-of-21 by model, how baselines were fitted, audit and answers.
 
     `ceiling` is the evaluation of the best ranking that there is, where it is known.
     """
@@ -82,12 +89,19 @@ class Judged:
     fitted: dict[str, baselines.Fitted]
     left_out: dict[str, str]
     fit_seconds: dict[str, float]
+    checks: list[audit.Check]
+    measured: measures.Measured
+    findings: pd.DataFrame
     headline: str
     sentences: list[str]
 
 
 def evaluate_run(
-    run: Run, cutoffs: str = "5 10 20 100", baselines_: str = "random popularity itemknn ease als", seed: int = 0, say=print
+    run: Run,
+    cutoffs: str = "5 10 20 100",
+    baselines_: str = "random popularity itemknn ease als",
+    seed: int = 0,
+    say: Callable[[str], None] = print,
 ) -> Judged:
     """Judge the run's models beside the baselines on test; write the figures and the answers into the run's folder.
 
@@ -110,14 +124,32 @@ def evaluate_run(
     say(f"ranked {split.n_items:,} songs for {evaluation.n_users:,} users by {len(scorers)} models")
     candidates = draw_candidates(split.test.item, AUTHOR_NEGATIVES, split.n_items_all, seed)
     sampled = {name: sampled_accuracy(scorer, split.test, candidates, seed=seed) for name, scorer in scorers.items()}
+    checks = _checks(split, models, histories, fitted, scorers, evaluation, seed)
+    audit.require_clean(checks)
+    measured = measures.measure(split, scorers, evaluation, sampled, histories, seed)
+    table = findings(split, evaluation, sampled, measured.measures, checks)
     seconds = {name: each.fit_seconds for name, each in fitted.items()}
     seconds |= {name: history["seconds"] for name, history in histories.items()}
     evaluation.save(run.folder, sampled_accuracy=sampled, fit_seconds=seconds)
     truth = slices.ceiling(split)
     ceiling = evaluate({"ceiling": truth}, split, ks, seed=seed) if truth else None
     headline, sentences = answers.headline(evaluation), answers.sentences(evaluation, sampled)
+    sentences += [measured.said("place that the accuracy asks for"), answers.audit_sentence(checks)]
     write_json(run.folder / "summary.json", {"headline": headline, "sentences": sentences})
-    return Judged(evaluation, ceiling, sampled, fitted, left_out, seconds, headline, sentences)
+    return Judged(evaluation, ceiling, sampled, fitted, left_out, seconds, checks, measured, table, headline, sentences)
+
+
+def _checks(split, models, histories, fitted, scorers, evaluation, seed) -> list[audit.Check]:
+    anchors = np.random.default_rng(seed).choice(split.n_items, min(N_ANCHORS, split.n_items), replace=False)
+    neighbours = [model.neighbours(int(anchor))[0] for model in models.values() for anchor in anchors]
+    return [
+        *audit.check_split(split),
+        *audit.check_training(split, histories),
+        *audit.check_scorers(split, scorers),
+        *audit.check_baselines(split, fitted, seed),
+        *audit.check_ranking(split, *evaluation.rankings.values()),
+        *audit.check_neighbours(np.tile(anchors, len(models)), np.stack(neighbours)),
+    ]
 
 
 def _training() -> ModuleType:

@@ -4,28 +4,32 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from IPython.display import HTML
 
 from recsys.answers import MAIN, best, percent
+from recsys.audit import Check
 from recsys.baselines import Fitted
 from recsys.evaluation import Evaluation
 from recsys.explore import song_table
+from recsys.measures import Measure
 from recsys.split import PARTS, Split
 
 BOUNDS = ("value", "low", "high")
 LEVEL = "not distinguishable"
 
 
-def steps_table(manifest: dict[str, Any]) -> pd.DataFrame:
+def steps_table(manifest: dict[str, Any]) -> HTML:
     """Return the account of every row: rows in, rows dropped with the reason, rows out, by step of `prepare`."""
     rows = [
         {
+            "step": step["step"],
             "rows in": f"{step['rows_in']:,}",
             "dropped": ", ".join(f"{n:,} {reason}" for reason, n in step["dropped"].items() if n) or "–",
             "rows out": f"{step['rows_out']:,}",
         }
         for step in manifest["steps"]
     ]
-    return _headed(pd.DataFrame(rows, index=[step["step"] for step in manifest["steps"]]), "step")
+    return in_full(pd.DataFrame(rows))
 
 
 def parts_table(split: Split) -> pd.DataFrame:
@@ -105,7 +109,7 @@ def main_table(
     table = pd.DataFrame(index=order)
     for metric in (f"{name}@20" for name in metric_names):
         rows = evaluation.means.xs(metric, level="metric").loc[order]
-        table[metric] = [f"{row.value:.4f} ({row.low:.4f} to {row.high:.4f})" for row in rows.itertuples()]
+        table[metric] = [_with_interval(row) for row in rows.itertuples()]
     if ceiling:
         top = ceiling.means.loc[("ceiling", MAIN), "value"]
         table[f"of the best possible {MAIN}, {top:.4f}"] = [
@@ -120,13 +124,14 @@ def difference_table(evaluation: Evaluation, metric: str = MAIN) -> pd.DataFrame
     """Return the best model's paired difference from each other, with interval and verdict."""
     first, *others = best(evaluation, metric)
     rows = [evaluation.difference(first, name, metric) for name in others]
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
-            f"{metric}: {first} minus": others,
             "difference": [f"{row.value:+.4f} ({row.low:+.4f} to {row.high:+.4f})" for row in rows],
             "verdict": [f"{first} is {row.verdict}" if row.verdict != LEVEL else LEVEL for row in rows],
-        }
+        },
+        index=others,
     )
+    return _headed(table, f"{metric}: {first} minus")
 
 
 def sampled_table(sampled: dict[str, dict[str, Any]]) -> pd.DataFrame:
@@ -189,17 +194,44 @@ def lists_table(evaluation: Evaluation, k: int = 20) -> pd.DataFrame:
     return _headed(pd.DataFrame(rows).T, "model")
 
 
+def checks_table(checks: list[Check]) -> HTML:
+    """Return the checks: passed or not, how many rows break it, what it means, what to do."""
+    rows = [
+        {
+            "check": check.name,
+            "passed": "yes" if check.passed else "NO",
+            "found": f"{check.count:,}\u00a0({percent(check.share)})",
+            "if it failed": check.meaning,
+            "then": check.remedy,
+        }
+        for check in checks
+    ]
+    return in_full(pd.DataFrame(rows))
+
+
+def measures_table(measures: list[Measure], group: str) -> HTML:
+    """Return the measures of a group, each in the sentence that says its value and interval."""
+    rows = [(each.name, each.sentence) for each in measures if each.group == group]
+    return in_full(pd.DataFrame(rows, columns=["measure", "what it says"]))
+
+
+def in_full(table: pd.DataFrame) -> HTML:
+    """Return a table of long texts, none cut short, all escaped, without its index."""
+    with pd.option_context("display.max_colwidth", None):
+        return HTML(table.to_html(index=False))
+
+
 def slices_table(rows: pd.DataFrame, counts: str) -> pd.DataFrame:
     """Return a frame of `slices` as a row a model and a column a slice; `counts` names the column that counts."""
     rows = rows.assign(
         column=[f"{row['slice']} ({row[counts]:,} {counts})" for _, row in rows.iterrows()],
-        cell=[f"{row.value:.4f} ({row.low:.4f} to {row.high:.4f})" for row in rows.itertuples()],
+        cell=[_with_interval(row) for row in rows.itertuples()],
     )
     table = rows.pivot(index="model", columns="column", values="cell")
     return _headed(table.loc[rows["model"].unique(), rows["column"].unique()].rename_axis(columns=None), "model")
 
 
-def trials_table(fitted: dict[str, Fitted], left_out: dict[str, str]) -> pd.DataFrame:
+def trials_table(fitted: dict[str, Fitted], left_out: dict[str, str]) -> HTML:
     """Return every setting that was tried with its NDCG@20 on validation, and what was left out, with the reason."""
     rows = []
     for name, each in fitted.items():
@@ -208,10 +240,14 @@ def trials_table(fitted: dict[str, Fitted], left_out: dict[str, str]) -> pd.Data
             chosen = "chosen" if settings == each.settings else ""
             rows.append((name, words, "" if value is None else f"{value:.4f}", chosen))
     rows += [(name, f"left out: {reason}", "", "") for name, reason in left_out.items()]
-    columns = ["model", "settings", "NDCG@20 on validation", ""]
-    return pd.DataFrame(rows, columns=columns).set_index("model")
+    return in_full(pd.DataFrame(rows, columns=["model", "settings", "NDCG@20 on validation", ""]))
 
 
 def _headed(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Put the name of the index into the head of its column, not into a row of its own."""
     return table.rename_axis(index=None, columns=name)
+
+
+def _with_interval(row: Any) -> str:
+    """Write value and interval so that a narrow cell breaks between the two and nowhere else."""
+    return f"{row.value:.4f} ({row.low:.4f}\u2060–\u2060{row.high:.4f})"
