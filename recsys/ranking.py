@@ -49,41 +49,39 @@ def batches_of_users(users: np.ndarray, n_items: int) -> Iterator[np.ndarray]:
 def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the k best columns of each row and their scores: int32 and float32 (rows, min(k, columns)).
 
-    Exact; best first, equal scores by the smaller column; −inf is "not to be listed" and gives column −1. The maximum
-    of each chunk of columns is taken first, so that only k chunks of a long row are looked into.
+    Exact; best first, equal scores by the smaller column; −inf is "not to be listed" and gives column −1; NaN would be
+    above all. The maximum of each chunk of columns is taken first, so that few chunks of a long row are looked into.
     """
     n_columns = scores.shape[1]
     k = min(k, n_columns)
     if n_columns > 2 * CHUNK * k:
-        columns, values = _in_best_chunks(scores, k)  # (rows, k · CHUNK)
+        columns, candidates = _in_best_chunks(scores, k + 1)  # one more than needed: a tie for the last place shows
     else:
-        columns, values = np.broadcast_to(np.arange(n_columns), scores.shape), scores
-    best = np.argpartition(values, values.shape[1] - k, axis=1)[:, -k:]  # (rows, k)
-    columns, values = np.take_along_axis(columns, best, axis=1), np.take_along_axis(values, best, axis=1)
-    _prefer_small_columns(scores, columns, values)
+        columns, candidates = np.broadcast_to(np.arange(n_columns), scores.shape), scores
+    best = np.argpartition(candidates, candidates.shape[1] - k, axis=1)[:, -k:]  # (rows, k)
+    columns, values = np.take_along_axis(columns, best, axis=1), np.take_along_axis(candidates, best, axis=1)
+    last = values.min(axis=1, keepdims=True)  # (rows, 1)
+    for row in np.flatnonzero(np.count_nonzero(candidates >= last, axis=1) > k):  # the smallest columns of those tied
+        places = np.flatnonzero(values[row] == last[row])
+        columns[row, places] = np.flatnonzero(scores[row] == last[row])[: len(places)]
     order = np.lexsort((columns, -values), axis=1)
     columns, values = np.take_along_axis(columns, order, axis=1), np.take_along_axis(values, order, axis=1)
     return np.where(np.isneginf(values), -1, columns).astype(np.int32), values
 
 
-def _in_best_chunks(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return columns and scores of the k chunks with the highest maximum: the k best songs cannot be elsewhere."""
+def _in_best_chunks(scores: np.ndarray, n_best: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return columns and scores of the chunks with the highest maximum: the n_best songs cannot be elsewhere.
+
+    A chunk is every n_chunks-th column, so that the maxima are taken along contiguous memory.
+    """
     n_rows, n_columns = scores.shape
-    n_chunks = n_columns // CHUNK  # the last, shorter chunk is always looked into
-    whole = scores[:, : n_chunks * CHUNK].reshape(n_rows, n_chunks, CHUNK)
-    best = np.argpartition(whole.max(axis=2), n_chunks - k, axis=1)[:, -k:]  # (rows, k)
-    columns = (best[:, :, None] * CHUNK + np.arange(CHUNK)).reshape(n_rows, -1)
-    rest = np.broadcast_to(np.arange(n_chunks * CHUNK, n_columns), (n_rows, n_columns % CHUNK))
+    n_chunks = n_columns // CHUNK
+    whole = scores[:, : n_chunks * CHUNK].reshape(n_rows, CHUNK, n_chunks)
+    best = np.argpartition(whole.max(axis=1), n_chunks - n_best, axis=1)[:, None, -n_best:]  # (rows, 1, n_best)
+    columns = (best + np.arange(0, n_chunks * CHUNK, n_chunks)[:, None]).reshape(n_rows, -1)
+    rest = np.broadcast_to(np.arange(n_chunks * CHUNK, n_columns), (n_rows, n_columns % CHUNK))  # in no chunk
     columns = np.concatenate([columns, rest], axis=1)
     return columns, np.take_along_axis(scores, columns, axis=1)
-
-
-def _prefer_small_columns(scores: np.ndarray, columns: np.ndarray, values: np.ndarray) -> None:
-    """Where songs tie for the last places, give those places to the smallest columns, in place."""
-    last = values.min(axis=1, keepdims=True)  # (rows, 1)
-    for row in np.flatnonzero(np.count_nonzero(scores >= last, axis=1) > columns.shape[1]):
-        places = np.flatnonzero(values[row] == last[row])
-        columns[row, places] = np.flatnonzero(scores[row] == last[row])[: len(places)]
 
 
 def rank(
@@ -100,24 +98,25 @@ def rank(
     """
     n_items = seen.shape[1]
     depth = min(depth, n_items)
-    parts = [_rank_batch(scorer, batch, seen, relevant, depth) for batch in batches_of_users(users, n_items)]
+    batches = list(batches_of_users(users, n_items))
+    room = np.empty((max(map(len, batches), default=0), n_items), np.float32)  # used again by each batch
+    parts = [_rank_batch(scorer, batch, seen, relevant, depth, room[: len(batch)]) for batch in batches]
     items, scores, owner, greater, tied = ([part[i] for part in parts] for i in range(5))
     starts = np.cumsum([0] + [len(part) for part in items[:-1]])
     owner = [part + start for part, start in zip(owner, starts, strict=True)]
     return Ranking(users, *(np.concatenate(each) for each in (items, scores, owner, greater, tied)))
 
 
-def _rank_batch(scorer, users, seen, relevant, depth):
+def _rank_batch(scorer, users, seen, relevant, depth, scores):
     n_items = seen.shape[1]
-    scores = scorer.scores(users)
-    if scores.shape[0] != len(users) or scores.shape[1] < n_items:
-        raise ValueError(f"expected scores of shape ({len(users)}, at least {n_items}), got {scores.shape}")
-    scores = np.array(scores[:, :n_items], np.float32)  # (batch, n_items), a copy of our own to write into
-    if np.isnan(scores).any():
-        raise ValueError(f"expected scores that are numbers, got NaN for {np.isnan(scores).any(axis=1).sum()} users")
-    rows, columns = seen[users].nonzero()
-    scores[rows, columns] = -np.inf
+    theirs = scorer.scores(users)
+    if theirs.shape[0] != len(users) or theirs.shape[1] < n_items:
+        raise ValueError(f"expected scores of shape ({len(users)}, at least {n_items}), got {theirs.shape}")
+    np.copyto(scores, theirs[:, :n_items])  # (batch, n_items), our own to write into
+    scores[seen[users].nonzero()] = -np.inf
     items, values = top_k(scores, depth)
+    if np.isnan(values).any():  # NaN comes first in a list
+        raise ValueError(f"expected scores that are numbers, got NaN for {np.isnan(values).any(axis=1).sum()} users")
     owner, songs = relevant[users].nonzero()
     greater, tied = _tie_ranks(scores, values, owner, songs)
     return items, values, owner, greater, tied
@@ -129,6 +128,7 @@ def _tie_ranks(scores, best, owner, songs):
     greater = np.count_nonzero(best[owner] > own, axis=1)
     tied = np.maximum(np.count_nonzero(best[owner] == own, axis=1), 1)
     straddles = np.flatnonzero(own[:, 0] == best[owner, -1])
-    for row in np.unique(owner[straddles]):
-        tied[straddles[owner[straddles] == row]] = np.count_nonzero(scores[row] == best[row, -1])
+    rows, place = np.unique(owner[straddles], return_inverse=True)
+    level = np.array([np.count_nonzero(scores[row] == best[row, -1]) for row in rows], int)
+    tied[straddles] = level[place]
     return greater, tied
