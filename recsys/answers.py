@@ -117,6 +117,19 @@ def audit_sentence(checks: list[Check]) -> str:
     return f"Nothing is found to leak or to flatter: all {len(checks)} checks pass."
 
 
+def seeds_sentence(by_seed: dict[str, list[float]], evaluation: Evaluation) -> str:
+    """Say how far the seeds of a training spread beside the listeners."""
+    lines = []
+    for name, values in by_seed.items():
+        row = evaluation.means.loc[(name, MAIN)]
+        if len(values) > 1:
+            lines.append(
+                f"{name}, trained with {len(values)} seeds: NDCG@20 from {min(values):.4f} to {max(values):.4f}, "
+                f"{max(values) - min(values):.4f} apart; the interval over listeners is {row.high - row.low:.4f} wide."
+            )
+    return " ".join(lines) or "Trained with one seed: `SEEDS=3` shows how far seeds spread."
+
+
 def time_sentence(split: Split) -> str:
     """Say which days the parts cover."""
     if split.train.timestamp is None:

@@ -46,21 +46,31 @@ def open_split(run: Run) -> Split:
     return prepare_run(run)[1]
 
 
-def train_run(run: Run, recipes: str = "author", seed: int = 0, **settings: Any) -> tuple[Split, dict[str, "Trained"]]:
-    """Train each named recipe (space-separated) with the settings that are not 0 or "", and note their names."""
+def train_run(
+    run: Run, recipes: str = "author", seed: int = 0, seeds: int = 1, **settings: Any
+) -> tuple[Split, dict[str, "Trained"]]:
+    """Train each named recipe (space-separated) with the settings that are not 0 or "", and note their names.
+
+    With more than one of `seeds` each is trained again with the following ones, for the spread between them; what is
+    returned is of the first.
+    """
     training = _training()
     names = recipes.split()
     if not names or (unknown := [name for name in names if name not in training.RECIPES]):
         raise ValueError(
             f"RECIPES: expected names among {' '.join(training.RECIPES)}; got {' '.join(unknown) if names else 'none'}"
         )
+    if seeds < 1:
+        raise ValueError(f"SEEDS: expected 1 or more, got {seeds}")
     split = open_split(run)
     audit.require_clean(audit.check_split(split))
     chosen = {name: training.RECIPES[name].override(**settings) for name in names}
-    trained = {
-        name: training.train(split, recipe, seed=seed, folder=run.folder / name) for name, recipe in chosen.items()
-    }
-    run.note(recipes=names)
+    trained = {name: training.train(split, each, seed=seed, folder=run.folder / name) for name, each in chosen.items()}
+    others = [f"seed-{seed + more}" for more in range(1, seeds)]
+    for name, recipe in chosen.items():
+        for other in others:
+            training.train(split, recipe, seed=int(other.removeprefix("seed-")), folder=run.folder / name / other)
+    run.note(recipes=names, other_seeds=others)
     return split, trained
 
 
@@ -80,7 +90,8 @@ def open_models(run: Run) -> tuple[Split, dict[str, "SimpleRecommender"], dict[s
 class Judged:
     """What `evaluate_run` found: the evaluation, the 1-of-21 by model, how baselines were fitted, audit and answers.
 
-    `ceiling` is the evaluation of the best ranking that there is, where it is known.
+    `ceiling` is the evaluation of the best ranking that there is, where it is known; `by_seed` has each recipe's
+    NDCG@20 with every seed that it was trained with.
     """
 
     evaluation: Evaluation
@@ -92,6 +103,7 @@ class Judged:
     checks: list[audit.Check]
     measured: measures.Measured
     findings: pd.DataFrame
+    by_seed: dict[str, list[float]]
     headline: str
     sentences: list[str]
 
@@ -130,13 +142,26 @@ def evaluate_run(
     table = findings(split, evaluation, sampled, measured.measures, checks)
     seconds = {name: each.fit_seconds for name, each in fitted.items()}
     seconds |= {name: history["seconds"] for name, history in histories.items()}
-    evaluation.save(run.folder, sampled_accuracy=sampled, fit_seconds=seconds)
+    by_seed = _by_seed(run, evaluation, list(models))
+    evaluation.save(run.folder, sampled_accuracy=sampled, fit_seconds=seconds, by_seed=by_seed)
     truth = slices.ceiling(split)
     ceiling = evaluate({"ceiling": truth}, split, ks, seed=seed) if truth else None
     headline, sentences = answers.headline(evaluation), answers.sentences(evaluation, sampled)
     sentences += [measured.said("place that the accuracy asks for"), answers.audit_sentence(checks)]
     write_json(run.folder / "summary.json", {"headline": headline, "sentences": sentences})
-    return Judged(evaluation, ceiling, sampled, fitted, left_out, seconds, checks, measured, table, headline, sentences)
+    return Judged(
+        evaluation, ceiling, sampled, fitted, left_out, seconds, checks, measured, table, by_seed, headline, sentences
+    )
+
+
+def _by_seed(run: Run, evaluation: Evaluation, names: list[str]) -> dict[str, list[float]]:
+    found = {name: [float(evaluation.means.loc[(name, answers.MAIN), "value"])] for name in names}
+    for name in names:
+        for other in run.record.get("other_seeds", []):
+            model = _training().load(run.folder / name / other)
+            again = evaluate({name: model}, evaluation.split, (20,), n_resamples=2)
+            found[name].append(float(again.means.loc[(name, answers.MAIN), "value"]))
+    return found
 
 
 def _checks(split, models, histories, fitted, scorers, evaluation, seed) -> list[audit.Check]:

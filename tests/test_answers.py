@@ -107,3 +107,14 @@ def test_the_sample_is_made_on_the_spot_and_the_same_seed_gives_the_same_figures
         ).all()
     assert found[0] == found[1]
     assert "has no trained model yet" in capsys.readouterr().out
+
+
+def test_several_seeds_are_trained_and_their_spread_is_said(tmp_path):
+    run = Run("sample", tmp_path)
+    steps.prepare_run(run)
+    steps.train_run(run, seeds=2, epochs=1)
+    judged = steps.evaluate_run(run, "20", "popularity")
+    assert len(set(judged.by_seed["author"])) == 2
+    assert "author, trained with 2 seeds" in answers.seeds_sentence(judged.by_seed, judged.evaluation)
+    with pytest.raises(ValueError, match="SEEDS: expected 1 or more, got 0"):
+        steps.train_run(run, seeds=0)
