@@ -1,0 +1,125 @@
+"""Seconds and memory of ranking and of the bootstrap: python tests/bench_ranking.py
+
+A flat faiss index is measured beside them where `faiss-cpu` can be imported; it is no dependency of this project:
+`pip install --no-deps faiss-cpu` into the environment, and `pip uninstall faiss-cpu` afterwards.
+"""
+
+import importlib.util
+import itertools
+import os
+import resource
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from recsys import evaluation, metrics, ranking
+
+N_ITEMS, DIM, K = 450_000, 64, 100
+N_USERS, RUNS = 426, 7  # three batches
+THREADS = os.cpu_count()
+
+
+class Dot:
+    """A scorer of two tables."""
+
+    def __init__(self, users: np.ndarray, items: np.ndarray):
+        self.users, self.items = users, items
+
+    def scores(self, users: np.ndarray) -> np.ndarray:
+        return self.users[users] @ self.items.T
+
+
+def histories(rng: np.random.Generator, n_users: int, n_items: int, songs: int) -> sparse.csr_matrix:
+    """Return `songs` songs of each user, drawn uniformly: 0/1 (n_users, n_items)."""
+    pairs = (np.repeat(np.arange(n_users), songs), rng.integers(0, n_items, n_users * songs))
+    matrix = sparse.csr_matrix((np.ones(len(pairs[0]), np.float32), pairs), shape=(n_users, n_items))
+    matrix.data[:] = 1
+    return matrix
+
+
+def interleaved(tasks: dict[str, Callable[[], object]], runs: int = RUNS) -> pd.DataFrame:
+    """Run every task once unmeasured, then all of them in turn: seconds (runs, tasks)."""
+    seconds = {name: [] for name in tasks}
+    for run, name in itertools.product(range(runs + 1), tasks):
+        start = time.perf_counter()
+        tasks[name]()
+        if run:
+            seconds[name].append(time.perf_counter() - start)
+    return pd.DataFrame(seconds)
+
+
+def told(seconds: pd.DataFrame, scale: float = 1.0, first: str = "") -> str:
+    """Return median, least and most of each task, and the median of its ratio to the first task in the same run."""
+    table = (scale * seconds).agg(["median", "min", "max"]).T
+    if first:
+        table[f"of the {first}"] = seconds.div(seconds[first], axis=0).median()
+    return table.round(2).to_string()
+
+
+def search(rng: np.random.Generator) -> None:
+    """Time the 100 best of 450,000 songs, by whom and with what."""
+    users, items = (rng.normal(size=(n, DIM)).astype(np.float32) for n in (N_USERS, N_ITEMS))
+    scorer, everyone = Dot(users, items), np.arange(N_USERS)
+    seen, relevant = histories(rng, N_USERS, N_ITEMS, 50), histories(rng, N_USERS, N_ITEMS, 5)
+    relevant = (relevant - relevant.multiply(seen)).tocsr()
+    batches = list(ranking.batches_of_users(everyone, N_ITEMS))
+    tasks = {
+        "bare product": lambda: [scorer.scores(batch) for batch in batches],
+        "product and top_k": lambda: [ranking.top_k(scorer.scores(batch), K) for batch in batches],
+        "rank: seen removed, tie-fair ranks": lambda: ranking.rank(scorer, everyone, seen, relevant, K),
+    }
+    if importlib.util.find_spec("faiss"):
+        import faiss
+
+        faiss.omp_set_num_threads(THREADS)
+        index = faiss.IndexFlatIP(DIM)
+        index.add(items)
+        tasks["flat faiss index"] = lambda: index.search(users, K)
+    else:
+        print("faiss is not there; the docstring of this script says how to install it")
+    print(f"\nmilliseconds a user, {K} best of {N_ITEMS:,} songs, dim {DIM}, {N_USERS:,} users, {RUNS} runs in turn:")
+    print(told(interleaved(tasks), 1000 / N_USERS, "bare product"))
+
+
+def popular(rng: np.random.Generator) -> None:
+    """Time a ranking where many songs tie: one popularity for all users."""
+    n_users, n_items = 2_000, 17_000
+    row = rng.zipf(1.6, n_items).clip(max=5_000).astype(np.float32)
+    seen, relevant = histories(rng, n_users, n_items, 50), histories(rng, n_users, n_items, 5)
+    relevant = (relevant - relevant.multiply(seen)).tocsr()
+    same = type("Same", (), {"scores": lambda self, users: np.broadcast_to(row, (len(users), n_items))})()
+    tasks = {f"popularity of {n_items:,} songs": lambda: ranking.rank(same, np.arange(n_users), seen, relevant, K)}
+    print("\nmilliseconds a user, many ties:")
+    print(told(interleaved(tasks), 1000 / n_users))
+
+
+def resampling(rng: np.random.Generator) -> None:
+    """Time the bootstrap of 100,000 users and all metrics."""
+    columns = (len(metrics.BY_USER) + 2) * len(evaluation.CUTOFFS)
+    values = rng.random((100_000, columns))
+    tasks = {f"100,000 users, {columns} metrics, 1,000 resamples": lambda: evaluation.bootstrap(values, 1_000)}
+    print("\nseconds of the bootstrap:")
+    print(told(interleaved(tasks, 3)))
+
+
+def memory(rng: np.random.Generator) -> None:
+    """Tell the peak memory of this process after ranking 20,000 users; so it has to be the first."""
+    n_users = 20_000
+    scorer = Dot(*(rng.normal(size=(n, DIM)).astype(np.float32) for n in (n_users, N_ITEMS)))
+    seen, relevant = histories(rng, n_users, N_ITEMS, 50), histories(rng, n_users, N_ITEMS, 5)
+    relevant = (relevant - relevant.multiply(seen)).tocsr()
+    start = time.perf_counter()
+    ranking.rank(scorer, np.arange(n_users), seen, relevant, K)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    print(f"\n{n_users:,} users × {N_ITEMS:,} songs: {time.perf_counter() - start:.0f} s, peak memory {peak:.2f} GB")
+
+
+if __name__ == "__main__":
+    with threadpool_limits(THREADS):
+        print(f"{THREADS} threads for all")
+        for part in (memory, search, popular, resampling):
+            part(np.random.default_rng(0))
