@@ -36,8 +36,8 @@ def found(scorer, split):
     return means["recall@20"], means["ndcg@20"]
 
 
-# The figures have four places, so half of the last is rounding. The rest of the tolerance is for ties, which others break
-# in their own way, and for the last singular vectors, which depend on the solver's start and the processor's float32.
+# The figures have four places, so half of the last is rounding. The rest of the tolerance is for ties, which others
+# break in their own way, and for the last singular vectors, which depend on the solver and the processor.
 ROUNDING = 2e-4
 
 
