@@ -19,7 +19,7 @@ def uniform_candidates(positives: tf.Tensor, negatives: int, pool: int, key: tf.
 
     Negatives are song codes below `pool`, drawn with replacement; a function of key and step alone.
     """
-    shape = (positives.shape[0], negatives)
+    shape = (tf.shape(positives)[0], negatives)
     drawn = tf.random.stateless_uniform(shape, tf.stack([key, step]), 0, pool, tf.int32, alg="philox")
     return tf.concat([positives[:, None], drawn], axis=1)
 
@@ -46,3 +46,16 @@ def mean(values: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
 def sums(row_losses: tf.Tensor, hits: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
     """Return what adds up over batches, float64 (3,): the losses, the hits, and the rows that count."""
     return tf.stack([tf.reduce_sum(tf.cast(each, tf.float64)) for each in (row_losses, hits, real)])
+
+
+def full_softmax(logits: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
+    """Return each positive's loss over a whole catalogue, (positives,): −s⁺ + γ · log Σ exp(s⁻).
+
+    `logits` (users, songs); `rows` and `columns` (positives,) say where all positives of these users stand, each once.
+    A user's positives are no negatives, and share one sum. γ = 1 is the softmax against the others, above 1 the
+    bilateral one (BSL, arXiv 2312.12882). A user without a negative has no meaningful loss.
+    """
+    places = tf.stack([rows, columns], axis=1)
+    positives = tf.gather_nd(logits, places)
+    negatives = tf.tensor_scatter_nd_update(logits, places, tf.fill(tf.shape(positives), logits.dtype.min))
+    return gamma * tf.gather(tf.reduce_logsumexp(negatives, axis=1), rows) - positives

@@ -58,6 +58,11 @@ class SimpleRecommender(keras.Model):
         logits = tf.einsum("bd,bcd->bc", user, songs)
         return tf.where(self.known(users, candidates), logits, -np.inf)
 
+    def all_logits(self, users: tf.Tensor) -> tf.Tensor:
+        """Map known users' codes (batch,) to their logits of all songs, (batch, n_items)."""
+        songs = self._with_length(tf.convert_to_tensor(self.item_embeddings.value))
+        return tf.matmul(self._vectors(self.user_embeddings, users), songs, transpose_b=True)
+
     def known(self, users: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
         """Return which user and song both have a vector: bool (batch, candidates)."""
         user = (users >= 0) & (users < self.n_users)

@@ -1,8 +1,9 @@
-"""Recipes, and the loop that trains them: integer codes, sampling and steps all inside the graph."""
+"""Training by a recipe: what is checked, reused, chosen, recorded and kept, and how it ends."""
 
 import contextlib
 import dataclasses
 import hashlib
+import json
 import os
 import signal
 import threading
@@ -15,46 +16,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recsys import losses
+from recsys.evaluation import validation_ndcg
+from recsys.loops import FullLoop, Loop
 from recsys.model import SimpleRecommender, load
+from recsys.recipes import RECIPES, FullRecipe, Recipe
 from recsys.runs import read_json, sha256, write_json
 from recsys.split import Split
 
-STEPS_PER_CALL = 256  # between two calls an interrupt is heard
-ORDER, NEGATIVES, VALIDATION, SAMPLE = range(4)  # what is drawn: the first two each epoch, the others once
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Settings: `negatives` a row from a `pool` ("all" songs or those of "train"), `learning_rate` of the batch's mean.
-
-    Training stops after `epochs`, or once the validation loss has not improved for `patience` of them.
-    """
-
-    name: str
-    dim: int
-    negatives: int
-    pool: str
-    batch_size: int
-    learning_rate: float
-    epochs: int
-    patience: int
-
-    def __post_init__(self):
-        if self.pool not in ("all", "train"):
-            raise ValueError(f"pool of negatives: expected 'all' or 'train', got {self.pool!r}")
-        for name, value in vars(self).items():
-            if not isinstance(value, str) and not value > 0:
-                raise ValueError(f"{name}: expected more than 0, got {value!r}")
-
-    def override(self, **settings: Any) -> "Recipe":
-        """Return the recipe with other settings; 0 and "" keep its own, and another batch keeps the step per row."""
-        settings = {name: value for name, value in settings.items() if value}
-        rate = self.learning_rate / self.batch_size * settings.get("batch_size", self.batch_size)
-        return dataclasses.replace(self, **{"learning_rate": rate, **settings})
-
-
-RECIPES = {"author": Recipe("author", 15, 20, "all", batch_size=1024, learning_rate=100.0, epochs=50, patience=3)}
+__all__ = ["RECIPES", "FullRecipe", "Loop", "Recipe", "Trained", "device", "load", "train"]
+MOST_SONGS = 200_000  # of a full recipe
+NDCG, NDCG_EVERY = "ndcg@20", 4  # what choices are made on, and every how many epochs it is noted
+CODE = ("evaluation", "losses", "loops", "model", "optimizers", "recipes", "training")  # what a result depends on
 
 
 @dataclass(frozen=True)
@@ -74,13 +46,14 @@ def train(
     With a `folder` its model.keras is always the best model so far (first the start), and its history.json tells what
     happened, interrupts included; a finished training of equal inputs is loaded. Equal seeds give equal bits on a CPU.
     An epoch's `loss` and `accuracy` are running means; `train_…` (a sample) and `val_…` are measured alike at its end.
-    Raises ValueError for too few songs or no validation, FloatingPointError when the loss stops being finite.
+    A full recipe chooses on validation (`trials`), trains on train (`epochs`), and returns the model refitted on both;
+    it knows the users and songs of train alone, and rows of others count as misses.
+    Raises ValueError for too few or too many songs or no validation, FloatingPointError when the loss stops being
+    finite.
     """
-    pool = split.n_items_all if recipe.pool == "all" else split.n_items
-    if pool < recipe.negatives + 1:
-        raise ValueError(f"expected at least {recipe.negatives + 1} songs for {recipe.negatives} negatives, got {pool}")
-    if not len(split.validation):
-        raise ValueError("validation: expected at least one row, to know when to stop, got none")
+    full = isinstance(recipe, FullRecipe)
+    pool = split.n_items if full or recipe.pool == "train" else split.n_items_all
+    _check(split, recipe, pool)
     say = (lambda line: print(f"{recipe.name}: {line}", flush=True)) if verbose else (lambda line: None)
     inputs = _inputs(split, recipe, seed)
     folder = folder and Path(folder)
@@ -89,13 +62,40 @@ def train(
     if history.get("status") == "finished" and history["inputs"] == inputs:
         say(f"nothing has changed since {history['finished_at']}, that model is used again")
         return Trained(load(folder), history, reused=True)
-    model = SimpleRecommender(split.users["user_id"], split.items["item_id"], recipe.dim, seed=seed)
+    users, items = split.users["user_id"], split.items["item_id"]
+    if full:
+        users, items = users[: split.n_users], items[: split.n_items]
+    model = SimpleRecommender(users, items, recipe.dim, similarity="cosine" if full else "dot", seed=seed)
     history = {"inputs": inputs, "seed": seed, "device": device(), "rows": len(split.train)}
-    history |= {"learning_rate_per_row": recipe.learning_rate / recipe.batch_size, "n_parameters": model.count_params()}
+    history["learning_rate_per_row"] = None if full else recipe.learning_rate / recipe.batch_size  # Adam has none
+    history["n_parameters"] = model.count_params()
     say(f"{history['n_parameters']:,} parameters, {history['rows']:,} rows an epoch, on {history['device']}")
-    with _interrupts_wait(_Loop(model, split, recipe, pool, seed, xla)) as loop:
-        _fit(loop, history, folder, say)
+    loop = FullLoop(model, split, recipe, seed, xla) if full else Loop(model, split, recipe, pool, seed, xla)
+    with _interrupts_wait(loop), _recorded(_Record(loop, history, folder, say)) as record:
+        if full:
+            _fit_full(loop, record, split)
+        else:
+            _fit_sampled(loop, record)
     return Trained(model, history)
+
+
+def _check(split: Split, recipe: Recipe | FullRecipe, pool: int) -> None:
+    if not len(split.validation):
+        raise ValueError("validation: expected at least one row, to know when to stop, got none")
+    if not isinstance(recipe, FullRecipe):
+        if pool < recipe.negatives + 1:
+            raise ValueError(
+                f"expected at least {recipe.negatives + 1} songs for {recipe.negatives} negatives, got {pool}"
+            )
+    elif pool > MOST_SONGS:
+        raise ValueError(
+            f"{recipe.name}: expected at most {MOST_SONGS:,} songs, as each is compared with every user, got {pool:,}; "
+            "take a recipe with sampled negatives, such as author"
+        )
+    elif not split.relevant("validation").nnz:
+        raise ValueError(
+            "validation: expected users with a relevant song, to choose by, got none; try a larger VALIDATION_FRACTION"
+        )
 
 
 def device() -> str:
@@ -108,74 +108,13 @@ def device() -> str:
 def _inputs(split: Split, recipe: Recipe, seed: int) -> dict[str, Any]:
     codes = (codes for part in (split.train, split.validation) for codes in (part.user, part.item))
     rows = hashlib.sha256(b"".join(map(bytes, codes)))
-    code = [sha256(Path(__file__).with_name(f"{module}.py"))[:12] for module in ("model", "losses", "training")]
+    code = [sha256(Path(__file__).with_name(f"{module}.py"))[:12] for module in CODE]
     facts = {"prepared": split.manifest.get("key"), "rows": rows.hexdigest()[:12], "code": code}
-    return facts | {"recipe": dataclasses.asdict(recipe), "seed": seed}
-
-
-class _Loop:
-    """A model, its data on the device, and passes over rows inside the graph."""
-
-    def __init__(self, model: SimpleRecommender, split: Split, recipe: Recipe, pool: int, seed: int, xla: bool):
-        self.started, self.interrupted = time.perf_counter(), False
-        self.model, self.recipe, self.pool, self.seed = model, recipe, pool, seed
-        sample = np.random.default_rng([seed, SAMPLE]).permutation(len(split.train))[: len(split.validation)]
-        parts = (split.train, split.train[np.sort(sample)], split.validation)
-        self.train, self.sample, self.validation = ((tf.constant(part.user), tf.constant(part.item)) for part in parts)
-        self._steps = tf.function(self._take_steps, jit_compile=xla)
-        for part, learn in ((self.train, True), (self.sample, False), (self.validation, False)):
-            self._steps(*part, tf.range(len(part[0])), *map(tf.constant, (0, 0, 0)), learn)  # compiles, on no rows
-
-    def learn(self, epoch: int) -> dict[str, float]:
-        started = time.perf_counter()
-        facts = self._pass("", self.train, epoch, NEGATIVES, learn=True)
-        return facts | {"rows_per_second": round(len(self.train[0]) / (time.perf_counter() - started))}
-
-    def judge(self, epoch: int) -> dict[str, float]:
-        facts = self._pass("train_", self.sample, epoch, SAMPLE, learn=False)
-        return facts | self._pass("val_", self.validation, epoch, VALIDATION, learn=False)
-
-    def _pass(self, name: str, part: tuple, epoch: int, what: int, learn: bool) -> dict[str, float]:
-        n, key = len(part[0]), losses.key(self.seed, epoch if learn else 0, what)
-        order = losses.shuffled(n, losses.key(self.seed, epoch, ORDER)) if learn else tf.range(n)
-        n_steps, sums = -(-n // self.recipe.batch_size), np.zeros(3)
-        for first in range(0, n_steps, STEPS_PER_CALL):
-            span = map(tf.constant, (key, first, min(first + STEPS_PER_CALL, n_steps)))
-            more, bad = self._steps(*part, order, *span, learn)
-            if bad >= 0:
-                where = f"epoch {epoch}, step {bad + 1} of {n_steps} of {'training' if learn else 'evaluation'}"
-                raise FloatingPointError(f"{where}: expected a finite loss, got none; a lower learning rate may help")
-            if self.interrupted:
-                raise KeyboardInterrupt
-            sums += more.numpy()
-        loss, hits, rows = sums.tolist()
-        return {f"{name}loss": loss / rows, f"{name}accuracy": hits / rows, f"{name}unknown_rows": n - int(rows)}
-
-    def _take_steps(self, users, items, order, key, step, last, learn):
-        n, size = users.shape[0], self.recipe.batch_size
-        tables = [table.value for table in self.model.trainable_variables]
-        sums, bad = tf.zeros(3, tf.float64), -1
-        while step < last:
-            position = step * size + tf.range(size)
-            rows = tf.gather(order, tf.minimum(position, n - 1))
-            user, positive = tf.gather(users, rows), tf.gather(items, rows)  # (batch,)
-            real = (position < n) & self.model.known(user, positive[:, None])[:, 0]  # the last batch may be short
-            candidates = losses.uniform_candidates(positive, self.recipe.negatives, self.pool, key, step)
-            with tf.GradientTape() as tape:
-                logits = self.model((user, candidates))
-                row_losses = losses.softmax(logits, real)
-                loss = losses.mean(row_losses, real)
-            if learn:
-                for table, gradient in zip(tables, tape.gradient(loss, tables), strict=True):
-                    table.scatter_sub(tf.IndexedSlices(self.recipe.learning_rate * gradient.values, gradient.indices))
-            sums += losses.sums(row_losses, losses.hits(logits, real), real)
-            bad = tf.where((bad < 0) & ~tf.math.is_finite(loss), step, bad)
-            step += 1
-        return sums, bad
+    return facts | {"recipe": json.loads(json.dumps(dataclasses.asdict(recipe))), "seed": seed}
 
 
 @contextlib.contextmanager
-def _interrupts_wait(loop: _Loop) -> Iterator[_Loop]:
+def _interrupts_wait(loop: Loop) -> Iterator[Loop]:
     """Keep Ctrl-C out of TensorFlow's own code, which may crash on it; a second one is not kept waiting."""
 
     def wait(*_: Any) -> None:
@@ -190,41 +129,94 @@ def _interrupts_wait(loop: _Loop) -> Iterator[_Loop]:
             signal.signal(signal.SIGINT, usual)
 
 
-def _fit(loop: _Loop, history: dict[str, Any], folder: Path | None, say: Callable[[str], None]) -> None:
-    """Run epochs until validation stops improving; the best weights end in the model, the facts in the history."""
-    recipe, model = loop.recipe, loop.model
-    best, best_loss, epochs = None, np.inf, history.setdefault("epochs", [])
+class _Record:
+    """A training's history and folder: what happened and the model to keep, written as it goes."""
 
-    def note(**facts: Any) -> None:
-        history.update(facts, seconds=round(time.perf_counter() - loop.started, 3))
-        if folder:
-            write_json(folder / "history.json", history)
+    def __init__(self, loop: Loop, history: dict[str, Any], folder: Path | None, say: Callable[[str], None]):
+        self.loop, self.history, self.folder, self.say = loop, history, folder, say
+        self.epochs = history.setdefault("epochs", [])
 
-    note(status="running", best_epoch=None)
-    if folder:
-        model.write(folder / "model.keras")
+    def note(self, **facts: Any) -> None:
+        self.history.update(facts, seconds=round(time.perf_counter() - self.loop.started, 3))
+        if self.folder:
+            write_json(self.folder / "history.json", self.history)
+
+    def keep(self) -> None:
+        if self.folder:
+            self.loop.model.write(self.folder / "model.keras")
+
+    def end_epoch(self, now: dict[str, Any], began: float, line: str) -> None:
+        self.epochs.append(now | {"seconds": round(time.perf_counter() - began, 3)})
+        self.note()
+        n = self.loop.recipe.epochs
+        left = int((n - now["epoch"]) * sum(each["seconds"] for each in self.epochs) / now["epoch"])
+        self.say(
+            f"epoch {now['epoch']:2} of {n}, loss {now['loss']:.4f}, accuracy {now['accuracy']:.2%}, "
+            f"validation {line}, {now['rows_per_second']:,} rows/s, at most {left // 60}:{left % 60:02} left"
+        )
+
+
+@contextlib.contextmanager
+def _recorded(record: _Record) -> Iterator[_Record]:
+    """Note how a training ends, whichever way it does."""
+    record.note(status="running", best_epoch=None)
+    record.keep()
     try:
-        for epoch in range(1, recipe.epochs + 1):
-            began = time.perf_counter()
-            now = {"epoch": epoch, **loop.learn(epoch), **loop.judge(epoch)}
-            if now["val_loss"] < best_loss:
-                if folder:
-                    model.write(folder / "model.keras")
-                best, best_loss, history["best_epoch"] = model.get_weights(), now["val_loss"], epoch
-            epochs.append(now | {"seconds": round(time.perf_counter() - began, 3)})
-            note()
-            left = int((recipe.epochs - epoch) * sum(each["seconds"] for each in epochs) / epoch)
-            say(
-                f"epoch {epoch:2} of {recipe.epochs}, loss {now['loss']:.4f}, accuracy {now['accuracy']:.2%}, "
-                f"validation {now['val_loss']:.4f}, {now['val_accuracy']:.2%}, {now['rows_per_second']:,} rows/s, "
-                f"at most {left // 60}:{left % 60:02} left"
-            )
-            if epoch - history["best_epoch"] >= recipe.patience:
-                break
+        yield record
     except BaseException as error:
-        note(status="interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=repr(error))
-        say(f"stopped; best epoch so far: {history['best_epoch'] or 'none'}")
+        record.note(status="interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=repr(error))
+        record.say(f"stopped; best epoch so far: {record.history['best_epoch'] or 'none'}")
         raise
-    model.set_weights(best)
-    note(status="finished", finished_at=time.strftime("%Y-%m-%d %H:%M:%S"))
-    say(f"best epoch {history['best_epoch']} of {epoch}, {history['seconds']:.1f} s in all")
+    record.note(status="finished", finished_at=time.strftime("%Y-%m-%d %H:%M:%S"))
+    best, n = record.history["best_epoch"], len(record.epochs)
+    record.say(f"best epoch {best} of {n}, {record.history['seconds']:.1f} s in all")
+
+
+def _fit_sampled(loop: Loop, record: _Record) -> None:
+    """Run epochs until validation stops improving; the best weights end in the model."""
+    best, best_loss = None, np.inf
+    for epoch in range(1, loop.recipe.epochs + 1):
+        began = time.perf_counter()
+        now = {"epoch": epoch, **loop.learn(epoch), **loop.judge(epoch)}
+        if now["val_loss"] < best_loss:
+            record.keep()
+            best, best_loss, record.history["best_epoch"] = loop.model.get_weights(), now["val_loss"], epoch
+        record.end_epoch(now, began, f"{now['val_loss']:.4f}, {now['val_accuracy']:.2%}")
+        if epoch - record.history["best_epoch"] >= loop.recipe.patience:
+            break
+    loop.model.set_weights(best)
+
+
+def _fit_full(loop: FullLoop, record: _Record, split: Split) -> None:
+    """Choose temperature and gamma on validation, train with them, then again on train and validation."""
+    recipe, train, trials = loop.recipe, split.seen("train"), []
+    for i, (temperature, gamma) in enumerate(recipe.grid, 1):
+        began, name = time.perf_counter(), f"trial {i} of {len(recipe.grid)}"
+        facts = {"temperature": temperature, "gamma": gamma, "epochs": min(recipe.trial_epochs, recipe.epochs)}
+        loop.start(train, **facts, name=f"{name}, ")
+        for epoch in range(1, facts["epochs"] + 1):
+            loop.learn(epoch)
+        ndcg = validation_ndcg(loop.model, split)
+        trials.append(facts | {NDCG: ndcg, "seconds": round(time.perf_counter() - began, 3)})
+        record.note(trials=trials)
+        record.say(f"{name}, temperature {temperature}, gamma {gamma}: {NDCG} on validation {ndcg:.4f}")
+    best = max(trials, key=lambda trial: trial[NDCG])
+    chosen = {name: best[name] for name in ("temperature", "gamma")}
+    record.note(settings=chosen)
+    loop.start(train, **chosen, epochs=recipe.epochs)
+    for epoch in range(1, recipe.epochs + 1):
+        began = time.perf_counter()
+        now = {"epoch": epoch, **loop.learn(epoch), **loop.judge(epoch)}
+        line = f"{now['val_accuracy']:.2%}"
+        if epoch % NDCG_EVERY == 0 or epoch == recipe.epochs:
+            now[f"val_{NDCG}"] = validation_ndcg(loop.model, split)
+            line += f", {NDCG} {now[f'val_{NDCG}']:.4f}"
+            record.keep()
+            record.history["best_epoch"] = epoch
+        record.end_epoch(now, began, line)
+    began = time.perf_counter()
+    loop.start(split.seen("train", "validation"), **chosen, epochs=recipe.epochs, name="refit, ")
+    refitted = [loop.learn(epoch)["loss"] for epoch in range(1, recipe.epochs + 1)]
+    record.keep()
+    record.note(refit=True, refit_losses=refitted, refit_seconds=round(time.perf_counter() - began, 3))
+    record.say(f"refitted on train and validation, loss {refitted[-1]:.4f}, {record.history['refit_seconds']:.1f} s")

@@ -30,7 +30,7 @@ def data() -> Split:
 def ours(split: Split, xla: bool):
     """Return a function that trains one epoch and returns rows per second."""
     model = SimpleRecommender(split.users["user_id"], split.items["item_id"])
-    loop = training._Loop(model, split, training.RECIPES["author"], N_ITEMS, seed=0, xla=xla)
+    loop = training.Loop(model, split, training.RECIPES["author"], N_ITEMS, seed=0, xla=xla)
     return lambda: loop.learn(1)["rows_per_second"]
 
 

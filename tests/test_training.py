@@ -13,7 +13,7 @@ import pytest
 import rowwise
 import tensorflow as tf
 
-from recsys import losses, training
+from recsys import loops, losses, training
 from recsys.model import SimpleRecommender
 from recsys.runs import read_json
 from recsys.split import Split
@@ -45,7 +45,7 @@ def groups(n=8000, n_users=400, n_groups=5, size=60, cold=0):
 
 def loop_of(split, recipe=SMALL, model=None, pool=None, seed=0, xla=False):
     model = model or SimpleRecommender(split.users["user_id"], split.items["item_id"], recipe.dim, seed=seed)
-    return training._Loop(model, split, recipe, pool or split.n_items_all, seed, xla)
+    return loops.Loop(model, split, recipe, pool or split.n_items_all, seed, xla)
 
 
 def quick(split, recipe=SMALL, *, verbose=False, **settings):
@@ -56,8 +56,8 @@ def quick(split, recipe=SMALL, *, verbose=False, **settings):
 def plain_batches(loop, epoch):
     """The batches of an epoch, by the same keys, outside the loop."""
     users, items = loop.train
-    key = tf.constant(losses.key(loop.seed, epoch, training.NEGATIVES))
-    order = losses.shuffled(len(users), losses.key(loop.seed, epoch, training.ORDER)).numpy()
+    key = tf.constant(losses.key(loop.seed, epoch, loops.NEGATIVES))
+    order = losses.shuffled(len(users), losses.key(loop.seed, epoch, loops.ORDER)).numpy()
     assert sorted(order) == list(range(len(users)))
     size = loop.recipe.batch_size
     for step, first in enumerate(range(0, len(order), size)):
@@ -159,7 +159,7 @@ def test_xla_changes_rounding_only():
 
 
 def test_every_row_is_trained_on_once_an_epoch_whatever_the_batch(monkeypatch):
-    monkeypatch.setattr(training, "STEPS_PER_CALL", 5)
+    monkeypatch.setattr(loops, "STEPS_PER_CALL", 5)
     for batch_size in (7, 5000):
         loop = loop_of(groups(1000), SMALL.override(batch_size=batch_size))
         facts = loop.learn(1)
@@ -251,14 +251,14 @@ def test_a_loss_that_explodes_names_its_step_and_keeps_the_best_model(tmp_path, 
         quick(split, SMALL.override(learning_rate=1e30), folder=tmp_path)
     assert read_json(tmp_path / "history.json")["status"] == "failed" and load(tmp_path).n_items == 300
 
-    learn = training._Loop.learn
+    learn = loops.Loop.learn
 
     def poisoned(self, epoch):
         if epoch == 3:
             self.model.set_weights([table * np.nan for table in self.model.get_weights()])
         return learn(self, epoch)
 
-    monkeypatch.setattr(training._Loop, "learn", poisoned)
+    monkeypatch.setattr(loops.Loop, "learn", poisoned)
     with pytest.raises(FloatingPointError, match="epoch 3, step 1 of 15 of training"):
         quick(split, folder=tmp_path, verbose=True)
     history = read_json(tmp_path / "history.json")
@@ -287,7 +287,7 @@ def test_an_interrupt_leaves_the_best_model_so_far(tmp_path):
 
 def test_interrupts_wait_for_tensorflow_and_the_second_does_not(tmp_path, monkeypatch):
     usual = signal.getsignal(signal.SIGINT)
-    judge = training._Loop.judge
+    judge = loops.Loop.judge
     seen = []
 
     def interrupted(self, epoch):
@@ -295,7 +295,7 @@ def test_interrupts_wait_for_tensorflow_and_the_second_does_not(tmp_path, monkey
         seen.append("went on")
         return judge(self, epoch)
 
-    monkeypatch.setattr(training._Loop, "judge", interrupted)
+    monkeypatch.setattr(loops.Loop, "judge", interrupted)
     with pytest.raises(KeyboardInterrupt):
         quick(groups(500), folder=tmp_path)
     assert seen == ["went on"] and signal.getsignal(signal.SIGINT) is usual
@@ -310,7 +310,7 @@ def test_interrupts_wait_for_tensorflow_and_the_second_does_not(tmp_path, monkey
         signal.raise_signal(signal.SIGINT)
         seen.append("never here")
 
-    monkeypatch.setattr(training._Loop, "judge", twice)
+    monkeypatch.setattr(loops.Loop, "judge", twice)
     with pytest.raises(KeyboardInterrupt):
         quick(groups(500))
     assert seen == ["went on"] and signal.getsignal(signal.SIGINT) is usual
