@@ -15,6 +15,7 @@ from recsys.evaluation import candidate_scores, draw_candidates
 from recsys.ranking import Ranking, rank
 from recsys.split import PARTS, Interactions, Split
 
+BEGIN, END = "<!-- begin: python tests/faults.py -->", "<!-- end -->"  # around the matrix in docs/evaluation.md
 SIZES = {"one": 0.0, "1 %": 0.01, "10 %": 0.1}
 FIT = ("train", "validation")
 SETTINGS = {"popularity": {}, "itemknn": {"k": 50}}

@@ -23,7 +23,10 @@ def failed(checks):
 
 def test_the_matrix_of_checks_and_faults():
     table = faults.matrix()
-    print("\n" + faults.markdown(table))
+    printed = faults.markdown(table)
+    print("\n" + printed)
+    page = (project_root() / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    assert page.split(faults.BEGIN)[1].split(faults.END)[0].strip() == printed, "the page has another"
     assert list(table.index) == list(faults.FAULTS) and set(table.index) == set(audit.CLAIMS)
     assert set(table["none"]) == {"0"}
     for own, fault in faults.FAULTS.items():

@@ -2,16 +2,20 @@
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import ranx
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 from sklearn.metrics import ndcg_score
 
 from recsys import metrics
 from recsys.metrics import Ranks
+from recsys.ranking import rank
+from recsys.runs import project_root
 
 
 def slow(name, order, relevant, k):
@@ -98,18 +102,29 @@ def test_tied_ndcg_agrees_with_scikit_learn():
 
 
 def test_three_users_and_five_songs_by_hand():
-    # user 0 has his two songs in places 1 and 3, user 1 his one in place 2, user 2 his one in place 5
-    ranks = Ranks(np.array([0, 0, 1, 2]), np.array([0, 2, 1, 4]), np.array([1, 1, 1, 1]), 3)
+    """The worked example of docs/evaluation.md, and that the page shows these very numbers."""
+    scores = np.array([[0.2, 0.9, 0.6, 0.8, 0.1], [0.9, 0.8, 0.7, 0.2, 0.1], [0.5, 0.5, 0.5, 0.5, 0.5]])
+    seen = sparse.csr_matrix(([1], ([1], [0])), (3, 5))
+    relevant = sparse.csr_matrix(([1, 1, 1, 1], ([0, 0, 1, 2], [1, 2, 2, 3])), (3, 5))
+    ranked = rank(SimpleNamespace(scores=lambda users: scores[users]), np.arange(3), seen, relevant, 3)
+    ranks = Ranks(ranked.owner, ranked.greater, ranked.tied, 3)
+    # A has his two songs in places 1 and 3, B his one in place 2, C his one with equal chance in each of five places
+    second = 1 / math.log2(3)
     expected = {
-        "precision": [2 / 3, 1 / 3, 0],
-        "recall": [1, 1, 0],
-        "map": [(1 + 2 / 3) / 2, 1 / 2, 0],
-        "ndcg": [(1 + 1 / 2) / (1 + 1 / math.log2(3)), 1 / math.log2(3), 0],
-        "mrr": [1, 1 / 2, 0],
-        "hit": [1, 1, 0],
+        "precision": [2 / 3, 1 / 3, 3 / 5 / 3],
+        "recall": [1, 1, 3 / 5],
+        "map": [(1 + 2 / 3) / 2, 1 / 2, (1 + 1 / 2 + 1 / 3) / 5],
+        "ndcg": [(1 + 1 / 2) / (1 + second), second, (1 + second + 1 / 2) / 5],
+        "mrr": [1, 1 / 2, (1 + 1 / 2 + 1 / 3) / 5],
+        "hit": [1, 1, 3 / 5],
     }
-    for name, values in expected.items():
-        np.testing.assert_allclose(metrics.BY_USER[name](ranks, 3), values, err_msg=name)
+    found = np.array([metrics.BY_USER[name](ranks, 3) for name in expected])
+    np.testing.assert_allclose(found, list(expected.values()))
+    page = (project_root() / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    assert "| listener | " + " | ".join(f"{name}@3" for name in expected) + " |" in page
+    for name, row in zip("ABC", found.T, strict=True):
+        assert f"| {name} | " + " | ".join(f"{value:.4f}" for value in row) + " |" in page
+    assert "| mean | " + " | ".join(f"{value:.4f}" for value in found.mean(axis=1)) + " |" in page
 
 
 @settings(deadline=None, max_examples=60)
