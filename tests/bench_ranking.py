@@ -67,9 +67,14 @@ def search(rng: np.random.Generator) -> None:
     seen, relevant = histories(rng, N_USERS, N_ITEMS, 50), histories(rng, N_USERS, N_ITEMS, 5)
     relevant = (relevant - relevant.multiply(seen)).tocsr()
     batches = list(ranking.batches_of_users(everyone, N_ITEMS))
+
+    def scored(then: Callable[[np.ndarray], object]) -> None:
+        for batch in batches:  # none is kept
+            then(scorer.scores(batch))
+
     tasks = {
-        "bare product": lambda: [scorer.scores(batch) for batch in batches],
-        "product and top_k": lambda: [ranking.top_k(scorer.scores(batch), K) for batch in batches],
+        "bare product": lambda: scored(len),
+        "product and top_k": lambda: scored(lambda scores: ranking.top_k(scores, K)),
         "rank: seen removed, tie-fair ranks": lambda: ranking.rank(scorer, everyone, seen, relevant, K),
     }
     if importlib.util.find_spec("faiss"):
