@@ -13,6 +13,7 @@ from recsys.explore import label
 from recsys.split import PARTS, Split
 
 MAIN = "ndcg@20"  # the metric that the best model is named by
+FEW = 100  # listeners, below which intervals say little
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -46,7 +47,13 @@ def sentences(evaluation: Evaluation, sampled: dict[str, dict[str, Any]]) -> lis
     by_accuracy = sorted(sampled, key=lambda name: -sampled[name]["tie_fair"]["value"])
     share = {key: evaluation.means.loc[(first, key), "value"] for key in ("precision@20", "hit@20")}
     top, n_songs = sampled[by_accuracy[0]], evaluation.split.n_items
-    lines = [
+    lines = []
+    if evaluation.n_users < FEW:
+        lines.append(
+            f"Only {evaluation.n_users:,} listeners can be scored, too few to tell much from; "
+            "what was not scored, and why, stands in a table of its own."
+        )
+    lines += [
         f"Of 20 songs that {first} lists, {20 * share['precision@20']:.2f} on average are among the new songs that "
         f"the listener went on to play; {percent(share['hit@20'])} of "
         f"the {evaluation.n_users:,} listeners find at least one.",
