@@ -14,7 +14,10 @@ from recsys.split import Split
 
 STEPS_PER_CALL = 256  # between two calls an interrupt is heard
 LOGITS_IN_MEMORY = 2**24  # of one batch; a step holds a handful of arrays of this size
+FEWEST_STEPS = 12  # of an epoch over users: few users make small batches
 ORDER, NEGATIVES, VALIDATION, SAMPLE = range(4)  # what is drawn: the first two each epoch, the others once
+
+NUMBERS = (tf.int32, tf.int32, tf.float32, tf.float32)  # key and step of a draw, learning rate, steps so far
 
 
 class Loop:
@@ -99,7 +102,8 @@ class FullLoop(Loop):
         self.temperature, self.gamma = tf.Variable(1.0), tf.Variable(1.0)
         self.tables = [table.value for table in model.trainable_variables]
         self.first, self.adam = model.get_weights(), Adam(self.tables)
-        self._full_step = tf.function(self._take_full_step, reduce_retracing=True)
+        signature = [tf.TensorSpec((None,), tf.int32)] * 3 + [tf.TensorSpec((), kind) for kind in NUMBERS]
+        self._full_step = tf.function(self._take_full_step, signature)
         super().__init__(model, split, recipe, split.n_items_all, seed, xla)
 
     def _compile(self) -> None:
@@ -119,16 +123,17 @@ class FullLoop(Loop):
 
     def learn(self, epoch: int) -> dict[str, float]:
         started = time.perf_counter()
-        size = min(self.recipe.batch_size, max(1, LOGITS_IN_MEMORY // self.model.n_items))
+        most = min(LOGITS_IN_MEMORY // self.model.n_items, len(self.users) // FEWEST_STEPS)
+        size = min(self.recipe.batch_size, max(1, most))
         users = np.random.default_rng([self.seed, epoch, ORDER]).permutation(self.users)
         batches, sums = [users[first : first + size] for first in range(0, len(users), size)], np.zeros(3)
-        key = tf.constant(losses.key(self.seed, epoch, NEGATIVES))
+        key = losses.key(self.seed, epoch, NEGATIVES)
         for step, batch in enumerate(batches):
             count = (epoch - 1) * len(batches) + step + 1
             rate = self.recipe.learning_rate * schedule(count, self.epochs * len(batches))
             theirs = self.seen[batch]
             rows = np.repeat(np.arange(len(batch), dtype=np.int32), np.diff(theirs.indptr))
-            numbers = (key, tf.constant(step), tf.constant(rate, tf.float32), tf.constant(count, tf.float32))
+            numbers = map(tf.constant, (key, step, rate, count), NUMBERS)
             more = self._full_step(*map(tf.constant, (batch, rows, theirs.indices)), *numbers).numpy()
             where = f"{self.name}epoch {epoch}, step {step + 1} of {len(batches)} of training"
             self._check(-1 if np.isfinite(more[0]) else step, where)

@@ -36,7 +36,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class FullRecipe:
-    """Cosine similarity and a softmax over all songs of train, fitted by Adam on batches of `batch_size` users.
+    """Cosine similarity and a softmax over all songs of train, fitted by Adam on batches of up to `batch_size` users.
 
     The `grid` holds pairs of temperature and γ, the weight of the negatives' log-sum-exp; the pair with the best
     NDCG@20 on validation after `trial_epochs` is trained for `epochs`, then once more on train and validation.

@@ -69,3 +69,45 @@ def test_rows_that_do_not_count_have_no_loss_no_hit_and_no_gradient():
     assert losses.hits(logits, real).numpy().tolist() == [True, False, False, False]
     assert losses.mean(rows, real).numpy() == rows.numpy()[0]
     assert losses.mean(rows * 0, tf.zeros(4, bool)).numpy() == 0
+
+
+def full_batch(seed=0, n_users=4, n_songs=7):
+    rng = np.random.default_rng(seed)
+    rows, columns = np.nonzero(rng.random((n_users, n_songs)) < 0.4)
+    return rng.normal(0, 2, (n_users, n_songs)), rows.astype(np.int32), columns.astype(np.int32)
+
+
+@pytest.mark.parametrize("gamma", [1.0, 1.25])
+def test_the_full_softmax_equals_a_slow_one(gamma):
+    logits, rows, columns = full_batch()
+    expected = []
+    for row, column in zip(rows, columns, strict=True):
+        own = set(columns[rows == row])
+        negatives = [np.exp(logits[row, song]) for song in range(7) if song not in own]
+        expected.append(gamma * np.log(sum(negatives)) - logits[row, column])
+    np.testing.assert_allclose(losses.full_softmax(tf.constant(logits), rows, columns, gamma), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("gamma", [1.0, 1.25])
+def test_the_full_softmax_has_the_slope_of_its_finite_differences(gamma):
+    logits, rows, columns = full_batch()
+    total = lambda values: tf.reduce_sum(losses.full_softmax(tf.convert_to_tensor(values), rows, columns, gamma))  # noqa: E731
+    with tf.GradientTape() as tape:
+        values = tf.constant(logits)
+        tape.watch(values)
+        loss = total(values)
+    slope = tape.gradient(loss, values).numpy()
+    for place in np.ndindex(*logits.shape):
+        nudge = np.zeros_like(logits)
+        nudge[place] = 1e-6
+        difference = (total(logits + nudge) - total(logits - nudge)).numpy() / 2e-6
+        assert slope[place] == pytest.approx(difference, abs=1e-7)
+    assert (np.abs(slope[rows, columns] + 1) < 1e-12).all()  # another positive's sum does not reach them
+
+
+def test_a_users_positives_are_no_negatives():
+    logits, rows, columns = full_batch()
+    before = losses.full_softmax(tf.constant(logits), rows, columns, 1.0).numpy()
+    logits[rows[0], columns[0]] += 50
+    after = losses.full_softmax(tf.constant(logits), rows, columns, 1.0).numpy()
+    assert after[0] == pytest.approx(before[0] - 50) and (after[1:] == before[1:]).all()

@@ -1,0 +1,215 @@
+"""The recipe `best`: it solves toys, chooses on validation alone, learns from both parts, and ends as `author` does."""
+
+import dataclasses
+import json
+import re
+import signal
+
+import numpy as np
+import pytest
+from scipy import sparse
+from test_training import groups
+
+from recsys import loops, training
+from recsys.evaluation import draw_candidates, sampled_accuracy, validation_ndcg
+from recsys.losses import key, uniform_candidates
+from recsys.model import SimpleRecommender
+from recsys.recipes import RECIPES
+from recsys.runs import read_json
+from recsys.split import Interactions, Split
+from recsys.training import load, train
+
+SMALL = RECIPES["best"].override(dim=8, batch_size=100, epochs=5, trial_epochs=2, grid=((0.1, 1.25), (0.2, 1.0)))
+
+
+def quick(split, recipe=SMALL, *, verbose=False, **settings):
+    return train(split, recipe, verbose=verbose, xla=False, **settings)
+
+
+def weights(trained):
+    return np.concatenate([table.ravel() for table in trained.model.get_weights()])
+
+
+def test_a_checkerboard_is_learnt():
+    own = (np.arange(60)[:, None] - np.arange(40)) % 2 == 0
+    rows = np.random.default_rng(0).permutation(np.argwhere(own))
+    recipe = SMALL.override(batch_size=10, epochs=10, grid=((0.2, 1.0),))
+    scores = quick(Split.from_arrays(rows[:1100], rows[1100:], rows[:1]), recipe).model.scores(np.arange(60))
+    assert min(np.where(own, scores, np.inf).min(axis=1) - np.where(own, -np.inf, scores).max(axis=1)) > 0
+
+
+def test_the_step_is_that_of_adam_on_the_loss_of_all_the_users_songs(monkeypatch):
+    monkeypatch.setattr(loops, "FEWEST_STEPS", 1)
+    split = groups(500)
+    model = SimpleRecommender(np.arange(400), np.arange(300), 8, similarity="cosine", seed=0)
+    recipe = SMALL.override(batch_size=400)
+    loop = loops.FullLoop(model, split, recipe, 0, False)
+    seen = split.seen("train")
+    loop.start(seen, 0.2, 1.25, epochs=1)
+    users, songs = (table / np.linalg.norm(table, axis=1, keepdims=True) for table in model.get_weights())
+    logits, own = users @ songs.T / 0.2, seen.toarray() > 0
+    both = 1.25 * np.log(np.where(own, 0, np.exp(logits)).sum(axis=1))[:, None] - logits
+    before = model.get_weights()
+    facts = loop.learn(1)
+    assert facts["loss"] == pytest.approx(both[own].mean(), rel=1e-5) and facts["unknown_rows"] == 0
+    for old, new in zip(before, model.get_weights(), strict=True):
+        moved = np.abs(new - old)
+        assert moved.max() <= 0.03 * 1.001 and np.median(moved) == pytest.approx(0.03, rel=0.05)  # Adam's first step
+
+
+def test_both_accuracies_are_the_authors_and_unknown_songs_are_misses():
+    split = groups(1000, cold=50)
+    model = SimpleRecommender(np.arange(400), np.arange(300), 8, similarity="cosine", seed=0)
+    loop = loops.FullLoop(model, split, SMALL, 0, False)
+    model.set_weights([10 * table for table in model.get_weights()])
+    loop.temperature.assign(0.2)
+    n = len(split.validation)
+    judged = loop.judge(1)
+    assert judged["val_unknown_rows"] == 50
+    drawn = draw_candidates(split.validation.item, 20, split.n_items_all, 1)
+    other = sampled_accuracy(model, split.validation, drawn, n_resamples=2)["as_author"]["value"]
+    assert judged["val_accuracy"] == pytest.approx(other, abs=4 * np.sqrt(0.05 / n))
+    batches = range(-(-n // 100))
+    item = np.pad(split.validation.item, (0, len(batches) * 100 - n)).reshape(-1, 100)
+    draws = [uniform_candidates(row, 20, 350, key(0, 0, loops.VALIDATION), step) for step, row in enumerate(item)]
+    own = sampled_accuracy(model, split.validation, np.concatenate(draws)[:n], n_resamples=2)["as_author"]["value"]
+    assert judged["val_accuracy"] == pytest.approx(own, abs=1e-6)
+
+
+def test_the_running_accuracy_is_that_of_the_model_on_the_distinct_rows():
+    split = groups(4000, cold=300)
+    model = SimpleRecommender(np.arange(400), np.arange(300), 8, similarity="cosine", seed=0)
+    loop = loops.FullLoop(model, split, dataclasses.replace(SMALL, learning_rate=1e-12), 0, False)
+    seen = split.seen("train").tocoo()
+    loop.start(seen.tocsr(), 0.2, 1.0, epochs=2)
+    rows = Interactions(seen.row, seen.col)
+    drawn = draw_candidates(rows.item, 20, split.n_items_all, 1)
+    expected = sampled_accuracy(model, rows, drawn, n_resamples=2)["as_author"]["value"]
+    assert 0.05 < loop.learn(1)["accuracy"] == pytest.approx(expected, abs=0.02)
+
+
+def test_what_is_chosen_and_what_is_noted(tmp_path, capsys):
+    split = groups(3000)
+    trained = quick(split, folder=tmp_path, verbose=True)
+    history, epochs = trained.history, trained.history["epochs"]
+    assert history == read_json(tmp_path / "history.json") and json.dumps(history)
+    trials = [(each["temperature"], each["gamma"]) for each in history["trials"]]
+    assert trials == list(SMALL.grid) and all(each["epochs"] == 2 for each in history["trials"])
+    best = max(history["trials"], key=lambda each: each["ndcg@20"])
+    assert history["settings"] == {name: best[name] for name in ("temperature", "gamma")}
+    assert [epoch["epoch"] for epoch in epochs if "val_ndcg@20" in epoch] == [4, 5]
+    for name in ("loss", "accuracy", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "rows_per_second"):
+        assert all(epoch[name] > 0 for epoch in epochs)
+    assert history["status"] == "finished" and history["refit"] and len(history["refit_losses"]) == 5
+    assert 0 < history["refit_seconds"] < history["seconds"] and history["best_epoch"] == 5
+    assert history["n_parameters"] == (400 + 300) * 8
+    for own, kept in zip(trained.model.get_weights(), load(tmp_path).get_weights(), strict=True):
+        assert (own == kept).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.json", "model.keras"]
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 2 + 5 + 2
+    assert re.fullmatch(r"best: trial 1 of 2, temperature 0.1, gamma 1.25: ndcg@20 on validation 0\.\d{4}", lines[1])
+    assert re.fullmatch(
+        r"best: epoch  4 of 5, loss \d+\.\d{4}, accuracy \d+\.\d\d%, validation \d+\.\d\d%, ndcg@20 \d\.\d{4}, "
+        r"[\d,]+ rows/s, at most \d+:\d\d left",
+        lines[6],
+    )
+    assert quick(split, folder=tmp_path).reused and not quick(split, folder=tmp_path, seed=1).reused
+
+
+def test_the_choice_is_that_of_validation():
+    split = groups(3000)
+    good = quick(split, SMALL.override(batch_size=20, trial_epochs=5, grid=((0.15, 1.0), (0.15, 50.0)))).history
+    assert good["settings"] == {"temperature": 0.15, "gamma": 1.0}
+    assert good["trials"][0]["ndcg@20"] > good["trials"][1]["ndcg@20"]
+    model = SimpleRecommender(np.arange(400), np.arange(300), 8, similarity="cosine", seed=0)
+    loop = loops.FullLoop(model, split, SMALL.override(batch_size=20), 0, False)
+    loop.start(split.seen("train"), 0.15, 1.0, epochs=5)
+    for epoch in range(1, 6):
+        loop.learn(epoch)
+    assert validation_ndcg(model, split) == good["trials"][0]["ndcg@20"] == good["epochs"][-1]["val_ndcg@20"]
+
+
+def test_equal_seeds_give_equal_bits_without_test_and_others_do_not():
+    split = groups(1000)
+    blind = dataclasses.replace(split, test=Interactions(*np.empty((2, 0), np.int32)))
+    first, again, other = (weights(quick(*each)) for each in ((split,), (blind,), (split, SMALL.override(epochs=4))))
+    assert (first == again).all() and (first != other).any()
+    assert (first != weights(quick(split, seed=1))).any()
+
+
+def test_the_refit_learns_from_validation_and_from_distinct_pairs_of_warm_ones():
+    split, pair, recipe = groups(3000), [0, 299], SMALL.override(batch_size=20, epochs=10, grid=((0.15, 1.0),))
+    assert split.seen("train")[*pair] == 0  # a song of another taste
+    rows = [np.stack([part.user, part.item], axis=1) for part in (split.train, split.validation, split.test)]
+    more = np.concatenate([rows[1], [pair] * 3, [[0, 305], [400, 7]]])
+    twice, once = (quick(Split.from_arrays(rows[0], each, rows[2]), recipe) for each in (more, np.unique(more, axis=0)))
+    without = quick(split, recipe)
+    place, before = ((row > row[299]).sum() for row in (each.model.scores([0])[0] for each in (twice, without)))
+    assert place < 30 < before
+    assert (twice.model.n_users, twice.model.n_items) == (400, 300)
+    assert (weights(twice) == weights(once)).all()
+
+
+def test_batches_keep_within_memory_and_are_not_too_few(monkeypatch):
+    split, sizes = groups(500), []
+    model = SimpleRecommender(np.arange(400), np.arange(300), 8, similarity="cosine", seed=0)
+    loop = loops.FullLoop(model, split, SMALL, 0, False)
+    step = loop._full_step
+    loop._full_step = lambda users, *rest: (sizes.append(len(users)), step(users, *rest))[1]
+    for memory, fewest, expected in ((300 * 30, 1, [30] * 13 + [10]), (2**24, 1, [100] * 4), (2**24, 8, [50] * 8)):
+        sizes.clear()
+        monkeypatch.setattr(loops, "LOGITS_IN_MEMORY", memory)
+        monkeypatch.setattr(loops, "FEWEST_STEPS", fewest)
+        loop.start(split.seen("train"), 0.2, 1.0, epochs=1)
+        loop.learn(1)
+        assert sizes == expected
+
+
+def test_what_cannot_be_trained_is_a_clear_error(tmp_path, monkeypatch):
+    split = groups(500)
+    with pytest.raises(FloatingPointError, match="trial 1 of 2, epoch 1, step 2 of 13 of training: expected a finite"):
+        quick(split, SMALL.override(learning_rate=1e30, grid=((1e-37, 1.0), (1.0, 1.0))), folder=tmp_path)
+    assert read_json(tmp_path / "history.json")["status"] == "failed" and load(tmp_path).n_items == 300
+    with pytest.raises(ValueError, match="validation: expected users with a relevant song"):
+        quick(Split.from_arrays([[0, 0], [1, 1]], [[0, 0]], [[0, 1]]))
+    with pytest.raises(ValueError, match="users with some, but not all songs"):
+        loops.FullLoop(SimpleRecommender([0], [1]), split, SMALL, 0, False).start(sparse.csr_matrix([[1.0]]), 1, 1, 1)
+    monkeypatch.setattr(training, "MOST_SONGS", 299)
+    with pytest.raises(ValueError, match="best: expected at most 299 songs, .* got 300"):
+        quick(split)
+
+
+def test_an_interrupt_leaves_a_model_that_loads(tmp_path, monkeypatch):
+    learn = loops.FullLoop.learn
+    calls = []
+
+    def interrupted(self, epoch):
+        calls.append(epoch)
+        if len(calls) == 2 + 2 + 5 + 1:  # trials, schedule, then in the refit
+            signal.raise_signal(signal.SIGINT)
+        return learn(self, epoch)
+
+    monkeypatch.setattr(loops.FullLoop, "learn", interrupted)
+    split = groups(500)
+    with pytest.raises(KeyboardInterrupt):
+        quick(split, folder=tmp_path)
+    history = read_json(tmp_path / "history.json")
+    assert history["status"] == "interrupted" and len(history["epochs"]) == 5 and "refit" not in history
+    assert validation_ndcg(load(tmp_path), split) == history["epochs"][-1]["val_ndcg@20"]
+    assert not quick(split, folder=tmp_path).reused
+
+
+def test_overrides():
+    best = RECIPES["best"]
+    assert best.override(pool="", dim=0, epochs=0, batch_size=0, learning_rate=0.0) == best
+    assert best.override(batch_size=64, learning_rate=0.1) == dataclasses.replace(
+        best, batch_size=64, learning_rate=0.1
+    )
+    assert best.override(batch_size=64).learning_rate == best.learning_rate
+    with pytest.raises(ValueError, match=r"best: expected no pool .* got 'train'"):
+        best.override(pool="train")
+    with pytest.raises(ValueError, match="epochs: expected more than 0, got -1"):
+        best.override(epochs=-1)
+    with pytest.raises(ValueError, match="grid: expected pairs"):
+        best.override(grid=((0.0, 1.0),))
