@@ -9,6 +9,7 @@ from scipy import sparse
 
 CHUNK = 30  # songs whose maximum stands for them in the first pass; 20 to 40 are alike, 150 takes twice as long
 SCORES_IN_MEMORY = 64_000_000  # float32 scores of one batch of users: 256 MB
+SCORES_IN_CACHE = 4_000_000  # of these, how many are looked at in one go
 
 
 class Scorer(Protocol):
@@ -98,26 +99,29 @@ def rank(
     """
     n_items = seen.shape[1]
     depth = min(depth, n_items)
-    batches = list(batches_of_users(users, n_items))
-    room = np.empty((max(map(len, batches), default=0), n_items), np.float32)  # used again by each batch
-    parts = [_rank_batch(scorer, batch, seen, relevant, depth, room[: len(batch)]) for batch in batches]
+    room = np.empty((int(np.clip(SCORES_IN_CACHE // max(n_items, 1), 1, 1024)), n_items), np.float32)
+    parts = []
+    for batch in batches_of_users(users, n_items):
+        scores = scorer.scores(batch)
+        if scores.shape[0] != len(batch) or scores.shape[1] < n_items:
+            raise ValueError(f"expected scores of shape ({len(batch)}, at least {n_items}), got {scores.shape}")
+        for start in range(0, len(batch), len(room)):
+            few = slice(start, start + len(room))
+            own = room[: len(batch[few])]  # (few, n_items), a copy to write into
+            np.copyto(own, scores[few, :n_items])
+            parts.append(_rank_few(own, seen[batch[few]], relevant[batch[few]], depth))
     items, scores, owner, greater, tied = ([part[i] for part in parts] for i in range(5))
     starts = np.cumsum([0] + [len(part) for part in items[:-1]])
     owner = [part + start for part, start in zip(owner, starts, strict=True)]
     return Ranking(users, *(np.concatenate(each) for each in (items, scores, owner, greater, tied)))
 
 
-def _rank_batch(scorer, users, seen, relevant, depth, scores):
-    n_items = seen.shape[1]
-    theirs = scorer.scores(users)
-    if theirs.shape[0] != len(users) or theirs.shape[1] < n_items:
-        raise ValueError(f"expected scores of shape ({len(users)}, at least {n_items}), got {theirs.shape}")
-    np.copyto(scores, theirs[:, :n_items])  # (batch, n_items), our own to write into
-    scores[seen[users].nonzero()] = -np.inf
+def _rank_few(scores, seen, relevant, depth):
+    scores[seen.nonzero()] = -np.inf
     items, values = top_k(scores, depth)
     if np.isnan(values).any():  # NaN comes first in a list
         raise ValueError(f"expected scores that are numbers, got NaN for {np.isnan(values).any(axis=1).sum()} users")
-    owner, songs = relevant[users].nonzero()
+    owner, songs = relevant.nonzero()
     greater, tied = _tie_ranks(scores, values, owner, songs)
     return items, values, owner, greater, tied
 

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from recsys import evaluation, metrics, ranking
 
 N_ITEMS, DIM, K = 450_000, 64, 100
-N_USERS, RUNS = 426, 7  # three batches
+N_USERS, RUNS = 426, 5  # three batches
 THREADS = os.cpu_count()
 
 

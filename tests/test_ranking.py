@@ -75,6 +75,7 @@ def test_batches_do_not_change_the_ranks(monkeypatch):
     users = np.arange(len(scores))
     whole = ranking.rank(Fixed(scores), users, seen, relevant)
     monkeypatch.setattr(ranking, "SCORES_IN_MEMORY", 60 * 4)
+    monkeypatch.setattr(ranking, "SCORES_IN_CACHE", 60 * 3)
     split = ranking.rank(Fixed(scores), users, seen, relevant)
     for name in ("items", "scores", "owner", "greater", "tied"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(split, name))
