@@ -71,8 +71,8 @@ def _check(recipe: Recipe | FullRecipe) -> None:
             raise ValueError(f"{name}: expected more than 0, got {value!r}")
 
 
-GRID = ((0.1, 1.25), (0.15, 1.0), (0.15, 1.25), (0.2, 1.0))
+GRID = ((0.07, 1.25), (0.1, 1.25), (0.15, 1.0), (0.15, 1.25), (0.2, 1.0))
 RECIPES: dict[str, Recipe | FullRecipe] = {
     "author": Recipe("author", 15, 20, "all", batch_size=1024, learning_rate=100.0, epochs=50, patience=3),
-    "best": FullRecipe("best", 128, batch_size=512, learning_rate=0.03, epochs=24, trial_epochs=6, grid=GRID),
+    "best": FullRecipe("best", 128, batch_size=512, learning_rate=0.015, epochs=24, trial_epochs=6, grid=GRID),
 }

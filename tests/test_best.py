@@ -19,7 +19,9 @@ from recsys.runs import read_json
 from recsys.split import Interactions, Split
 from recsys.training import load, train
 
-SMALL = RECIPES["best"].override(dim=8, batch_size=100, epochs=5, trial_epochs=2, grid=((0.1, 1.25), (0.2, 1.0)))
+SMALL = RECIPES["best"].override(
+    dim=8, batch_size=100, learning_rate=0.03, epochs=5, trial_epochs=2, grid=((0.1, 1.25), (0.2, 1.0))
+)
 
 
 def quick(split, recipe=SMALL, *, verbose=False, **settings):
