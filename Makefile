@@ -34,8 +34,10 @@ lint: setup ## check style and the usual mistakes
 lab: setup ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab
 
-bench: setup ## run the benchmark notebook, 05, into a dated report
-	@$(BIN)/python -m recsys.reports --first 5 --last 5 $(PARAMETERS)
+bench: setup ## measure: the author's recipe beside his pipeline, ranking, preparing (ROWS=20000000 by default)
+	@$(BIN)/python tests/bench_author.py
+	@$(BIN)/python tests/bench_ranking.py
+	@$(BIN)/python tests/bench_prepare.py --rows $(or $(ROWS),20000000)
 
 diff: setup ## show what changed in the notebooks, cell by cell
 	@git diff -- '*.ipynb'

@@ -31,7 +31,7 @@ def headline(evaluation: Evaluation) -> str:
     """Say in one line which model is best, by how much, and whether the difference is real."""
     first, *others = best(evaluation)
     row = evaluation.means.loc[(first, MAIN)]
-    line = f"{first} ranks best: NDCG@20 {row.value:.4f} ({row.low:.4f} to {row.high:.4f})"
+    line = f"{first} leads: NDCG@20 {row.value:.4f} ({row.low:.4f} to {row.high:.4f})"
     if not others:
         return line + "."
     gap = evaluation.difference(first, others[0], MAIN)

@@ -47,7 +47,7 @@ def open_split(run: Run) -> Split:
 
 
 def train_run(
-    run: Run, recipes: str = "author", seed: int = 0, seeds: int = 1, **settings: Any
+    run: Run, recipes: str = "author best", seed: int = 0, seeds: int = 1, **settings: Any
 ) -> tuple[Split, dict[str, "Trained"]]:
     """Train each named recipe (space-separated) with the settings that are not 0 or "", and note their names.
 

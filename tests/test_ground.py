@@ -17,7 +17,7 @@ from packaging.specifiers import SpecifierSet
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = (ROOT / "requirements.lock").read_text()
-USING_KERAS = {"model", "losses", "optimizers", "training"}
+USING_KERAS = {"model", "losses", "optimizers", "loops", "training"}
 OTHERS = sorted({path.stem for path in (ROOT / "recsys").glob("*.py")} - USING_KERAS - {"__init__"})
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 HOSTS = [".".join(words) for words in (("pypi", "org"), ("pythonhosted", "org"), ("anaconda", "org"), ("npmjs", "org"))]
@@ -86,8 +86,6 @@ def test_make_passes_parameters_on_as_they_were_typed():
     given = ["SONG=it's 5 $HOME & \"co\"; `ls` #1 \\", "DATASET=30music", "DATA_PATH=my file.csv", "EMPTY=", "lower=x"]
     command = shlex.split(make("-n", "reports", "PYTHON=python3", *given).splitlines()[-1])
     assert command[:3] == [".venv/bin/python", "-m", "recsys.reports"] and sorted(command[3:]) == sorted(given)
-    bench = shlex.split(make("-n", "bench", "SEED=1").splitlines()[-1])
-    assert bench[3:] == ["--first", "5", "--last", "5", "SEED=1"]
 
 
 @pytest.mark.parametrize("module", OTHERS)
