@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from recsys import audit, baselines, losses, synthetic, training
+from recsys import audit, baselines, loops, losses, synthetic, training
 from recsys.evaluation import candidate_scores, draw_candidates
 from recsys.ranking import Ranking, rank
 from recsys.split import PARTS, Interactions, Split
@@ -128,9 +128,9 @@ def noted(split: Split) -> str:
     return training._inputs(split, training.RECIPES["author"], 0)["rows"]
 
 
-def drawn(split: Split, epoch: int, what: int = training.VALIDATION) -> np.ndarray:
+def drawn(split: Split, epoch: int, what: int = loops.VALIDATION) -> np.ndarray:
     """The candidates that the training loop judges an epoch by; with NEGATIVES, other ones each epoch."""
-    key = losses.key(0, epoch if what == training.NEGATIVES else 0, what)
+    key = losses.key(0, epoch if what == loops.NEGATIVES else 0, what)
     return losses.uniform_candidates(split.validation.item, 20, split.n_items_all, key, 0).numpy()
 
 
@@ -220,7 +220,7 @@ def other_candidates(work, share, rng):
     """The second epoch's candidates of some validation rows are drawn anew."""
     rows = some(rng, len(work.split.validation), share)
     second = work.epochs[0].copy()
-    second[rows] = drawn(work.split, 2, training.NEGATIVES)[rows]
+    second[rows] = drawn(work.split, 2, loops.NEGATIVES)[rows]
     return dataclasses.replace(work, epochs=(work.epochs[0], second))
 
 
