@@ -141,7 +141,7 @@ def evaluate_run(
     measured = measures.measure(split, scorers, evaluation, sampled, histories, seed)
     table = findings(split, evaluation, sampled, measured.measures, checks)
     seconds = {name: each.fit_seconds for name, each in fitted.items()}
-    seconds |= {name: history["seconds"] for name, history in histories.items()}
+    seconds |= {name: each.get("refit_seconds", each["seconds"]) for name, each in histories.items()}
     by_seed = _by_seed(run, evaluation, list(models))
     evaluation.save(run.folder, sampled_accuracy=sampled, fit_seconds=seconds, by_seed=by_seed)
     truth = slices.ceiling(split)
