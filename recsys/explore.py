@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from recsys.evaluation import Evaluation
 from recsys.ranking import Scorer, rank
 from recsys.split import Split
 
@@ -85,6 +86,35 @@ def history_and_recommendations(
     items = ranking.items[0][ranking.items[0] >= 0]
     played = np.where(np.isin(items, relevant[[user]].indices), "yes", "")
     return history, song_table(split, items, **{"played in test": played})
+
+
+def worst_failures(evaluation: Evaluation, model: str, k: int = 20, n: int = 5) -> pd.DataFrame:
+    """Return the n listeners with the most new songs to be found and none of them in the model's first k places.
+
+    Beside each, the song he plays most, the first one listed for him, and the most popular one that was missed.
+    """
+    split, ranking = evaluation.split, evaluation.rankings[model]
+    relevant, counts, popularity = (
+        split.relevant(evaluation.part),
+        split.counts("train", "validation"),
+        _popularity(split),
+    )
+    to_find = np.diff(relevant.indptr)[ranking.users]
+    failed = np.flatnonzero(evaluation.per_user[model][f"hit@{k}"].to_numpy() == 0)
+    rows = []
+    for row in failed[np.argsort(-to_find[failed], kind="stable")][:n]:
+        history, missed = counts[[ranking.users[row]]], relevant[[ranking.users[row]]].indices
+        rows.append(
+            {
+                "listener": ranking.users[row],
+                "songs in history": history.nnz,
+                "new songs played": to_find[row],
+                "plays most": label(split, history.indices[history.data.argmax()]),
+                "listed first": label(split, ranking.items[row, 0]),
+                "missed": label(split, missed[popularity[missed].argmax()]),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def _popularity(split: Split) -> np.ndarray:

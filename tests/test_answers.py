@@ -120,3 +120,12 @@ def test_several_seeds_are_trained_and_their_spread_is_said(tmp_path):
     assert "author, trained with 2 seeds" in answers.seeds_sentence(judged.by_seed, judged.evaluation)
     with pytest.raises(ValueError, match="SEEDS: expected 1 or more, got 0"):
         steps.train_run(run, seeds=0)
+
+
+def test_the_worst_failures_are_listeners_without_a_hit_and_with_most_to_find(judged):
+    result, _ = judged(["random", "popularity", "ease"])
+    table = explore.worst_failures(result, "popularity", k=5)
+    frame, to_find = result.per_user["popularity"], np.diff(result.split.relevant().indptr)
+    assert (frame.loc[table["listener"], "hit@5"] == 0).all()
+    failed = frame.index[frame["hit@5"] == 0]
+    assert sorted(table["new songs played"]) == sorted(to_find[failed])[-len(table) :]
