@@ -58,7 +58,8 @@ def sentences(evaluation: Evaluation, sampled: dict[str, dict[str, Any]]) -> lis
         f"the listener went on to play; {percent(share['hit@20'])} of "
         f"the {evaluation.n_users:,} listeners find at least one.",
         f"On the author's 1-of-{top['candidates']} test {by_accuracy[0]} scores "
-        f"{percent(top['as_author']['value'], 2)}; its recall@20 over all {n_songs:,} songs is "
+        f"{percent(top['as_author']['value'], 2)} ({percent(top['tie_fair']['value'], 2)} with ties "
+        f"shared); its recall@20 over all {n_songs:,} songs is "
         f"{percent(evaluation.means.loc[(by_accuracy[0], 'recall@20'), 'value'], 2)}. "
         f"To tell a song from {top['candidates'] - 1} random ones is not to find it.",
     ]

@@ -200,7 +200,7 @@ def checks_table(checks: list[Check]) -> HTML:
         {
             "check": check.name,
             "passed": "yes" if check.passed else "NO",
-            "found": f"{check.count:,}\u00a0({percent(check.share)})",
+            "found": f"{check.count:,} ({percent(check.share)})".replace(" ", "\u00a0"),
             "if it failed": check.meaning,
             "then": check.remedy,
         }
