@@ -9,10 +9,10 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import spearmanr
 
 from recsys.answers import best, percent
-from recsys.evaluation import Evaluation
+from recsys.evaluation import Evaluation, over_users, ratio
 from recsys.ranking import Scorer
 from recsys.split import PARTS, Split
-from recsys.standing import NONE, over_users, points, ratio, spread
+from recsys.standing import NONE, points, spread
 
 PLACES = 10  # of the lists that exposure is counted in
 SMALL = 50  # users below whom a group is warned of

@@ -2,12 +2,14 @@
 
 import itertools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import logsumexp
 
 from recsys import metrics
 from recsys.metrics import Ranks
@@ -51,45 +53,31 @@ class Evaluation:
         """Return the content of metrics.json; `more` adds entries such as `sampled_accuracy` or seconds by model."""
         fit_seconds = more.pop("fit_seconds", {})
         models = {}
-        for name in self.per_user:
-            means = {metric: _rounded(row) for metric, row in self.means.loc[name].iterrows()}
-            whole = {metric: {"value": round(value, 6)} for metric, value in self.whole[name].items()}
-            models[name] = means | whole | {"rank_seconds": round(self.seconds[name], 3)}
+        for name, whole in self.whole.items():
+            models[name] = self.means.loc[name].round(6).to_dict("index")
+            models[name] |= {metric: {"value": round(value, 6)} for metric, value in whole.items()}
+            models[name]["rank_seconds"] = round(self.seconds[name], 3)
             if name in fit_seconds:
                 models[name]["fit_seconds"] = round(fit_seconds[name], 3)
-        return {
-            "dataset": self.split.name,
-            "split": self.split.manifest["split"],
-            "prepared": self.split.manifest["key"],
-            "users": self.n_users,
-            "models": models,
-            "differences": [_rounded(row) for _, row in self.differences.iterrows()],
-            **more,
-        }
+        facts = {"dataset": self.split.name, "split": self.split.manifest["split"]}
+        facts |= {"prepared": self.split.manifest["key"], "users": self.n_users}
+        return facts | {"models": models, "differences": self.differences.round(6).to_dict("records"), **more}
 
     def save(self, folder: Path, **more: Any) -> None:
         """Write metrics.json, per_user.parquet and recommendations.parquet (codes) into a folder, each atomically."""
         write_json(folder / "metrics.json", self.to_json(**more))
-        long = pd.concat(
-            frame.rename_axis("user").reset_index().melt("user", var_name="metric").assign(model=name)
-            for name, frame in self.per_user.items()
-        )
-        with write_atomically(folder / "per_user.parquet") as path:
-            long[["model", "user", "metric", "value"]].to_parquet(path, index=False)
-        lists = pd.concat(
-            pd.DataFrame(
-                {
-                    "model": name,
-                    "user": np.repeat(ranking.users, ranking.depth),
-                    "place": np.tile(np.arange(1, ranking.depth + 1), len(ranking.users)),
-                    "item": ranking.items.ravel(),
-                    "score": ranking.scores.ravel(),
-                }
-            )
-            for name, ranking in self.rankings.items()
-        )
-        with write_atomically(folder / "recommendations.parquet") as path:
-            lists[lists["item"] >= 0].to_parquet(path, index=False)
+        values, lists = pd.concat(self.per_user, names=["model", "user"]), {}
+        for name, ranking in self.rankings.items():
+            places = pd.MultiIndex.from_product([ranking.users, range(1, ranking.depth + 1)])
+            columns = {"item": ranking.items.ravel(), "score": ranking.scores.ravel()}
+            lists[name] = pd.DataFrame(columns, index=places).query("item >= 0")
+        tables = {
+            "per_user": values.melt(var_name="metric", ignore_index=False),
+            "recommendations": pd.concat(lists, names=["model", "user", "place"]),
+        }
+        for name, table in tables.items():
+            with write_atomically(folder / f"{name}.parquet") as path:
+                table.reset_index().to_parquet(path, index=False)
 
 
 def evaluate(
@@ -167,6 +155,26 @@ def interval(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
+def over_users(
+    users: Any, columns: list[Any], statistic: Callable, seed: int, n_resamples: int = N_RESAMPLES
+) -> tuple[Any, Any, Any]:
+    """Return a statistic of the columns' sums, with its 95 % interval over users: the columns are by row, `users` too.
+
+    Resamples in which it is undefined are left out; without any other, the interval is NaN.
+    """
+    _, row = np.unique(users, return_inverse=True)
+    sums = np.stack([np.bincount(row, np.asarray(column, float)) for column in columns], axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value, samples = statistic(*sums.sum(axis=0)), np.asarray(statistic(*bootstrap(sums, n_resamples, seed).T))
+    defined = np.isfinite(samples).reshape(-1, samples.shape[-1]).all(axis=0)
+    return value, *(interval(samples[..., defined].T) if defined.any() else (np.nan, np.nan))
+
+
+def ratio(a: Any, b: Any, c: Any = 0, d: Any = 1) -> Any:
+    """Return a / b − c / d: a share, or the difference of two."""
+    return a / b - c / d
+
+
 def compare(per_user: dict[str, pd.DataFrame], n_resamples: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return means with intervals, and paired differences with verdicts, from one bootstrap over the users.
 
@@ -197,17 +205,15 @@ def draw_candidates(positives: np.ndarray, n_negatives: int, n_pool: int, seed: 
 
 def candidate_scores(scorer: Scorer, users: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """Return the score of each candidate: float32 (n, candidates); −inf for a song that the scorer does not know."""
-    scores = np.empty(candidates.shape, np.float32)
-    distinct, place = np.unique(users, return_inverse=True)
-    order = np.argsort(place, kind="stable")
-    first = 0
+    scores, distinct = np.empty(candidates.shape, np.float32), np.unique(users)
+    order = np.argsort(users, kind="stable")
+    ordered = users[order]
     for batch in batches_of_users(distinct, int(candidates.max(initial=0)) + 1):
         block = scorer.scores(batch)  # (batch, songs it knows)
-        rows = order[slice(*np.searchsorted(place[order], (first, first + len(batch))))]
-        songs = candidates[rows]
-        found = block[(place[rows] - first)[:, None], np.minimum(songs, block.shape[1] - 1)]
+        rows = order[slice(*np.searchsorted(ordered, [batch[0], batch[-1] + 1]))]
+        own, songs = np.searchsorted(batch, users[rows])[:, None], candidates[rows]
+        found = block[own, np.minimum(songs, block.shape[1] - 1)]
         scores[rows] = np.where(songs < block.shape[1], found, -np.inf)
-        first += len(batch)
     return scores
 
 
@@ -220,21 +226,13 @@ def sampled_accuracy(
     with 95 % intervals over users; `loss` is the softmax cross-entropy of the scores taken as logits.
     """
     scores = candidate_scores(scorer, rows.user, candidates)
-    positive, best = scores[:, 0], scores.max(axis=1)
-    tied = np.count_nonzero(scores == positive[:, None], axis=1)
-    found = np.stack([positive >= best, (positive >= best) / tied, np.ones(len(rows))], axis=1)
-    _, row_of = np.unique(rows.user, return_inverse=True)
-    by_user = np.stack([np.bincount(row_of, weights=column) for column in found.T], axis=1)  # (n_users, 3)
-    sums = bootstrap(by_user, n_resamples, seed)
-    result = {"rows": len(rows), "candidates": candidates.shape[1]}
-    for i, name in enumerate(("as_author", "tie_fair")):
-        low, high = interval(sums[:, i] / sums[:, 2])
-        result[name] = _rounded({"value": found[:, i].mean(), "low": low, "high": high})
+    positive, one = scores[:, 0], np.ones(len(rows))
+    found = positive >= scores.max(axis=1)
+    fair = found / np.count_nonzero(scores == positive[:, None], axis=1)
+    result: dict[str, Any] = {"rows": len(rows), "candidates": candidates.shape[1]}
+    for name, hits in (("as_author", found), ("tie_fair", fair)):
+        triple = over_users(rows.user, [hits, one], ratio, seed, n_resamples)
+        result[name] = dict(zip(("value", "low", "high"), np.round(triple, 6).tolist(), strict=True))
     with np.errstate(invalid="ignore"):
-        shifted = scores.astype(np.float64) - best[:, None]
-        result["loss"] = round(float((np.log(np.exp(shifted).sum(axis=1)) - shifted[:, 0]).mean()), 6)
-    return result
-
-
-def _rounded(row: Any) -> dict[str, Any]:
-    return {key: round(float(value), 6) if not isinstance(value, str) else value for key, value in dict(row).items()}
+        losses = logsumexp(scores.astype(np.float64), axis=1) - positive
+    return result | {"loss": round(float(losses.mean()), 6)}

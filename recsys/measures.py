@@ -10,10 +10,10 @@ import pandas as pd
 from recsys import bias
 from recsys.answers import MAIN, best, percent
 from recsys.baselines import fit_popularity
-from recsys.evaluation import Evaluation
+from recsys.evaluation import Evaluation, over_users, ratio
 from recsys.ranking import Scorer
 from recsys.split import PARTS, Split
-from recsys.standing import NEGATIVES, NONE, accuracy_sweep, hits, over_users, points, ratio, spread, standing
+from recsys.standing import NEGATIVES, NONE, accuracy_sweep, hits, points, spread, standing
 
 
 @dataclass(frozen=True)

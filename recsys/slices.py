@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import sparse
 
 from recsys import metrics, synthetic
-from recsys.evaluation import N_RESAMPLES, Evaluation, bootstrap, interval, metrics_by_user
+from recsys.evaluation import Evaluation, metrics_by_user, over_users, ratio
 from recsys.ranking import rank
 from recsys.split import PARTS, Split
 
@@ -35,10 +35,8 @@ def by_popularity(evaluation: Evaluation, k: int = 20, seed: int = 0) -> pd.Data
         found = np.clip((k - ranking.greater) / ranking.tied, 0, 1)
         for group in ("head", "middle", "tail"):
             inside = groups[relevant.col] == group
-            sums = [
-                np.bincount(ranking.owner, weights=w, minlength=len(ranking.users)) for w in (found * inside, inside)
-            ]
-            rows.append((name, group, int((groups == group).sum()), int(inside.sum()), *_ratio(*sums, seed)))
+            share = over_users(ranking.owner, [found * inside, inside], ratio, seed)
+            rows.append((name, group, (groups == group).sum(), inside.sum(), *share))
     return pd.DataFrame(rows, columns=["model", "slice", "songs", "events", "value", "low", "high"])
 
 
@@ -47,16 +45,13 @@ def by_history(evaluation: Evaluation, metric: str = "ndcg@20", n_groups: int = 
 
     Columns model, slice (distinct songs in the history), users, value, low, high.
     """
-    before = PARTS[: PARTS.index(evaluation.part)]
-    lengths = np.diff(evaluation.split.seen(*before).indptr)[next(iter(evaluation.per_user.values())).index]
-    groups = pd.qcut(lengths, n_groups, duplicates="drop")
+    lengths = np.diff(evaluation.split.seen(*PARTS[: PARTS.index(evaluation.part)]).indptr)
     rows = []
     for name, frame in evaluation.per_user.items():
-        for group in groups.categories:
-            inside = np.asarray(groups == group)
-            values, members = frame[metric].to_numpy()[inside], lengths[inside]
-            label = f"{members.min():,} to {members.max():,} songs"
-            rows.append((name, label, len(values), *_ratio(values, np.ones(len(values)), seed)))
+        own = pd.Series(lengths[frame.index], frame.index)
+        for _, members in own.groupby(pd.qcut(own, n_groups, duplicates="drop"), observed=True):
+            mean = over_users(members.index, [frame.loc[members.index, metric], np.ones(len(members))], ratio, seed)
+            rows.append((name, f"{members.min():,} to {members.max():,} songs", len(members), *mean))
     return pd.DataFrame(rows, columns=["model", "slice", "users", "value", "low", "high"])
 
 
@@ -83,7 +78,7 @@ def on_repeats(split: Split, k: int = 20, seed: int = 0) -> dict[str, float] | N
     nothing_seen = sparse.csr_matrix(repeats.shape, dtype=np.float32)
     ranking = rank(OwnPlays(split.counts("train", "validation")), users, nothing_seen, repeats, k)
     values = metrics_by_user(ranking, (k,), np.ones(split.n_items))[f"recall@{k}"].to_numpy()
-    value, low, high = _ratio(values, np.ones(len(values)), seed)
+    value, low, high = over_users(users, [values, np.ones(len(users))], ratio, seed)
     return {"users": len(users), "value": value, "low": low, "high": high}
 
 
@@ -113,14 +108,3 @@ def ceiling(split: Split) -> Truth | None:
     made = synthetic.catalogue(synthetic.SAMPLE["n_items"], synthetic.SAMPLE["seed"])
     songs = pd.Index(made.media).get_indexer(split.items["item_id"])
     return Truth(songs, split.users["user_id"].astype(int).to_numpy(), split.test.timestamp.min())
-
-
-def _ratio(values: np.ndarray, weights: np.ndarray, seed: int) -> tuple[float, float, float]:
-    """Return Σ values / Σ weights over users with its 95 % interval; NaN where there is nothing."""
-    if not weights.sum():
-        return (float("nan"),) * 3
-    sums = bootstrap(np.stack([values, weights], axis=1).astype(float), N_RESAMPLES, seed)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        samples = sums[:, 0] / sums[:, 1]
-    low, high = interval(samples[np.isfinite(samples)])
-    return float(values.sum() / weights.sum()), float(low), float(high)

@@ -1,12 +1,9 @@
 """Where played songs stand among all others, and so what "1 of n" must give: the exact expectation, without a draw."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
-from recsys.evaluation import bootstrap, interval
+from recsys.evaluation import over_users
 from recsys.ranking import Scorer, batches_of_users
 from recsys.split import PARTS, Split
 
@@ -82,24 +79,6 @@ def accuracy_sweep(places: dict[str, pd.DataFrame], n_all: int, seed: int = 0) -
         table = pd.DataFrame({"model": name, "negatives": n, "value": value, "low": low, "high": high})
         tables.append(table.assign(users=test["user"].nunique()))
     return pd.concat(tables, ignore_index=True)
-
-
-def over_users(users: Any, columns: list[Any], statistic: Callable, seed: int) -> tuple[Any, Any, Any]:
-    """Return a statistic of the columns' sums, with its 95 % interval over users: the columns are by row, `users` too.
-
-    Resamples in which it is undefined are left out.
-    """
-    _, row = np.unique(users, return_inverse=True)
-    sums = np.stack([np.bincount(row, np.asarray(column, float)) for column in columns], axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        value, samples = statistic(*sums.sum(axis=0)), np.asarray(statistic(*bootstrap(sums, seed=seed).T))
-    defined = np.isfinite(samples).reshape(-1, samples.shape[-1]).all(axis=0)
-    return value, *(interval(samples[..., defined].T) if defined.any() else (np.nan, np.nan))
-
-
-def ratio(a: Any, b: Any, c: Any = 0, d: Any = 1) -> Any:
-    """Return a / b − c / d: a share, or the difference of two."""
-    return a / b - c / d
 
 
 def spread(share: tuple[float, float, float]) -> str:
