@@ -47,7 +47,7 @@ strip: setup ## clear the notebooks of outputs and of what a kernel or papermill
 
 lock: ## pin anew what pyproject.toml asks for (needs uv)
 	@uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
-		--extra test --extra movielens pyproject.toml --output-file requirements.lock
+		--extra lab --extra movielens --extra tune --extra test pyproject.toml --output-file requirements.lock
 
 clean: ## remove the environment, caches and unfinished reports; data and reports stay
 	@rm -rf '$(VENV)' recsys.egg-info .pytest_cache .ruff_cache reports/.*.partial

@@ -31,7 +31,7 @@ def committed() -> list[Path]:
     return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
 
 
-@pytest.mark.parametrize("extra", ["", "test", "movielens"])
+@pytest.mark.parametrize("extra", ["", "lab", "movielens", "test", "tune"])
 def test_the_lock_holds_what_pyproject_asks_for(extra):
     pinned = dict(re.findall(r"^([a-z0-9.-]+)==([^ ;\\]+)", LOCK, re.MULTILINE))
     wanted = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
