@@ -1,15 +1,13 @@
 """The answers in words: every sentence is computed from an evaluation, and stays true when two models' results swap."""
 
-from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from recsys.audit import Check
 from recsys.evaluation import Evaluation
-from recsys.explore import label
+from recsys.explore import label, shown, song_table
 from recsys.split import PARTS, Split
 
 MAIN = "ndcg@20"  # the metric that the best model is named by
@@ -19,6 +17,16 @@ FEW = 100  # listeners, below which intervals say little
 def percent(value: float, digits: int = 1) -> str:
     """Write a share as a percentage."""
     return f"{100 * value:.{digits}f} %"
+
+
+def spread(share: tuple[float, float, float]) -> str:
+    """Write a share and its interval in per cent."""
+    return "{:.1f} % ({:.1f} to {:.1f})".format(*(100 * each for each in share))
+
+
+def points(difference: tuple[float, float, float]) -> str:
+    """Write a difference of shares and its interval in percentage points."""
+    return "{:+.2f} points ({:+.2f} to {:+.2f})".format(*(100 * each for each in difference))
 
 
 def best(evaluation: Evaluation, metric: str = MAIN) -> list[str]:
@@ -38,91 +46,32 @@ def headline(evaluation: Evaluation) -> str:
     if gap.verdict == "better":
         return f"{line}, {gap.value:.4f} above {others[0]} ({gap.low:.4f} to {gap.high:.4f})."
     level = [name for name in others if evaluation.difference(first, name, MAIN).verdict != "better"]
-    return f"{line}, but not distinguishable from {_listed(level)}."
+    return f"{line}, but not distinguishable from {', '.join(level)}."
 
 
 def sentences(evaluation: Evaluation, sampled: dict[str, dict[str, Any]]) -> list[str]:
     """Say what the lists are worth to a listener, what the 1-of-21 accuracy is worth, and what was not scored."""
-    first = best(evaluation)[0]
-    by_accuracy = sorted(sampled, key=lambda name: -sampled[name]["tie_fair"]["value"])
+    first, by_test = best(evaluation)[0], max(sampled, key=lambda name: sampled[name]["tie_fair"]["value"])
     share = {key: evaluation.means.loc[(first, key), "value"] for key in ("precision@20", "hit@20")}
-    top, n_songs = sampled[by_accuracy[0]], evaluation.split.n_items
-    lines = []
-    if evaluation.n_users < FEW:
-        lines.append(
-            f"Only {evaluation.n_users:,} listeners can be scored, too few to tell much from; "
-            "what was not scored, and why, stands in a table of its own."
-        )
-    lines += [
+    top, recall = sampled[by_test], evaluation.means.loc[(by_test, "recall@20"), "value"]
+    account = evaluation.split.account(evaluation.part)
+    parts = {key: percent(account[key] / account["rows"]) for key in ("scored", "repeat", "cold_user", "cold_item")}
+    few = (
+        f"Only {evaluation.n_users:,} listeners can be scored, too few to tell much from; "
+        "what was not scored, and why, stands in a table of its own."
+    )
+    return [few] * (evaluation.n_users < FEW) + [
         f"Of 20 songs that {first} lists, {20 * share['precision@20']:.2f} on average are among the new songs that "
         f"the listener went on to play; {percent(share['hit@20'])} of "
         f"the {evaluation.n_users:,} listeners find at least one.",
-        f"On the author's 1-of-{top['candidates']} test {by_accuracy[0]} scores "
-        f"{percent(top['as_author']['value'], 2)} ({percent(top['tie_fair']['value'], 2)} with ties "
-        f"shared); its recall@20 over all {n_songs:,} songs is "
-        f"{percent(evaluation.means.loc[(by_accuracy[0], 'recall@20'), 'value'], 2)}. "
+        f"On the author's 1-of-{top['candidates']} test {by_test} scores {percent(top['as_author']['value'], 2)} "
+        f"({percent(top['tie_fair']['value'], 2)} with ties shared); its recall@20 over all "
+        f"{evaluation.split.n_items:,} songs is {percent(recall, 2)}. "
         f"To tell a song from {top['candidates'] - 1} random ones is not to find it.",
+        f"Of {account['rows']:,} listens in {evaluation.part}, {parts['scored']} are new songs of known listeners "
+        f"and are scored; {parts['repeat']} repeat a song that the listener already had, {parts['cold_user']} are by "
+        f"listeners and {parts['cold_item']} of songs that training never saw.",
     ]
-    if "popularity" in sampled and by_accuracy[0] != "popularity":
-        lines.append(
-            f"Popularity alone, the same list for everybody, scores "
-            f"{percent(sampled['popularity']['as_author']['value'], 2)} there; "
-            f"chance is {percent(1 / top['candidates'], 2)}."
-        )
-    flattered = max(sampled, key=lambda name: sampled[name]["as_author"]["value"] - sampled[name]["tie_fair"]["value"])
-    gain = sampled[flattered]["as_author"]["value"] - sampled[flattered]["tie_fair"]["value"]
-    if gain >= 0.0005:
-        lines.append(
-            f"Counting ties as hits, as the author's metric does, adds up to {100 * gain:.1f} points (to {flattered}); "
-            "the tie-fair figure shares each hit among the tied."
-        )
-    lines.append(order_sentence(evaluation, sampled))
-    account = evaluation.split.account(evaluation.part)
-    shares = {key: percent(account[key] / account["rows"]) for key in ("scored", "repeat", "cold_user", "cold_item")}
-    lines.append(
-        f"Of {account['rows']:,} listens in {evaluation.part}, {shares['scored']} are new songs of known listeners "
-        f"and are scored; {shares['repeat']} repeat a song that the listener already had, {shares['cold_user']} are by "
-        f"listeners and {shares['cold_item']} of songs that training never saw."
-    )
-    return lines
-
-
-def order_sentence(evaluation: Evaluation, sampled: dict[str, dict[str, Any]]) -> str:
-    """Say whether the 1-of-21 accuracy and the ranking of the whole catalogue agree on who is better than whom."""
-    by_ranking, by_accuracy = best(evaluation), sorted(sampled, key=lambda name: -sampled[name]["tie_fair"]["value"])
-    orders = "the same order"
-    if by_ranking != by_accuracy:
-        orders = f"different orders ({', '.join(by_accuracy)} against {', '.join(by_ranking)})"
-    return f"Sampled accuracy and full ranking put the models in {orders} here."
-
-
-def sweep_sentence(sweep: pd.DataFrame) -> str:
-    """Say how the accuracy of the model that leads at the fewest negatives falls on the way to the whole catalogue."""
-    last = sweep["negatives"].max()
-    at = {n: sweep[sweep["negatives"] == n].set_index("model")["value"] for n in (20, last)}
-    lead = {n: values.idxmax() for n, values in at.items()}
-    return (
-        f"Against 20 random songs {lead[20]} leads with {percent(at[20][lead[20]])}; against {last:,} (all), "
-        f"{lead[last]} leads with {percent(at[last][lead[last]], 2)}. By {sweep['users'].min():,} listeners."
-    )
-
-
-def exposure_sentence(exposure: pd.DataFrame) -> str:
-    """Say what share the most popular tenth of the songs has in what is played, and in each model's lists."""
-    top = exposure.iloc[-1]
-    listed = ", ".join(f"{percent(top[name])} of {name}'s" for name in exposure.columns.drop("played"))
-    return (
-        f"The most popular tenth of the songs makes {percent(top['played'])} of the new songs that are played; "
-        f"of the places, {listed}."
-    )
-
-
-def audit_sentence(checks: list[Check]) -> str:
-    """Say whether anything leaks or flatters."""
-    failed = [check.name for check in checks if not check.passed]
-    if failed:
-        return f"{len(failed)} of {len(checks)} checks for leaks and flattery fail: {', '.join(failed)}."
-    return f"Nothing is found to leak or to flatter: all {len(checks)} checks pass."
 
 
 def seeds_sentence(by_seed: dict[str, list[float]], evaluation: Evaluation) -> str:
@@ -153,7 +102,7 @@ def repeats_sentence(found: dict[str, float] | None) -> str:
         return "Nobody repeats a song in test."
     return (
         f"On the songs that {found['users']:,} listeners repeat in test, a list of their own 20 most played songs has "
-        f"recall {percent(found['value'])} ({percent(found['low'])} to {percent(found['high'])})."
+        f"recall {spread((found['value'], found['low'], found['high']))}."
     )
 
 
@@ -201,35 +150,76 @@ def training_sentences(histories: dict[str, dict[str, Any]]) -> list[str]:
     return lines
 
 
-def neighbour_sentence(split: Split, name: str, anchor: int, tables: dict[str, pd.DataFrame]) -> str:
-    """Say which song the neighbours are of, and how far the two similarities agree."""
-    dot, cosine = (set(tables[by]["song"]) for by in ("dot", "cosine"))
-    plays = {by: tables[by]["listens in train"].median() for by in ("dot", "cosine")}
+def quoted(text: str) -> str:
+    """Write a foreign text, of one line, so that Markdown, HTML, formulas and the text around it leave it alone."""
+    return f"`\u2068{text.replace('`', chr(39))}\u2069`"
+
+
+def neighbour_sentence(split: Split, kind: str, anchor: int, cosine: pd.DataFrame, dot: pd.DataFrame) -> str:
+    """Say which song the neighbours are of, whether people listen to both, and how far the two similarities agree."""
+    listens, shared = (split.train.item == anchor).sum(), (cosine["listen to both"] > 0).sum()
+    lines = [f"The {kind} song, **{quoted(label(split, anchor))}**, has {listens:,} listens in train."]
+    if "artist" in cosine:
+        same = (cosine["artist"] == song_table(split, np.array([anchor]))["artist"][1]).sum()
+        lines.append(f"{same} of its {len(cosine)} neighbours by cosine are by the same artist;")
+    lines.append(f"{shared} share a listener with it, and the median lift is {cosine['lift'].median():.1f}.")
+    plays = [table["listens in train"].median() for table in (dot, cosine)]
+    both = len(set(cosine["song"]) & set(dot["song"]))
+    lines.append(
+        f"By dot product {both} of the {len(cosine)} are the same; the median neighbour has {plays[0]:,.0f} "
+        f"listens by dot product, {plays[1]:,.0f} by cosine."
+    )
+    return " ".join(lines)
+
+
+def quality_sentence(quality: pd.DataFrame) -> str:
+    """Say how the neighbours by cosine and by dot product stand to chance and to each other."""
+    hubs = quality.loc["places taken by the 1 % most listed"]
+    lines = [
+        f"The 1 % most listed songs take {percent(hubs['value']['dot product'])} of all places by dot product and "
+        f"{percent(hubs['value']['cosine'])} by cosine, {percent(hubs['chance']['cosine'])} by chance."
+    ]
+    if "by the same artist" in quality.index:
+        same = quality.loc[("by the same artist", "cosine")]
+        lines.append(
+            f"{percent(same.value)} of the neighbours by cosine are by the same artist, {percent(same.chance)} by chance."
+        )
+    if "also neighbours with another seed" not in quality.index:
+        lines.append("How much of it is luck of the seed is measured too where a run has `SEEDS=2`.")
+    return " ".join(lines)
+
+
+def length_sentence(split: Split, vectors: np.ndarray, similarity: str) -> str:
+    """Say how the length of a song's vector goes with its popularity, by rank correlation, and whether it counts."""
+    lengths = np.linalg.norm(vectors[: split.n_items], axis=1)
+    correlation = spearmanr(lengths, np.bincount(split.train.item)).statistic
+    part = {"dot": "count in", "cosine": "have no part in"}[similarity]
     return (
-        f"Neighbours of **{escape(label(split, anchor))}** in the model `{name}`: {len(dot & cosine)} of {len(cosine)} "
-        f"stand in both lists. The median neighbour has {plays['dot']:,.0f} listens by dot product and "
-        f"{plays['cosine']:,.0f} by cosine."
+        f"Rank correlation of a song's vector length with its listens: {correlation:.2f}. The lengths {part} what this "
+        "model recommends."
     )
 
 
-def length_sentence(split: Split, vectors: np.ndarray) -> str:
-    """Say how the length of a song's vector goes with its popularity, by rank correlation."""
-    lengths = np.linalg.norm(vectors[: split.n_items], axis=1)
-    correlation = spearmanr(lengths, np.bincount(split.train.item)).statistic
-    return f"Rank correlation of a song's vector length with its listens: {correlation:.2f}."
+def fold_in_sentence(checked: dict[str, Any]) -> str:
+    """Say how near the lists from a history alone come to the trained ones."""
+    k, ndcg = checked["k"], checked["ndcg"]
+    return (
+        f"Treated as strangers with only their songs known, {checked['users']:,} listeners get lists that share "
+        f"{spread(checked['shared'])} of the {k} places with their trained ones; somebody else's trained list shares "
+        f"{spread(checked['by chance'])}. NDCG@{k} is {ndcg['folded in']:.4f} against {ndcg['trained']:.4f}: "
+        f"{spread(checked['ratio'])} of it."
+    )
 
 
 def listener_sentence(
     split: Split, name: str, user: int, recommended: pd.DataFrame, show_user_ids: bool = False
 ) -> str:
     """Say whose list it is, and how many of its songs he went on to play."""
-    who = f"Listener {split.users['user_id'][user]}" if show_user_ids else f"The listener with code {user}"
+    who = f"The listener with code {user}"
+    if show_user_ids:
+        who = f"Listener {quoted(shown(split.users['user_id'][user]))}"
     relevant = int(np.diff(split.relevant("test")[[user]].indptr)[0])
     found = int((recommended["played in test"] == "yes").sum())
     return (
         f"{who} went on to play {relevant:,} new songs; {name} lists {len(recommended)}, {found} of them among these."
     )
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]

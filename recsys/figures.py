@@ -6,21 +6,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.dates import ConciseDateFormatter
+from matplotlib.font_manager import findfont, get_font
 
 from recsys.evaluation import Evaluation
+from recsys.explore import label, shown
 from recsys.split import PARTS, Split
 from recsys.standing import NEGATIVES
 
-COLOURS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#56B4E9",
-    "#E69F00",
-    "#555555",
-)  # Okabe and Ito: safe for all eyes
+# Okabe and Ito: safe for all eyes
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#555555")
+
+MOST_DOTS = 20_000  # songs on a map
 
 
 def axes(width: float = 8.0, height: float = 3.6) -> Axes:
@@ -39,11 +37,11 @@ def show(ax: Axes | None, caption: str) -> None:
     display(Markdown(caption))
 
 
-def listens_by_time(split: Split, ax: Axes | None = None) -> Axes | None:
+def listens_by_time(split: Split) -> Axes | None:
     """Draw listens per day, a colour a part; None where there are no timestamps."""
     if split.train.timestamp is None:
         return None
-    ax = ax or axes()
+    ax = axes()
     days = {part: getattr(split, part).timestamp.astype("datetime64[D]") for part in PARTS}
     first, last = (function(np.concatenate(list(days.values()))) for function in (np.min, np.max))
     edges = first.astype(int) + np.unique(np.linspace(0, (last - first).astype(int) + 1, 61).astype(int))
@@ -58,38 +56,35 @@ def listens_by_time(split: Split, ax: Axes | None = None) -> Axes | None:
     return ax
 
 
-def popularity_curve(split: Split, ax: Axes | None = None) -> Axes:
+def popularity_curve(split: Split) -> Axes:
     """Draw listens in train by the song's rank, both axes logarithmic: a straight line is Zipf's law."""
-    ax = ax or axes()
+    ax = axes()
     counts = np.sort(np.bincount(split.train.item))[::-1]
     ax.loglog(np.arange(1, len(counts) + 1), counts, color=COLOURS[0])
     ax.set(xlabel="song, by rank of popularity", ylabel="listens in train")
     return ax
 
 
-def training_curves(histories: dict[str, dict[str, Any]], ax: Axes | None = None) -> Axes:
+def training_curves(histories: dict[str, dict[str, Any]]) -> Axes:
     """Draw the 1-of-21 accuracy by epoch: train and validation measured alike, and the best epoch marked."""
-    ax = ax or axes()
+    ax = axes()
     for (name, history), colour in zip(histories.items(), COLOURS, strict=False):
         epochs = pd.DataFrame(history["epochs"]).set_index("epoch")
         ax.plot(epochs.index, 100 * epochs["train_accuracy"], "--", color=colour, label=f"{name}, train")
         ax.plot(epochs.index, 100 * epochs["val_accuracy"], "-o", ms=3, color=colour, label=f"{name}, validation")
-        best = history["best_epoch"]
-        ax.plot(
-            best, 100 * epochs["val_accuracy"][best], "o", ms=10, mfc="none", color=colour, label=f"{name}, best epoch"
-        )
+        best = epochs.loc[[history["best_epoch"]], "val_accuracy"]
+        ax.plot(best.index, 100 * best, "o", ms=10, mfc="none", color=colour, label=f"{name}, best epoch")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel="epoch", ylabel="1-of-21 accuracy, %")
     ax.legend(frameon=False)
     return ax
 
 
-def means_with_intervals(evaluation: Evaluation, metrics: tuple[str, ...], axs: Any = None) -> Any:
+def means_with_intervals(evaluation: Evaluation, metrics: tuple[str, ...]) -> np.ndarray:
     """Draw each metric's mean by model with its 95 % interval, one panel a metric, best model on top."""
     order = evaluation.means.xs(metrics[0], level="metric")["value"].sort_values(kind="stable").index
-    if axs is None:
-        size = (4.2 * len(metrics), 1.2 + 0.42 * len(order))
-        axs = np.atleast_1d(plt.subplots(1, len(metrics), figsize=size, layout="constrained", sharey=True)[1])
+    size = (4.2 * len(metrics), 1.2 + 0.42 * len(order))
+    axs = plt.subplots(1, len(metrics), figsize=size, layout="constrained", sharey=True, squeeze=False)[1][0]
     for ax, metric in zip(axs, metrics, strict=True):
         rows = evaluation.means.xs(metric, level="metric").loc[order]
         errors = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
@@ -99,31 +94,9 @@ def means_with_intervals(evaluation: Evaluation, metrics: tuple[str, ...], axs: 
     return axs
 
 
-def accuracy_against_ranking(
-    evaluation: Evaluation, sampled: dict[str, dict[str, Any]], ax: Axes | None = None
-) -> Axes:
-    """Draw each model's 1-of-21 accuracy beside its recall@20 over the whole catalogue, as bars."""
-    recall = evaluation.means.xs("recall@20", level="metric")["value"]
-    order = sorted(sampled, key=lambda name: sampled[name]["tie_fair"]["value"])
-    ax = ax or axes(height=1.4 + 0.5 * len(order))
-    places = np.arange(len(order))
-    bars = {
-        "1-of-21 accuracy, as the author counts": [sampled[name]["as_author"]["value"] for name in order],
-        "1-of-21 accuracy, tie-fair": [sampled[name]["tie_fair"]["value"] for name in order],
-        "recall@20 over the whole catalogue": list(recall[order]),
-    }
-    for i, ((name, values), colour) in enumerate(zip(bars.items(), COLOURS, strict=False)):
-        shown = ax.barh(places + 0.27 * (1 - i), 100 * np.array(values), 0.25, label=name, color=colour)
-        ax.bar_label(shown, fmt="%.1f", padding=3, fontsize=8)
-    ax.set_yticks(places, order)
-    ax.set(xlabel="%", xlim=(0, 108))
-    ax.legend(frameon=False, ncols=3, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
-    return ax
-
-
-def length_against_popularity(split: Split, vectors: np.ndarray, ax: Axes | None = None) -> Axes:
+def length_against_popularity(split: Split, vectors: np.ndarray) -> Axes:
     """Draw the length of each warm song's vector against its listens in train, with the median by popularity."""
-    ax = ax or axes()
+    ax = axes()
     counts = np.bincount(split.train.item)
     lengths = np.linalg.norm(vectors[: split.n_items], axis=1)
     ax.scatter(counts, lengths, s=6, alpha=0.25, color=COLOURS[0], linewidths=0, label="a song")
@@ -134,9 +107,9 @@ def length_against_popularity(split: Split, vectors: np.ndarray, ax: Axes | None
     return ax
 
 
-def accuracy_by_negatives(sweep: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def accuracy_by_negatives(sweep: pd.DataFrame) -> Axes:
     """Draw each model's expected accuracy against 1 … all random songs, and chance; the author's 20 are marked."""
-    ax = ax or axes(height=4.4)
+    ax = axes(height=4.4)
     curves = sweep.pivot(index="negatives", columns="model", values=["value", "low", "high"]) * 100
     n, last = curves.index, curves.index[-1]
     names = curves["value"].loc[NEGATIVES].sort_values(ascending=False, kind="stable").index
@@ -157,9 +130,9 @@ def accuracy_by_negatives(sweep: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def exposure_by_decile(exposure: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def exposure_by_decile(exposure: pd.DataFrame) -> Axes:
     """Draw what share of list places each tenth of the songs takes by model, over bars of what was played."""
-    ax = ax or axes(height=4)
+    ax = axes(height=4)
     ax.bar(exposure.index, 100 * exposure["played"], 0.8, color="#dddddd", label="new songs played")
     for number, name in enumerate(exposure.columns.drop("played")):
         colour = COLOURS[number % len(COLOURS)]
@@ -168,6 +141,51 @@ def exposure_by_decile(exposure: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_xticks(exposure.index)
     ax.legend(frameon=False)
     return ax
+
+
+def song_map(split: Split, places: np.ndarray, anchors: dict[str, int], lists: dict[str, np.ndarray]) -> Axes:
+    """Draw all songs by place (n_items, 2), the anchors and their neighbours marked, and the first anchor's from near.
+
+    Colours are the artists most listened to, or listens in train where no artist is known, as in the view from near.
+    """
+    far, near = plt.subplots(1, 2, figsize=(11, 6.2), layout="constrained")[1]
+    counts, first = np.bincount(split.train.item), next(iter(anchors))
+    drawn = np.argsort(counts, kind="stable")[-MOST_DOTS:]  # the most listened to on top
+    shades = {"norm": LogNorm(1, counts.max()), "cmap": "viridis", "linewidths": 0, "rasterized": True}
+    dots = near.scatter(*places[drawn].T, c=counts[drawn], s=24, **shades)
+    near.figure.colorbar(dots, ax=near, location="top", label="listens in train", aspect=40)
+    if "artist" in split.items:
+        artists = split.items["artist"][: split.n_items].to_numpy()
+        far.scatter(*places[drawn].T, color="#d0d0d0", s=5, linewidths=0, rasterized=True, label="other artists")
+        for artist, colour in zip(pd.Series(counts).groupby(artists).sum().nlargest(6).index, COLOURS, strict=False):
+            songs = np.intersect1d(np.flatnonzero(artists == artist), drawn)
+            far.scatter(*places[songs].T, color=colour, s=9, linewidths=0, label=drawable(artist, 28))
+    else:
+        far.scatter(*places[drawn].T, c=counts[drawn], s=5, **shades)
+    for name, marker in zip(anchors, "os^", strict=False):
+        songs = np.append(lists[name], anchors[name])
+        for ax in (far, near)[: 1 + (name == first)]:
+            ax.scatter(*places[songs].T, s=50, marker=marker, facecolors="none", edgecolors="black")
+            ax.scatter(*places[songs[-1]], s=70, marker=marker, color="black")
+        far.plot([], [], marker, color="black", label=drawable(f"{name}: {label(split, songs[-1])}", 60))
+    for number, song in enumerate(lists[first], 1):
+        near.annotate(number, places[song], (5, 5), textcoords="offset points", fontsize=9, weight="bold")
+        near.plot([], [], " ", label=drawable(f"{number} {label(split, song)}", 60))
+    songs = np.append(lists[first], anchors[first])
+    low, high = places[songs].min(axis=0), places[songs].max(axis=0)
+    for side, limits in zip((near.set_xlim, near.set_ylim), np.stack([low, high], 1), strict=True):
+        side(*(limits + np.ptp(limits) * np.array([-0.15, 0.15])))
+    for ax, title in ((far, "all songs"), (near, f"near the {first} song")):
+        ax.set(xticks=[], yticks=[], xlabel=title)
+        for text in ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.07)).get_texts():
+            text.set_parse_math(False)
+    return far
+
+
+def drawable(text: Any, width: int) -> str:
+    """Return a text for a figure: of sane length, with a box for each sign that matplotlib's own font lacks."""
+    signs = get_font(findfont("DejaVu Sans")).get_charmap()
+    return "".join(sign if ord(sign) in signs else "\u25af" for sign in shown(text, width))
 
 
 def _plain(ax: Axes) -> Axes:

@@ -1,20 +1,28 @@
 """Measures: a value, its interval and a sentence, without a verdict. Is 79 % too high; overfitting; bias; the data."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import spearmanr
 
-from recsys import bias
-from recsys.answers import MAIN, best, percent
+from recsys.answers import MAIN, best, percent, points, spread
 from recsys.baselines import fit_popularity
 from recsys.evaluation import Evaluation, over_users, ratio
 from recsys.ranking import Scorer
 from recsys.split import PARTS, Split
-from recsys.standing import NEGATIVES, NONE, accuracy_sweep, hits, points, spread, standing
+from recsys.standing import NEGATIVES, accuracy_sweep, hits, standing
 
+NONE = (float("nan"), float("nan"))  # the interval of what has none
+PLACES = 10  # of the lists that exposure is counted in
+SMALL = 50  # users below whom a group is warned of
+# what the first screen says of the author's accuracy
+FIRST = ("popularity alone", "ties counted as hits", "place that the accuracy asks for", "pairs of models out of order")
+Found = Iterator[tuple[str, tuple[float, float, float], str]]
 
 @dataclass(frozen=True)
 class Measure:
@@ -49,18 +57,18 @@ def measure(
     if "popularity" not in scorers:
         scorers = {**scorers, "popularity": fit_popularity(split, ("train", "validation"), seed)}
     places = {name: standing(split, scorer, seed) for name, scorer in scorers.items()}
-    sweep, shown = accuracy_sweep(places, split.n_items_all, seed), bias.exposure(evaluation)
+    sweep, shown = accuracy_sweep(places, split.n_items_all, seed), exposure(evaluation)
     groups = {
         "is 79 % too high?": _accuracy(split, places, sweep, evaluation, sampled, seed),
         "overfitting": _overfitting(split, places, histories, seed),
-        "bias": [*bias.of_lists(scorers, evaluation, seed), *bias.of_listeners(evaluation, seed)],
-        "data": bias.of_data(split, seed),
+        "bias": [*of_lists(scorers, evaluation, seed), *of_listeners(evaluation, seed)],
+        "data": of_data(split, seed),
     }
     return Measured([Measure(group, name, *map(float, triple), sentence) for group, found in groups.items()
                      for name, triple, sentence in found], sweep, shown)  # fmt: skip
 
 
-def _accuracy(split, places, sweep, evaluation, sampled, seed):
+def _accuracy(split, places, sweep, evaluation, sampled, seed) -> Found:
     """Look at the model that is best by the author's test from all sides."""
     name = max(sampled, key=lambda each: sampled[each]["tie_fair"]["value"])
     rows, popularity = (places[each].query("part == 'test'") for each in (name, "popularity"))
@@ -80,35 +88,45 @@ def _accuracy(split, places, sweep, evaluation, sampled, seed):
     yield "popularity alone", alone, (
         f"Popularity alone, one list for everybody, gets {spread(alone)}; chance is {percent(1 / (NEGATIVES + 1))}."
     )
+    gain = {each: found["as_author"]["value"] - found["tie_fair"]["value"] for each, found in sampled.items()}
+    most = max(gain, key=lambda each: gain[each])
+    author, shared = (percent(sampled[most][key]["value"], 2) for key in ("as_author", "tie_fair"))
+    yield "ties counted as hits", (gain[most], *NONE), (
+        f"Counting ties as hits, as the author's metric does, adds up to {100 * gain[most]:.2f} points: {most} gets "
+        f"{author} so, and {shared} with ties shared."
+    )
     cold = mean(fair - hits(rows, "warm"))
     yield "given away by untrained songs", cold, (
         f"{n_cold:,} of the {n_all:,} songs to draw from were never trained: they give {name} {points(cold)}."
     )
-    accident, others = mean(1 - (1 - rows["own"]) ** NEGATIVES), mean(hits(rows, "others") - fair)
+    accident = mean(1 - (1 - rows["own"]) ** NEGATIVES)
     yield "accidental hits", accident, (
-        f"{spread(accident)} of the rows have a song among the {NEGATIVES} that the listener plays himself; without "
-        f"such songs the accuracy of {name} changes by {points(others)}."
+        f"{spread(accident)} of the rows have a song among the {NEGATIVES} that the listener plays himself."
     )
     popular = mean(hits(rows, "popular"))
     yield "against songs drawn by popularity", popular, (
         f"Against {NEGATIVES} songs drawn as often as they are listened to, {name} gets {spread(popular)}."
     )
-    curve = sweep[sweep["model"] == name].set_index("negatives")
-    steps = sorted({1, curve.index[np.searchsorted(curve.index, min(1000, n_all))], n_all})
-    yield "against as many songs as there are", tuple(curve.loc[n_all, ["value", "low", "high"]]), (
-        f"{name} gets " + ", ".join(f"{percent(curve['value'][n])} against {n:,}" for n in steps) + " random songs."
+    curves = sweep.pivot(index="negatives", columns="model", values="value")
+    steps = [1, curves.index[np.searchsorted(curves.index, min(1000, n_all))], n_all]
+    told = [f"{percent(curves.loc[n, name])} against {n:,}" for n in dict.fromkeys(steps)]
+    whole, lead = sweep.set_index(["model", "negatives"]).loc[(name, n_all)], curves.loc[n_all].idxmax()
+    yield "against as many songs as there are", tuple(whole[["value", "low", "high"]]), (
+        f"{name} gets {', '.join(told)} random songs; against that many {lead} leads, with "
+        f"{percent(curves.loc[n_all, lead], 2)}. By {whole['users']:,} listeners."
     )
     ranked = evaluation.means["value"].xs(MAIN, level="metric")
     pairs = [(sampled[a]["tie_fair"]["value"] - sampled[b]["tie_fair"]["value"]) * (ranked[a] - ranked[b])
              for a, b in combinations(sampled, 2)]  # fmt: skip
     swapped, first = sum(each < 0 for each in pairs), best(evaluation)[0]
-    yield "pairs of models in another order", (swapped / max(len(pairs), 1), *NONE), (
-        f"Of {len(pairs)} pairs of models, 1-of-{NEGATIVES + 1} puts {swapped} in another order than NDCG@20 over all "
-        f"songs; {f'both put {name} first' if first == name else f'the one puts {name} first, the other {first}'}."
+    yield "pairs of models out of order", (swapped / max(len(pairs), 1), *NONE), (
+        f"Judged by the same {evaluation.n_users:,} listeners, 1-of-{NEGATIVES + 1} puts {swapped} of {len(pairs)} "
+        f"pairs of models in another order than NDCG@20 over all {split.n_items:,} songs; "
+        f"{f'both put {name} first' if first == name else f'the one puts {name} first, the other {first}'}."
     )
 
 
-def _overfitting(split, places, histories, seed):
+def _overfitting(split, places, histories, seed) -> Found:
     """Measure train, validation and test alike: the exact expectation, on warm songs of the same users."""
     for name, history in histories.items():
         rows = places[name].query("user < @split.n_users and item < @split.n_items")
@@ -129,4 +147,113 @@ def _overfitting(split, places, histories, seed):
         yield f"{name}: train, measured at the end, above its running mean", (train - running, *NONE), (
             f"{name}, epoch 1: the running mean on train is {percent(running)}; at its end train has {percent(train)} "
             f"and validation, measured alike, {percent(validation)}: {above[0]} the first, {above[1]} the second."
+        )
+
+
+def exposure(evaluation: Evaluation) -> pd.DataFrame:
+    """Return, by tenth of the songs in order of popularity (10: most), its share of the songs played, and listed.
+
+    Columns "played" (the new songs that are to be found) and one a model (its lists of 10).
+    """
+    relevant, tenth = evaluation.split.relevant(evaluation.part), _tenth(evaluation)
+    songs = {"played": relevant.indices} | {name: each.items[:, :PLACES] for name, each in evaluation.rankings.items()}
+    counts = {name: np.bincount(tenth[each[each >= 0]], minlength=11)[1:] for name, each in songs.items()}
+    table = pd.DataFrame(counts, index=pd.RangeIndex(1, 11, name="tenth"))
+    return table / table.sum()
+
+
+def _tenth(evaluation: Evaluation) -> np.ndarray:
+    counts = np.asarray(evaluation.split.counts(*PARTS[: PARTS.index(evaluation.part)]).sum(axis=0)).ravel()
+    return 1 + 10 * np.argsort(np.argsort(counts, kind="stable"), kind="stable") // len(counts)
+
+
+def of_lists(scorers: dict[str, Scorer], evaluation: Evaluation, seed: int) -> Found:
+    """Yield how far lists follow popularity: the best model's in full, and the same of the others in a word."""
+    name, split, tenth = best(evaluation)[0], evaluation.split, _tenth(evaluation)
+    users, lists = evaluation.rankings[name].users, {k: v.items[:, :PLACES] for k, v in evaluation.rankings.items()}
+    filled, relevant = lists[name] >= 0, split.relevant(evaluation.part)[users]
+    columns = [(filled & (tenth[lists[name]] == 10)).sum(axis=1), filled.sum(axis=1)]
+    columns += [relevant @ (tenth == 10), np.diff(relevant.indptr)]
+    listed, played = (sum(columns[i]) / sum(columns[i + 1]) for i in (0, 2))
+    more = over_users(users, columns, ratio, seed)
+    yield "most popular tenth, listed above played", more, (
+        f"The most popular tenth of the songs takes {percent(listed)} of the places in {name}'s lists of {PLACES} and "
+        f"{percent(played)} of the new songs played: {points(more)}."
+    )
+    n_top, shares = max(split.n_items // 100, 1), {}
+    for each, songs in lists.items():
+        leaders = np.argsort(-np.bincount(songs[songs >= 0], minlength=split.n_items), kind="stable")[:n_top]
+        shares[each] = over_users(users, [np.isin(songs, leaders).sum(axis=1), (songs >= 0).sum(axis=1)], ratio, seed)
+    told = ", ".join(f"{percent(share[0])} of {each}'s" for each, share in shares.items())
+    yield "lists taken by the most listed 1 %", shares[name], (
+        f"The {n_top:,} songs that a model lists most, 1 % of all, take {told} lists of {PLACES}."
+    )
+    popularity = np.bincount(split.train.item)
+    for each, scorer in scorers.items():
+        vectors = np.asarray(getattr(scorer, "item_embeddings", getattr(scorer, "items", 0)))
+        if vectors.ndim == 2:
+            rank = spearmanr(np.linalg.norm(vectors[: split.n_items], axis=1), popularity).statistic
+            yield f"{each}: vector length against popularity", (rank, *NONE), (
+                f"{each}: the length of a song's vector has a rank correlation of {rank:.2f} with its listens in train."
+            )
+
+
+def of_listeners(evaluation: Evaluation, seed: int, k: int = 20) -> Found:
+    """Yield the best model's recall@k by age and gender, where they are known (by history: see `slices`)."""
+    name, about = best(evaluation)[0], evaluation.split.users
+    recall = evaluation.per_user[name][f"recall@{k}"]
+    groups = {"gender": about["user_gender"]} if "user_gender" in about else {}
+    if "user_age" in about:
+        names = [f"{age} to {age + 4}" for age in range(0, 120, 5)]
+        groups["age"] = pd.cut(about["user_age"], range(0, 125, 5), right=False, labels=names)
+    for what, labels in groups.items():
+        for label, own in recall.groupby(labels.reindex(recall.index), observed=True):
+            found = over_users(own.index, [own, np.ones(len(own))], ratio, seed)
+            care = f"; fewer than {SMALL}: read it with care" if len(own) < SMALL else ""
+            said = f"{spread(found)} for {len(own):,} listeners, {what} {label}{care}."
+            yield f"recall@{k}, {what} {label}", found, f"recall@{k} of {name} is {said}"
+
+
+def of_data(split: Split, seed: int) -> Found:
+    """Yield skips, repeats, density, and how test differs from train: in popularity and in the days of the week."""
+    train, test, n_pairs, pairs = split.train, split.test, split.seen("train").nnz, split.n_users * split.n_items
+    for step in split.manifest.get("steps", []):
+        if step["step"] == "positives":
+            skips = step["dropped"].get("skipped", 0) / step["rows_in"]
+            yield "skips", (skips, *NONE), (
+                f"{percent(skips)} of the {step['rows_in']:,} rows that arrived were left out as skips."
+            )
+    warm = (test.user < split.n_users) & (test.item < split.n_items)
+    again = np.zeros(len(test))
+    again[warm] = np.asarray(split.known[test.user[warm], test.item[warm]]).ravel()
+    repeats = over_users(test.user, [again, np.ones(len(test))], ratio, seed)
+    yield "repeats", repeats, (
+        f"{spread(repeats)} of the listens in test, split {split.manifest.get('split')}, repeat a song that the "
+        "listener had before."
+    )
+    ids = split.items["item_id"]
+    largest = f"The largest song id is {ids.max():,}" if ids.dtype.kind in "iu" else "Song ids are text"
+    yield "song ids", (split.n_items_all - 1, *NONE), f"{largest}; codes go up to {split.n_items_all - 1:,}."
+    yield "density", (n_pairs / pairs, *NONE), (
+        f"{n_pairs:,} of {pairs:,} pairs of a listener and a song occur in train: {percent(n_pairs / pairs, 2)}."
+    )
+    songs, rng = np.concatenate([train.item, test.item]), np.random.default_rng(seed)
+    halves = [np.split(each, [len(train)]) for each in (songs, rng.permutation(songs))]
+    counts = [[np.bincount(part, minlength=split.n_items_all) for part in each] for each in halves]
+    drift, luck = (jensenshannon(*each, 2) ** 2 for each in counts)
+    yield "drift of popularity", (drift, *NONE), (
+        f"What is listened to in train and in test differs by {drift:.3f} bits (Jensen and Shannon's, at most 1); "
+        f"by {luck:.3f} if the two are shuffled."
+    )
+    if train.timestamp is not None:
+        days = [pd.DatetimeIndex(part.timestamp) for part in (train, test)]
+        weekend = np.concatenate([part.day_of_week >= 5 for part in days])
+        late = np.arange(len(weekend)) >= len(train)
+        columns = [weekend & late, late, weekend & ~late, ~late]
+        gap = over_users(np.concatenate([train.user, test.user]), columns, ratio, seed)
+        first, length = days[1].min(), (days[1].max() - days[1].min()) / pd.Timedelta(days=1)
+        yield "listens at weekends, test above train", gap, (
+            f"The first listen of test is on {first:%A %d %B %Y at %H:%M} UTC, the last {length:.1f} days later; "
+            f"{percent(weekend[late].mean())} of test and {percent(weekend[~late].mean())} of train are at weekends: "
+            f"{points(gap)}."
         )

@@ -40,7 +40,7 @@ def by_popularity(evaluation: Evaluation, k: int = 20, seed: int = 0) -> pd.Data
     return pd.DataFrame(rows, columns=["model", "slice", "songs", "events", "value", "low", "high"])
 
 
-def by_history(evaluation: Evaluation, metric: str = "ndcg@20", n_groups: int = 4, seed: int = 0) -> pd.DataFrame:
+def by_history(evaluation: Evaluation, metric: str = "recall@20", n_groups: int = 4, seed: int = 0) -> pd.DataFrame:
     """Return the mean of a metric by length of the user's history, in groups of about equal size.
 
     Columns model, slice (distinct songs in the history), users, value, low, high.

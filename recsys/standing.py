@@ -8,7 +8,6 @@ from recsys.ranking import Scorer, batches_of_users
 from recsys.split import PARTS, Split
 
 NEGATIVES = 20  # of the author's test
-NONE = (float("nan"), float("nan"))  # the interval of what has none
 SCORES = 40_000_000  # looked at by model: as many users as this allows, 300 at least
 
 
@@ -28,8 +27,8 @@ def standing(split: Split, scorer: Scorer, seed: int = 0) -> pd.DataFrame:
     """Find where the songs stand, among all, that users of test play in any part; drawn users, where they are too many.
 
     Columns part, user, item, `own` (share of all songs that the user ever plays), and for each pool of negatives
-    `worse_…` and `level_…`, shares of it: `all` songs, `warm` ones, `popular` (as often as listened to in train and
-    validation) and `others` (never played by the user).
+    `worse_…` and `level_…`, shares of it: `all` songs, `warm` ones, and `popular` (as often as listened to in train and
+    validation).
     """
     users, n_all = np.unique(split.test.user), split.n_items_all
     if len(users) > (most := max(300, SCORES // n_all)):
@@ -44,20 +43,19 @@ def standing(split: Split, scorer: Scorer, seed: int = 0) -> pd.DataFrame:
         block = scorer.scores(batch)
         scores[:, : block.shape[1]] = block
         found += [_places(row, songs, pools) for row, songs in zip(scores, played[len(found) :], strict=False)]
-    columns = [f"{what}_{pool}" for pool in ("all", "warm", "popular", "others") for what in ("worse", "level")]
+    columns = [f"{what}_{pool}" for pool in ("all", "warm", "popular") for what in ("worse", "level")]
     return rows[["part", "user", "item"]].join(pd.DataFrame(np.concatenate(found), columns=["own", *columns]))
 
 
 def _places(scores: np.ndarray, songs: np.ndarray, pools: list[np.ndarray]) -> np.ndarray:
-    """Return a user's columns of `standing` from `own` on: (songs, 9)."""
-    own, marks = np.unique(songs), np.unique(scores[songs])
+    """Return a user's columns of `standing` from `own` on: (songs, 7)."""
+    marks = np.unique(scores[songs])
     slot = np.searchsorted(marks, scores) + np.searchsorted(marks, scores, side="right")  # odd: level with a mark
-    counts = [np.bincount(slot, pool, 2 * len(marks) + 1) for pool in pools]
-    counts.append(counts[0] - np.bincount(slot[own], minlength=2 * len(marks) + 1))
-    columns = [np.full(len(songs), len(own) / len(scores))]
-    for each in counts:
-        level = each[slot[songs]]
-        columns += [(each.cumsum()[slot[songs]] - level) / max(each.sum(), 1), level / max(each.sum(), 1)]
+    columns = [np.full(len(songs), len(np.unique(songs)) / len(scores))]
+    for pool in pools:
+        counts = np.bincount(slot, pool, 2 * len(marks) + 1)
+        level = counts[slot[songs]]
+        columns += [(counts.cumsum()[slot[songs]] - level) / pool.sum(), level / pool.sum()]
     return np.stack(columns, axis=1)
 
 
@@ -79,13 +77,3 @@ def accuracy_sweep(places: dict[str, pd.DataFrame], n_all: int, seed: int = 0) -
         table = pd.DataFrame({"model": name, "negatives": n, "value": value, "low": low, "high": high})
         tables.append(table.assign(users=test["user"].nunique()))
     return pd.concat(tables, ignore_index=True)
-
-
-def spread(share: tuple[float, float, float]) -> str:
-    """Write a share and its interval in per cent."""
-    return "{:.1f} % ({:.1f} to {:.1f})".format(*(100 * each for each in share))
-
-
-def points(difference: tuple[float, float, float]) -> str:
-    """Write a difference of shares and its interval in percentage points."""
-    return "{:+.2f} points ({:+.2f} to {:+.2f})".format(*(100 * each for each in difference))

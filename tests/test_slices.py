@@ -28,7 +28,7 @@ def test_slices_add_up_to_the_whole():
     history = slices.by_history(result)
     assert history["users"].sum() == result.n_users
     mean = (history["value"] * history["users"]).sum() / result.n_users
-    assert mean == pytest.approx(result.means.loc[("popularity", "ndcg@20"), "value"])
+    assert mean == pytest.approx(result.means.loc[("popularity", "recall@20"), "value"])
     assert (rows["low"] <= rows["value"]).all() and (rows["value"] <= rows["high"]).all()
 
 
