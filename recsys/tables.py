@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from recsys.answers import MAIN, best, percent
+from recsys.answers import MAIN, best, percent, spread
 from recsys.audit import Check
 from recsys.baselines import Fitted
 from recsys.evaluation import Evaluation
@@ -20,31 +20,22 @@ LEVEL = "not distinguishable"
 
 def steps_table(manifest: dict[str, Any]) -> HTML:
     """Return the account of every row: rows in, rows dropped with the reason, rows out, by step of `prepare`."""
-    rows = [
-        {
-            "step": step["step"],
-            "rows in": f"{step['rows_in']:,}",
-            "dropped": ", ".join(f"{n:,} {reason}" for reason, n in step["dropped"].items() if n) or "–",
-            "rows out": f"{step['rows_out']:,}",
-        }
-        for step in manifest["steps"]
-    ]
-    return in_full(pd.DataFrame(rows))
+    steps = pd.DataFrame(manifest["steps"]).rename(columns=lambda name: name.replace("_", " "))
+    reasons = [[f"{n:,} {reason}" for reason, n in dropped.items() if n] for dropped in steps["dropped"]]
+    return in_full(steps.assign(dropped=[", ".join(each) or "–" for each in reasons]).map(_written))
 
 
 def parts_table(split: Split) -> pd.DataFrame:
     """Return, by part, its listens, users, songs, period, and how many listens are cold, repeats, or scored."""
-    rows = []
+    rows = {}
     for part in PARTS:
-        data = getattr(split, part)
-        times = data.timestamp if data.timestamp is not None and len(data) else None
+        data, account = getattr(split, part), split.account(part) if part != "train" else {}
         row = {"listens": len(data), "users": len(np.unique(data.user)), "songs": len(np.unique(data.item))}
-        account = split.account(part) if part != "train" else {}
         row |= {key.replace("_", " "): account.get(key, "") for key in ("cold_user", "cold_item", "repeat", "scored")}
-        texts = {key: f"{value:,}" if value != "" else "" for key, value in row.items()}
-        texts["from"], texts["to"] = (str(f(times))[:10] for f in (np.min, np.max)) if times is not None else ("", "")
-        rows.append(texts)
-    return _headed(pd.DataFrame(rows, index=list(PARTS)), "part")
+        dated = data.timestamp is not None and len(data)
+        row["from"], row["to"] = (str(f(data.timestamp))[:10] if dated else "" for f in (np.min, np.max))
+        rows[part] = row
+    return _headed(pd.DataFrame(rows).T.map(_written), "part")
 
 
 def first_rows(split: Split, n: int = 5, show_user_ids: bool = False) -> pd.DataFrame:
@@ -60,10 +51,8 @@ def first_rows(split: Split, n: int = 5, show_user_ids: bool = False) -> pd.Data
 
 def provenance(manifest: dict[str, Any]) -> pd.DataFrame:
     """Return what the prepared folder was made from: files with their hashes, and the parameters."""
-    rows = {
-        f"file {each['name']}": f"{each['bytes']:,} bytes, SHA-256 {each['sha256'][:16]}…"
-        for each in manifest["source"]
-    }
+    files = {each["name"]: f"{each['bytes']:,} bytes, SHA-256 {each['sha256'][:16]}…" for each in manifest["source"]}
+    rows = {f"file {name}": text for name, text in files.items()}
     rows |= {name.upper(): str(value) for name, value in manifest["parameters"].items() if value not in ("", None)}
     return pd.DataFrame({"value": rows | {"prepared as": f"{manifest['dataset']}-{manifest['key']}"}})
 
@@ -73,10 +62,8 @@ def epochs_table(histories: dict[str, dict[str, Any]]) -> pd.DataFrame:
     rows = []
     for name, history in histories.items():
         for epoch in history["epochs"]:
-            row = {
-                "recipe": name,
-                "epoch": f"{epoch['epoch']}{' *' if epoch['epoch'] == history['best_epoch'] else ''}",
-            }
+            mark = " *" if epoch["epoch"] == history["best_epoch"] else ""
+            row = {"recipe": name, "epoch": f"{epoch['epoch']}{mark}"}
             for label, kind in (("running", ""), ("train", "train_"), ("validation", "val_")):
                 row[f"{label} loss"] = f"{epoch[kind + 'loss']:.4f}"
                 row[f"{label} accuracy"] = percent(epoch[kind + "accuracy"], 2)
@@ -86,35 +73,25 @@ def epochs_table(histories: dict[str, dict[str, Any]]) -> pd.DataFrame:
 
 def settings_table(histories: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """Return each recipe's settings, its size, device and seed, a column a recipe."""
-    columns = {}
-    for name, history in histories.items():
-        facts = ("learning_rate_per_row", "n_parameters", "device", "seed", "best_epoch", "seconds")
-        columns[name] = history["inputs"]["recipe"] | {key: history[key] for key in facts}
-    return pd.DataFrame(
-        {name: {k: f"{v:,}" if isinstance(v, int) else str(v) for k, v in c.items()} for name, c in columns.items()}
-    )
+    facts = ("learning_rate_per_row", "n_parameters", "device", "seed", "best_epoch", "seconds")
+    columns = {name: each["inputs"]["recipe"] | {key: each[key] for key in facts} for name, each in histories.items()}
+    return pd.DataFrame(columns, dtype=object).map(_written)
 
 
 def main_table(
-    evaluation: Evaluation,
-    seconds: dict[str, float],
-    ceiling: Evaluation | None = None,
-    metric_names: tuple[str, ...] = ("ndcg", "recall", "precision", "map", "mrr", "hit"),
+    evaluation: Evaluation, seconds: dict[str, float], ceiling: Evaluation | None = None
 ) -> pd.DataFrame:
     """Return one row a model, worst first by NDCG@20, with "value (low to high)" in each cell.
 
     Where the best possible ranking is known, as `ceiling`, each model's share of its NDCG@20 stands beside.
     """
-    order = best(evaluation)[::-1]
-    table = pd.DataFrame(index=order)
-    for metric in (f"{name}@20" for name in metric_names):
-        rows = evaluation.means.xs(metric, level="metric").loc[order]
-        table[metric] = [_with_interval(row) for row in rows.itertuples()]
+    order, means = best(evaluation)[::-1], evaluation.means
+    shown = [f"{name}@20" for name in ("ndcg", "recall", "precision", "map", "mrr", "hit")]
+    table = means.apply(_with_interval, axis=1).unstack().loc[order, shown]
     if ceiling:
         top = ceiling.means.loc[("ceiling", MAIN), "value"]
-        table[f"of the best possible {MAIN}, {top:.4f}"] = [
-            percent(evaluation.means.loc[(name, MAIN), "value"] / top) for name in order
-        ]
+        shares = [percent(means.loc[(name, MAIN), "value"] / top) for name in order]
+        table[f"of the best possible {MAIN}, {top:.4f}"] = shares
     table["fit, s"] = [f"{seconds[name]:.1f}" if name in seconds else "" for name in order]
     table["rank, s"] = [f"{evaluation.seconds[name]:.1f}" for name in order]
     return _headed(table, "model")
@@ -123,27 +100,21 @@ def main_table(
 def difference_table(evaluation: Evaluation, metric: str = MAIN) -> pd.DataFrame:
     """Return the best model's paired difference from each other, with interval and verdict."""
     first, *others = best(evaluation, metric)
-    rows = [evaluation.difference(first, name, metric) for name in others]
-    table = pd.DataFrame(
-        {
-            "difference": [f"{row.value:+.4f} ({row.low:+.4f} to {row.high:+.4f})" for row in rows],
-            "verdict": [f"{first} is {row.verdict}" if row.verdict != LEVEL else LEVEL for row in rows],
-        },
-        index=others,
-    )
-    return _headed(table, f"{metric}: {first} minus")
+    rows = []
+    for name in others:
+        gap = evaluation.difference(first, name, metric)
+        verdict = f"{first} is {gap.verdict}" if gap.verdict != LEVEL else LEVEL
+        rows.append((f"{gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f})", verdict))
+    return _headed(pd.DataFrame(rows, others, ["difference", "verdict"]), f"{metric}: {first} minus")
 
 
 def sampled_table(sampled: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """Return the 1-of-21 accuracy as the author counts it and tie-fair, with intervals, lowest first."""
-    order = sorted(sampled, key=lambda name: sampled[name]["tie_fair"]["value"])
-    cells = {
-        label: ["{} ({} to {})".format(*(percent(sampled[name][key][x], 2) for x in BOUNDS)) for name in order]
-        for label, key in (("as the author counts", "as_author"), ("tie-fair", "tie_fair"))
-    }
-    losses = [sampled[name]["loss"] for name in order]
-    cells["loss"] = [f"{loss:.4f}" if np.isfinite(loss) else "–" for loss in losses]
-    return _headed(pd.DataFrame(cells, index=order), "model")
+    order, rows = sorted(sampled, key=lambda name: sampled[name]["tie_fair"]["value"]), []
+    for found in (sampled[name] for name in order):
+        author, fair = (spread([found[key][each] for each in BOUNDS], 2) for key in ("as_author", "tie_fair"))
+        rows.append((author, fair, f"{found['loss']:.4f}" if np.isfinite(found["loss"]) else "–"))
+    return _headed(pd.DataFrame(rows, order, ["as the author counts", "tie-fair", "loss"]), "model")
 
 
 def account_table(evaluation: Evaluation) -> pd.DataFrame:
@@ -155,29 +126,17 @@ def account_table(evaluation: Evaluation) -> pd.DataFrame:
         "cold_user": "a listener that training never saw",
         "cold_item": "a song that training never saw",
     }
-    return pd.DataFrame(
-        {
-            "listens": [f"{account[key]:,}" for key in meaning],
-            "share": [percent(account[key] / account["rows"]) for key in meaning],
-            "meaning": meaning.values(),
-        },
-        index=[key.replace("_", " ") for key in meaning],
-    )
+    rows = [(f"{account[key]:,}", percent(account[key] / account["rows"]), text) for key, text in meaning.items()]
+    return pd.DataFrame(rows, [key.replace("_", " ") for key in meaning], ["listens", "share", "meaning"])
 
 
-def cutoffs_table(
-    evaluation: Evaluation, metric_names: tuple[str, ...] = ("precision", "recall", "map", "ndcg")
-) -> pd.DataFrame:
+def cutoffs_table(evaluation: Evaluation) -> pd.DataFrame:
     """Return the means of several metrics at every cutoff: one row for each model and metric."""
-    wanted = evaluation.means["value"].unstack()
-    rows = {}
-    for name in best(evaluation)[::-1]:
-        for metric in metric_names:
-            columns = [column for column in wanted if column.startswith(f"{metric}@")]
-            rows[name, metric] = {f"@{column.split('@')[1]}": f"{wanted.loc[name, column]:.4f}" for column in columns}
-    table = pd.DataFrame(rows).T
-    table.index.names = ["model", "metric"]
-    return table[sorted(table, key=lambda column: int(column[1:]))]
+    table = evaluation.means["value"].map("{:.4f}".format).unstack()
+    table.columns = table.columns.str.split("@", expand=True).set_names(["metric", None])
+    table = table.stack("metric", future_stack=True)
+    rows = [(name, metric) for name in best(evaluation)[::-1] for metric in ("precision", "recall", "map", "ndcg")]
+    return table.loc[rows, sorted(table, key=int)].add_prefix("@", axis=1)
 
 
 def lists_table(evaluation: Evaluation, k: int = 20) -> pd.DataFrame:
@@ -196,17 +155,11 @@ def lists_table(evaluation: Evaluation, k: int = 20) -> pd.DataFrame:
 
 def checks_table(checks: list[Check]) -> HTML:
     """Return the checks: passed or not, how many rows break it, what it means, what to do."""
-    rows = [
-        {
-            "check": check.name,
-            "passed": "yes" if check.passed else "NO",
-            "found": f"{check.count:,} ({percent(check.share)})".replace(" ", "\u00a0"),
-            "if it failed": check.meaning,
-            "then": check.remedy,
-        }
-        for check in checks
-    ]
-    return in_full(pd.DataFrame(rows))
+    rows = []
+    for check in checks:
+        found = f"{check.count:,} ({percent(check.share)})".replace(" ", "\u00a0")
+        rows.append((check.name, "yes" if check.passed else "NO", found, check.meaning, check.remedy))
+    return in_full(pd.DataFrame(rows, columns=["check", "passed", "found", "if it failed", "then"]))
 
 
 def measures_table(measures: list[Measure], group: str) -> HTML:
@@ -225,7 +178,7 @@ def slices_table(rows: pd.DataFrame, counts: str) -> pd.DataFrame:
     """Return a frame of `slices` as a row a model and a column a slice; `counts` names the column that counts."""
     rows = rows.assign(
         column=[f"{row['slice']} ({row[counts]:,} {counts})" for _, row in rows.iterrows()],
-        cell=[_with_interval(row) for row in rows.itertuples()],
+        cell=rows.apply(_with_interval, axis=1),
     )
     table = rows.pivot(index="model", columns="column", values="cell")
     return _headed(table.loc[rows["model"].unique(), rows["column"].unique()].rename_axis(columns=None), "model")
@@ -246,6 +199,11 @@ def trials_table(fitted: dict[str, Fitted], left_out: dict[str, str]) -> HTML:
 def _headed(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Put the name of the index into the head of its column, not into a row of its own."""
     return table.rename_axis(index=None, columns=name)
+
+
+def _written(value: Any) -> str:
+    """Write a whole number with commas, anything else as it is."""
+    return f"{value:,}" if isinstance(value, int | np.integer) else str(value)
 
 
 def _with_interval(row: Any) -> str:
