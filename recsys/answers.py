@@ -8,6 +8,7 @@ from scipy.stats import spearmanr
 
 from recsys.evaluation import Evaluation
 from recsys.explore import label, shown, song_table
+from recsys.neighbours import unit
 from recsys.split import PARTS, Split
 
 MAIN = "ndcg@20"  # the metric that the best model is named by
@@ -19,12 +20,13 @@ def percent(value: float, digits: int = 1) -> str:
     return f"{100 * value:.{digits}f} %"
 
 
-def spread(share: tuple[float, float, float]) -> str:
+def spread(share: Sequence[float], digits: int = 1) -> str:
     """Write a share and its interval in per cent."""
-    return "{:.1f} % ({:.1f} to {:.1f})".format(*(100 * each for each in share))
+    value, low, high = (f"{100 * each:.{digits}f}" for each in share)
+    return f"{value} % ({low} to {high})"
 
 
-def points(difference: tuple[float, float, float]) -> str:
+def points(difference: Sequence[float]) -> str:
     """Write a difference of shares and its interval in percentage points."""
     return "{:+.2f} points ({:+.2f} to {:+.2f})".format(*(100 * each for each in difference))
 
@@ -180,10 +182,8 @@ def quality_sentence(quality: pd.DataFrame) -> str:
         f"{percent(hubs['value']['cosine'])} by cosine, {percent(hubs['chance']['cosine'])} by chance."
     ]
     if "by the same artist" in quality.index:
-        same = quality.loc[("by the same artist", "cosine")]
-        lines.append(
-            f"{percent(same.value)} of the neighbours by cosine are by the same artist, {percent(same.chance)} by chance."
-        )
+        same, chance = (percent(quality.loc[("by the same artist", "cosine"), each]) for each in ("value", "chance"))
+        lines.append(f"{same} of the neighbours by cosine are by the same artist, {chance} by chance.")
     if "also neighbours with another seed" not in quality.index:
         lines.append("How much of it is luck of the seed is measured too where a run has `SEEDS=2`.")
     return " ".join(lines)
@@ -197,6 +197,18 @@ def length_sentence(split: Split, vectors: np.ndarray, similarity: str) -> str:
     return (
         f"Rank correlation of a song's vector length with its listens: {correlation:.2f}. The lengths {part} what this "
         "model recommends."
+    )
+
+
+def map_sentence(vectors: np.ndarray, places: np.ndarray, by: str) -> str:
+    """Say what a map shows of the vectors, and what it cannot."""
+    how = "by UMAP, which keeps who is near whom rather than how far"
+    if by == "pca":
+        part = places.var(axis=0).sum() / max(unit(vectors).var(axis=0).sum(), 1e-12)
+        how = f"by the two directions in which they differ most, {percent(part)} of all that they differ"
+    return (
+        f"The directions of {len(vectors):,} vectors of {vectors.shape[1]} numbers, laid flat {how}: neighbours by "
+        "cosine (in outline) may lie apart here. On the right the surroundings of the first song, its neighbours numbered."
     )
 
 
