@@ -1,5 +1,6 @@
 """The answers in words: every sentence is computed from an evaluation, and stays true when two models' results swap."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -208,7 +209,7 @@ def map_sentence(vectors: np.ndarray, places: np.ndarray, by: str) -> str:
         how = f"by the two directions in which they differ most, {percent(part)} of all that they differ"
     return (
         f"The directions of {len(vectors):,} vectors of {vectors.shape[1]} numbers, laid flat {how}: neighbours by "
-        "cosine (in outline) may lie apart here. On the right the surroundings of the first song, its neighbours numbered."
+        "cosine (in outline) may lie apart here. On the right the first song's surroundings, its neighbours numbered."
     )
 
 

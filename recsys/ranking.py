@@ -53,6 +53,8 @@ def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     Exact; best first, equal scores by the smaller column; −inf is "not to be listed" and gives column −1; NaN would be
     above all. The maximum of each chunk of columns is taken first, so that few chunks of a long row are looked into.
     """
+    if k < 1:
+        raise ValueError(f"k: expected 1 or more, got {k}")
     n_columns = scores.shape[1]
     k = min(k, n_columns)
     if n_columns > 2 * CHUNK * k:

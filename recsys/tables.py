@@ -12,6 +12,7 @@ from recsys.baselines import Fitted
 from recsys.evaluation import Evaluation
 from recsys.explore import song_table
 from recsys.measures import Measure
+from recsys.neighbours import LIFT
 from recsys.split import PARTS, Split
 
 BOUNDS = ("value", "low", "high")
@@ -168,9 +169,25 @@ def measures_table(measures: list[Measure], group: str) -> HTML:
     return in_full(pd.DataFrame(rows, columns=["measure", "what it says"]))
 
 
+def quality_table(quality: pd.DataFrame) -> HTML:
+    """Return the measures of neighbours: a row a measure, a column a kind of list, and what chance gives."""
+    rows = {}
+    for (measure, name), row in quality.iterrows():
+        write = spread if measure != LIFT else "{0[0]:.1f} ({0[1]:.1f} to {0[2]:.1f})".format
+        rows.setdefault(measure, {"": measure})[name] = write(tuple(row[each] for each in BOUNDS))
+        rows[measure]["random lists"] = percent(row["chance"]) if measure != LIFT else f"{row['chance']:.1f}"
+    table = pd.DataFrame(rows.values()).fillna("–")
+    return in_full(table[[*table.columns.drop("random lists"), "random lists"]])
+
+
+def songs_in_full(table: pd.DataFrame) -> HTML:
+    """Return a table of songs, numbered."""
+    return in_full(table.reset_index(names=""))
+
+
 def in_full(table: pd.DataFrame) -> HTML:
-    """Return a table of long texts, none cut short, all escaped, without its index."""
-    with pd.option_context("display.max_colwidth", None):
+    """Return a table of long texts, none cut short, all escaped, no formula typeset, without its index."""
+    with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
         return HTML(table.to_html(index=False))
 
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,6 @@ from test_evaluation import random_split
 
 from recsys import answers, baselines, evaluation, explore, steps, tables
 from recsys.runs import Run
-from recsys.split import Split
 
 EXCHANGE = {"ease": "popularity", "popularity": "ease"}
 
@@ -57,28 +55,6 @@ def test_tables_hold_every_model_and_the_account_adds_up(judged):
     assert set(tables.difference_table(result).index) == {"random", "popularity"}
     recall = result.means.loc[("ease", "recall@20"), "value"]
     assert tables.cutoffs_table(result).loc[("ease", "recall"), "@20"] == f"{recall:.4f}"
-
-
-def test_a_song_is_found_by_id_by_name_and_by_rule_and_others_are_named_as_missing():
-    items = pd.DataFrame({"item_id": [7, 8, 9], "name": ["One", "Two", "two"]})
-    split = Split.from_arrays([(0, 0), (0, 2), (1, 2), (1, 1)], [(0, 1)], [(1, 0)])
-    split = replace(split, items=items)
-    assert explore.find_song(split, "8") == 1
-    assert explore.find_song(split, "two") == 2  # the more popular of the two
-    assert explore.find_song(split) == 2
-    with pytest.raises(KeyError, match="raw id or a name of a song in train, got 'three'"):
-        explore.find_song(split, "three")
-
-
-def test_a_list_shows_what_the_listener_went_on_to_play_and_nothing_he_had():
-    split = random_split(5)
-    scorer = baselines.fit("ease", split).scorer
-    user = explore.find_user(split)
-    history, recommended = explore.history_and_recommendations(scorer, split, user, k=10)
-    had = {str(item) for item in split.known[[user]].indices}
-    assert set(history["song"]) <= had and not set(recommended["song"]) & had
-    relevant = {str(item) for item in split.relevant("test")[[user]].indices}
-    assert set(recommended.loc[recommended["played in test"] == "yes", "song"]) == relevant & set(recommended["song"])
 
 
 def test_a_missing_step_of_any_run_but_the_sample_names_the_command(tmp_path):
