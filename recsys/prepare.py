@@ -20,8 +20,8 @@ from ibis.expr.types import Column, Table
 from recsys import datasets
 from recsys.datasets import DataError, Dataset, beside, epoch_us
 from recsys.runs import project_root, read_json, sha256, write_json
+from recsys.split import PARTS
 
-PARTS = ("train", "validation", "test")
 # the column that each split needs; "auto" takes the first that can be
 NEEDS = {"given": "part", "by-time": "timestamp", "random": "user_id", "by-user-last": "timestamp"}
 CHOICES = {"split": ("auto", *NEEDS), "positives": ("listened", "all"), "repeats": ("keep", "first")}
@@ -133,14 +133,13 @@ def _build(connection: BaseBackend, read: Dataset, work: Path, parameters: dict[
     for number, part in enumerate(PARTS):
         rows = coded.filter(coded.part == number).order_by([*times, "user", "item"]).select("user", "item", *times)
         rows.to_parquet(work / f"{part}.parquet")
-        parts[part] = _describe(connection.read_parquet(work / f"{part}.parquet"))
-        if not parts[part]["rows"]:
+        parts[part] = _rows(rows)
+        if not parts[part]:
             raise DataError(f"{_names(read)}: expected listens in every part, got none in {part}, split {split}")
     write_json(work / "manifest.json", {
         "dataset": read.name, "key": key, "split": split, "parameters": parameters,
         "source": [{"name": file.name, "bytes": file.stat().st_size, "sha256": sha256(file)} for file in read.files],
         "steps": steps, "parts": parts, **counts,
-        "account": {PARTS[number]: _account(coded, number, counts) for number in (1, 2)},
         "files": {f"{name}.parquet": sha256(work / f"{name}.parquet") for name in (*PARTS, "users", "items")},
     })  # fmt: skip
 
@@ -270,23 +269,3 @@ def _codes(listens: Table, column: str) -> Table:
     ids = listens.group_by(column).agg(first=listens.part.min())
     order = [ids["first"] > 0, ids[column]]
     return ids.mutate(code=ibis.row_number().over(ibis.window(order_by=order)).cast("int32"))
-
-
-def _describe(part: Table) -> dict[str, Any]:
-    facts = {"rows": part.count(), "users": part.user.nunique(), "items": part.item.nunique()}
-    if "timestamp" in part.columns:
-        facts |= {"first": part.timestamp.min().cast("string"), "last": part.timestamp.max().cast("string")}
-    return part.agg(**facts).to_pyarrow().to_pylist()[0]
-
-
-def _account(coded: Table, number: int, counts: dict[str, int]) -> dict[str, int]:
-    """Return the same account as `Split.account`, without holding the rows in memory."""
-    own = coded.filter(coded.part == number)
-    cold_user, cold_item = own.user >= counts["n_users"], own.item >= counts["n_items"]
-    warm = own.filter(~cold_user & ~cold_item)
-    pairs = warm.group_by("user", "item").agg(n=warm.count())
-    fresh = pairs.anti_join(coded.filter(coded.part < number), ["user", "item"])
-    rows, scored = _rows(own), int(fresh.n.sum().to_pyarrow().as_py() or 0)
-    cold = {"cold_user": _rows(own.filter(cold_user)), "cold_item": _rows(own.filter(~cold_user & cold_item))}
-    repeat = rows - scored - sum(cold.values())
-    return {"rows": rows, **cold, "repeat": repeat, "scored": scored, "relevant": _rows(fresh)}

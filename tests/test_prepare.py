@@ -155,8 +155,16 @@ def test_prepare_agrees_with_a_twin_that_goes_row_by_row(
         cold = {row[key] for part in PARTS for row in parts[part]} - warm
         expected = sorted(warm, key=str.encode) + sorted(cold, key=str.encode)
         assert getattr(split, column.replace("_id", "s"))[column].tolist() == expected
-    for part in ("validation", "test"):
-        assert made.manifest["account"][part] == split.account(part)
+    assert made.manifest["parts"] == {part: len(parts[part]) for part in PARTS}
+    for part, before in (("validation", parts["train"]), ("test", parts["train"] + parts["validation"])):
+        warm = [row for row in parts[part] if all(row[i] in {each[i] for each in parts["train"]} for i in (0, 1))]
+        fresh = [row[:2] for row in warm if row[:2] not in {each[:2] for each in before}]
+        account = split.account(part)
+        cold_user = sum(row[0] not in {each[0] for each in parts["train"]} for row in parts[part])
+        assert (account["rows"], account["cold_user"]) == (len(parts[part]), cold_user)
+        assert account["cold_user"] + account["cold_item"] == len(parts[part]) - len(warm)
+        assert (account["repeat"], account["scored"]) == (len(warm) - len(fresh), len(fresh))
+        assert account["relevant"] == len(set(fresh))
 
 
 def some_rows(n=400, seed=0):
@@ -227,7 +235,7 @@ def test_an_interruption_leaves_nothing_behind(tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(prepare_module, "_account", interrupted)
+    monkeypatch.setattr(prepare_module, "write_json", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare("csv", write_csv(tmp_path / "log.csv", [(*row[:3], 1) for row in some_rows()]), root=tmp_path)
     assert not leftovers(tmp_path)
@@ -338,5 +346,3 @@ def test_real_data_are_prepared_whole(tmp_path, name, rows, expected):
     assert made.manifest["split"] == expected
     assert made.manifest["steps"][0]["rows_in"] == rows
     assert sum(len(getattr(split, part)) for part in PARTS) == made.manifest["steps"][-1]["rows_out"]
-    for part in ("validation", "test"):
-        assert made.manifest["account"][part] == split.account(part)
