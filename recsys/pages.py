@@ -1,7 +1,11 @@
-"""The pages of a report, as HTML that needs no network and runs no script: notebooks, the first page, the list."""
+"""The pages of reports, HTML that needs no network: notebooks, first page, comparison; the list alone has a script."""
 
+import base64
+import hashlib
+import math
 import re
 from collections.abc import Iterable, Sequence
+from importlib.resources import files
 from itertools import zip_longest
 from typing import Any
 
@@ -14,7 +18,7 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
 METRICS = ("ndcg@20", "recall@20", "precision@20", "map@20", "mrr@20", "hit@20")
-BASELINES = ("random", "popularity")
+MAIN = METRICS[0]
 TAGS = bleach.ALLOWED_TAGS | {
     *("h1", "h2", "h3", "h4", "h5", "h6", "p", "br", "hr", "div", "span", "pre", "details", "summary", "figure"),
     *("figcaption", "img", "table", "caption", "colgroup", "col", "thead", "tbody", "tfoot", "tr", "th", "td"),
@@ -57,15 +61,18 @@ def clean_html(text: Any) -> str:
     return bleach.clean(text, TAGS, allowed, {"http", "https", "mailto", "data"}, css_sanitizer=CSSSanitizer())
 
 
-def report_page(record: dict[str, Any], metrics: dict[str, Any], summary: dict[str, Any]) -> str:
-    """Return a report's first page: the answer, the main table, the notebooks' pages, how it came about.
+def report_page(
+    record: dict[str, Any], metrics: dict[str, Any], summary: dict[str, Any], titles: dict[str, str]
+) -> str:
+    """Return a report's first page: the answer, a figure, the main table, the notebooks' pages, how it came about.
 
-    `record` is the report's run.json; `metrics` and `summary` are those of the run's folder, or empty.
+    `record` is the report's run.json; `metrics` and `summary` are those of the run's folder, or empty; `titles` are
+    the notebooks' by name.
     """
     hashes = {name: value for name, value in record["hashes"].items() if isinstance(value, str)}
     hashes |= record["hashes"]["notebooks"]
     hashes |= {each["name"]: each["sha256"] for each in record["hashes"]["data"].get("source") or ()}
-    models = sorted(metrics.get("models", {}).items(), key=lambda model: model[0] not in BASELINES)
+    models = sorted(metrics.get("models", {}).items(), key=lambda model: -model[1].get(MAIN, {}).get("value", -1))
     return _render(
         "report.html",
         title=summary.get("headline") or f"Report on {record['dataset']}",
@@ -73,27 +80,50 @@ def report_page(record: dict[str, Any], metrics: dict[str, Any], summary: dict[s
         metrics=metrics,
         sentences=summary.get("sentences", ()),
         models=models,
+        chart=_chart([(name, model[MAIN]) for name, model in models if MAIN in model]),
+        trained=str(record["parameters"].get("RECIPES", {}).get("value", "")).split(),
         columns=[metric for metric in METRICS if any(metric in model for _, model in models)],
         best=best_model(metrics),
         hashes=hashes,
         page="index",
         names=list(record["hashes"]["notebooks"]),
+        titles=titles,
     )
 
 
-def index_page(reports: Iterable[tuple[str, dict[str, Any], dict[str, Any]]]) -> str:
-    """Return the list of reports, from (folder name, run.json, metrics.json or empty) in the order given."""
+def _chart(entries: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    """Lay out means and intervals from 0 upwards: the scale's end, and 2 to 5 round ticks."""
+    top = max((entry.get("high") or entry["value"] for _, entry in entries), default=0) or 1
+    power = 10 ** math.floor(math.log10(top))
+    step = next(step for step in (0.2 * power, 0.5 * power, power, 2 * power, 5 * power) if top / step <= 5)
+    ticks = [f"{step * i:.{max(0, 1 - math.floor(math.log10(step)))}g}" for i in range(int(top / step) + 1)]
+    return {"entries": entries, "top": top, "ticks": ticks}
+
+
+def comparison_page(result: dict[str, Any]) -> str:
+    """Return what `comparison.compare_reports` found as a page."""
+    return _render("comparison.html", title=result["verdict"], **result)
+
+
+def index_page(reports: Iterable[tuple[str, dict[str, Any], dict[str, Any]]], comparisons: Sequence[str] = ()) -> str:
+    """Return the list of reports, from (folder name, run.json, metrics.json or empty) in the order given.
+
+    `comparisons` are the names of their pages.
+    """
     rows = [(*report, best_model(report[2])) for report in reports]
-    return _render("index.html", title="Reports", reports=rows, metric=METRICS[0])
+    script = (files("recsys") / "templates" / "index.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    more = {"script": Markup(script), "allowed": f"'sha256-{digest}'", "comparisons": comparisons}
+    return _render("index.html", title="Reports", reports=rows, metric=MAIN, **more)
 
 
 def best_model(metrics: dict[str, Any]) -> str | None:
     """Return the name of the model with the greatest ndcg@20, or None where there is no such figure."""
-    models = {name: model for name, model in metrics.get("models", {}).items() if METRICS[0] in model}
-    return max(models, key=lambda name: models[name][METRICS[0]]["value"], default=None)
+    models = {name: model for name, model in metrics.get("models", {}).items() if MAIN in model}
+    return max(models, key=lambda name: models[name][MAIN]["value"], default=None)
 
 
 def _render(template: str, **values: Any) -> str:
-    environment = Environment(loader=PackageLoader("recsys"), autoescape=True, trim_blocks=True)
+    environment = Environment(loader=PackageLoader("recsys"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     css = Markup(environment.loader.get_source(environment, "page.css")[0])
     return environment.get_template(template).render(css=css, **values)

@@ -29,6 +29,7 @@ import nbformat
 import psutil
 import yaml
 
+from recsys import resume
 from recsys.pages import index_page, notebook_page, report_page
 from recsys.parameters import read_parameters, read_values
 from recsys.runs import Run, project_root, read_json, sha256, write_atomically, write_json
@@ -142,16 +143,11 @@ def make_report(
     used["RUN"] = run.name
     record = {"name": name, "status": "succeeded", "exit_code": 0, "error": None, "dataset": dataset, "run": run.name}
     record["parameters"] = {key: {"value": value, "given": key in values} for key, value in used.items()}
-    record |= {"seed": used.get("SEED"), "seconds": {}, **_circumstances(notebooks, root)}
+    record |= {"seed": used.get("SEED"), "seconds": {}, "reused": {}, **_circumstances(notebooks, root)}
     try:
         for path in notebooks:
-            mine = {name for name, parameter in parameters.items() if path.stem in parameter.notebooks}
-            own = {name: used[name] for name in sorted(mine & {*values, "RUN"})}
-            began = time.monotonic()
-            try:
-                execute(path, partial / path.name, own, root, timeout)
-            finally:
-                record["seconds"][path.stem] = round(time.monotonic() - began, 1)
+            mine = {key: used[key] for key, parameter in parameters.items() if path.stem in parameter.notebooks}
+            _step(path, partial / path.name, mine, {*values, "RUN"}, run, record, timeout)
         _write_pages(partial, record, run)
     except (Exception, KeyboardInterrupt) as error:
         interrupted = isinstance(error, KeyboardInterrupt)
@@ -164,7 +160,28 @@ def make_report(
     ending, page = (f".{record['status']}", "run.json") if record["exit_code"] else ("", "index.html")
     folder = partial.rename(reports / f"{name}{ending}")
     write_index(reports)
+    if ending:
+        print(f"`make reports RUN={run.name}` goes on with it; what was finished and has not changed is used again")
     return record["exit_code"], folder / page
+
+
+def _step(source: Path, target: Path, mine: dict, given: set[str], run: Run, record: dict, timeout: int) -> None:
+    """Execute a notebook with those of `mine` that were `given`, or take it from an earlier report of the run."""
+    name, made = source.stem, resume.inputs(run, source, mine, record["versions"])
+    reason = resume.change(run, name, made)
+    if not reason:
+        step = resume.reuse(run, target)
+        record["seconds"][name], record["reused"][name] = step["seconds"], step["report"]
+        return print(f"{name}: used again from {step['report']}, nothing that it depends on has changed")
+    if name in run.record.get("steps", ()) or record["reused"]:
+        print(f"{name}: runs, {reason}")
+    began, done = time.monotonic(), {}
+    try:
+        execute(source, target, {key: mine[key] for key in sorted({*mine} & given)}, run.root, timeout)
+        done = made
+    finally:
+        record["seconds"][name] = seconds = round(time.monotonic() - began, 1)
+        resume.keep(run, target, done, report=record["name"], seconds=seconds)
 
 
 def _claim(reports: Path, stem: str) -> tuple[Path, str]:
@@ -188,7 +205,7 @@ def _circumstances(notebooks: Sequence[Path], root: Path) -> dict[str, Any]:
     revision = None
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         revision = {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
-    module = sorted(path for path in Path(__file__).parent.rglob("*") if path.suffix in (".py", ".html", ".css"))
+    module = sorted(path for path in Path(__file__).parent.rglob("*") if path.suffix in (".py", ".html", ".css", ".js"))
     hashes = {
         "notebooks": {path.stem: sha256(path) for path in notebooks},
         "module": hashlib.sha256("".join(sha256(path) for path in module).encode()).hexdigest(),
@@ -199,18 +216,21 @@ def _circumstances(notebooks: Sequence[Path], root: Path) -> dict[str, Any]:
 
 
 def _write_pages(folder: Path, record: dict[str, Any], run: Run) -> None:
-    facts, names = run.record, list(record["hashes"]["notebooks"])
+    facts, names, titles = run.record, list(record["hashes"]["notebooks"]), {}
     data = _read(run.root / facts.get("prepared", "") / "manifest.json")
-    record["hashes"]["data"] = {key: data.get(key) for key in ("key", "split", "source")}
-    record["device"] = _read(run.folder / facts.get("recipes", [""])[0] / "history.json").get("device")
+    record["hashes"]["data"] = {key: data.get(key) for key in ("key", "split", "source", "files")}
+    histories = {name: _read(run.folder / name / "history.json") for name in facts.get("recipes", ())}
+    record["device"] = next(iter(histories.values()), {}).get("device")
+    record["recipes"] = {name: history.get("inputs", {}).get("recipe") for name, history in histories.items()}
     for name in ("metrics.json", "per_user.parquet"):
         if (run.folder / name).exists():
             shutil.copyfile(run.folder / name, folder / name)
     for name in names:
-        page = notebook_page(nbformat.read(folder / f"{name}.ipynb", as_version=4), name, names)
-        (folder / f"{name}.html").write_text(page, encoding="utf-8")
+        notebook = nbformat.read(folder / f"{name}.ipynb", as_version=4)
+        titles[name] = notebook.cells[0].source.partition("\n")[0].lstrip("# ")
+        (folder / f"{name}.html").write_text(notebook_page(notebook, name, names), encoding="utf-8")
     record["files"] = sorted([*(path.name for path in folder.iterdir()), "index.html", "run.json"])
-    page = report_page(record, _read(folder / "metrics.json"), _read(run.folder / "summary.json"))
+    page = report_page(record, _read(folder / "metrics.json"), _read(run.folder / "summary.json"), titles)
     (folder / "index.html").write_text(page, encoding="utf-8")
 
 
@@ -225,8 +245,9 @@ def write_index(reports: Path) -> None:
         folders = now
         rows = [(folder.name, _read(folder / "run.json"), _read(folder / "metrics.json")) for folder in folders]
         rows.sort(key=lambda row: row[1]["started"], reverse=True)
+        comparisons = sorted(path.name for path in reports.glob("comparisons/*.html"))
         with write_atomically(reports / "index.html") as temporary:
-            temporary.write_text(index_page(rows), encoding="utf-8")
+            temporary.write_text(index_page(rows, comparisons), encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,8 +13,10 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from recsys import resume
 from recsys.parameters import read_parameters, read_values
 from recsys.reports import _claim, hide_paths, main, write_index
+from recsys.runs import Run
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RUN = 'RUN: str = "sample"  # the run'
@@ -122,11 +124,101 @@ def test_pages_show_the_answer_first_and_escape_it(project, report):
     assert f'{report[0].name}/index.html"' in listed and "0.3000" in listed and "author" in listed
 
 
-def test_an_earlier_run_goes_on_with_its_values(project, report):
+def test_a_finished_run_is_used_again_with_its_values(project, report):
     status, lines, err = run(project, f"RUN={report[0].name}")
     assert status == 0, err
-    record = json.loads((project / lines[-1]).with_name("run.json").read_text())
+    again = (project / lines[-1]).parent
+    record, before = (json.loads((folder / "run.json").read_text()) for folder in (again, report[0]))
     assert record["run"] == report[0].name and record["parameters"]["SEED"] == {"value": 3, "given": True}
+    assert record["reused"] == dict.fromkeys(["01_prepare", "02_train"], report[0].name)
+    assert record["seconds"] == before["seconds"]
+    for name in ("01_prepare", "02_train"):
+        line = f"{name}: used again from {report[0].name}, nothing that it depends on has changed"
+        assert line in lines and f"<th>{name}</th><td>used again from" in (again / "index.html").read_text()
+        assert (again / f"{name}.ipynb").read_bytes() == (report[0] / f"{name}.ipynb").read_bytes()
+        assert (again / f"{name}.html").exists()
+
+
+def test_an_interrupted_run_goes_on_where_it_was(project):
+    status, lines, _ = run(project, "ENDING=error")
+    name = json.loads((project / lines[-1]).read_text())["run"]
+    assert status == 1 and f"`make reports RUN={name}` goes on with it" in lines[-2]
+    status, lines, err = run(project, f"RUN={name}", "ENDING=")
+    assert status == 0, err
+    record = json.loads((project / lines[-1]).with_name("run.json").read_text())
+    assert record["reused"] == {"01_prepare": name} and set(record["seconds"]) == {"01_prepare", "02_train"}
+    assert "02_train: runs, it has not run to its end before" in lines
+    status, lines, err = run(project, f"RUN={name}", "SEED=5")
+    assert status == 0, err
+    assert "01_prepare: runs, changed: SEED" in lines
+    assert "02_train: runs, changed: what an earlier step left" in lines
+    metrics = json.loads((project / lines[-1]).with_name("metrics.json").read_text())
+    assert metrics["models"]["author"]["ndcg@20"]["value"] == 0.5
+
+
+@pytest.fixture
+def steps(tmp_path) -> tuple[Run, dict[str, Path]]:
+    """A run of three steps that went through, each of which left a file; the first also prepared data."""
+    run = Run("then", tmp_path)
+    (tmp_path / "data.csv").write_text("a")
+    prepared = tmp_path / "data" / "prepared" / "x"
+    prepared.mkdir(parents=True)
+    (prepared / "manifest.json").write_text("{}")
+    notebooks = {name: write_notebook(tmp_path / "notebooks" / f"{name}.ipynb", RUN) for name in ("01", "02", "03")}
+    for name, path in notebooks.items():
+        made = made_of(run, path)
+        run.note(**{"prepared": "data/prepared/x"} if name == "01" else {"recipes": ["author"]} if name == "02" else {})
+        (run.folder / name).mkdir()
+        (run.folder / name / "result").write_text(name)
+        resume.keep(run, path, made, report="then", seconds=1.0)
+    return run, notebooks
+
+
+def made_of(run: Run, path: Path, version: str = "1", **values) -> dict:
+    return resume.inputs(run, path, {"RUN": run.name, "DATA_PATH": "data.csv", **values}, {"python": version})
+
+
+def changes(run: Run, notebooks: dict[str, Path], **now) -> dict[str, str]:
+    return {name: resume.change(run, name, made_of(run, path, **now)) for name, path in notebooks.items()}
+
+
+def test_nothing_changed_is_used_again(steps):
+    assert changes(*steps) == {"01": "", "02": "", "03": ""}
+
+
+def test_what_all_depend_on_is_noticed(steps, monkeypatch, tmp_path):
+    assert set(changes(*steps, version="2").values()) == {"changed: the packages"}
+    assert set(changes(*steps, EPOCHS=3).values()) == {"changed: EPOCHS"}
+    (tmp_path / "model.py").touch()
+    monkeypatch.setattr(resume, "__file__", str(tmp_path / "resume.py"))
+    assert set(changes(*steps).values()) == {"changed: the module"}
+
+
+def test_changed_files_are_noticed(steps):
+    run, notebooks = steps
+    notebooks["02"].write_text(notebooks["02"].read_text() + " ")
+    assert changes(*steps) == {"01": "", "02": "changed: the notebook", "03": ""}
+    (run.folder / "03" / "result").unlink()
+    assert changes(*steps)["03"] == "changed: data/runs/then/03/result"
+    (run.folder / "02.ipynb").write_text("{}")
+    assert changes(*steps)["02"] == "changed: the notebook, 02.ipynb"
+    (run.root / "data.csv").write_text("ab")
+    assert set(changes(*steps).values()) > {"changed: the data's files"}
+    run.note(prepared="data/prepared/other")
+    assert "prepared, data/prepared/x/manifest.json" in changes(*steps)["01"]
+
+
+def test_a_step_that_left_other_things_is_an_input_of_those_after_it(steps):
+    run, notebooks = steps
+    (run.folder / "02" / "result").write_text("other")
+    resume.keep(run, notebooks["02"], made_of(run, notebooks["02"]), report="later", seconds=1.0)
+    assert changes(*steps) == {"01": "", "02": "", "03": "changed: what an earlier step left"}
+    (run.folder / "03" / "half").write_text("a file of the step that failed")
+    resume.keep(run, notebooks["03"], {}, report="later", seconds=1.0)
+    assert changes(*steps) == {"01": "", "02": "", "03": "it has not run to its end before"}
+    assert resume.keep(run, notebooks["02"], made_of(run, notebooks["02"]), report="last", seconds=1.0) is None
+    (run.folder / "03" / "half").unlink()
+    assert changes(*steps)["02"] == ""
 
 
 @pytest.mark.parametrize(
