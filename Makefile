@@ -14,7 +14,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reports test lint lab bench diff strip lock clean
+.PHONY: help setup reports compare example test lint lab bench diff strip lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,12 @@ setup: ## make .venv from requirements.lock, if it is not there already (PYTHON=
 
 reports: setup ## run the notebooks 01 to 04 into a dated report: make reports DATASET=movielens EPOCHS=20
 	@$(BIN)/python -m recsys.reports $(PARAMETERS)
+
+compare: setup ## what differs between two reports, and which is better: make compare A=<report> B=<report>, or the last two
+	@$(BIN)/python -m recsys.comparison '$(subst ','\'',$(value A))' '$(subst ','\'',$(value B))'
+
+example: setup ## make the report anew that is kept in reports/example
+	@$(BIN)/python -m recsys.reports --name=example $(PARAMETERS)
 
 test: setup ## run all tests, and every notebook as it stands
 	@$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 tests notebooks

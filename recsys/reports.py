@@ -128,16 +128,18 @@ def hide_paths(text: str, root: Path) -> str:
 
 
 def make_report(
-    notebooks: Sequence[Path], values: dict[str, Any], root: Path, reports: Path, timeout: int = 0
+    notebooks: Sequence[Path], values: dict[str, Any], root: Path, reports: Path, timeout: int = 0, named: str = ""
 ) -> tuple[int, Path]:
     """Run `notebooks` with `values` into a new folder of `reports`; return the exit status, and the page or run.json.
 
     It becomes a report only when every notebook ran to its end; else it keeps a name ending in .failed or .interrupted.
+    The name is the date and the data set, or as `named`, in place of an earlier one.
     """
     parameters = read_parameters(notebooks)
     used = {name: values.get(name, parameter.default) for name, parameter in parameters.items()}
     dataset = used.get("DATASET", "notebooks")
-    partial, name = _claim(reports, f"{datetime.now():%Y-%m-%d_%H%M%S}_{re.sub('[^A-Za-z0-9_-]+', '-', dataset)}")
+    dated = f"{datetime.now():%Y-%m-%d_%H%M%S}_{re.sub('[^A-Za-z0-9_-]+', '-', dataset)}"
+    partial, name = _claim(reports, named or dated, bool(named))
     run = Run(values.get("RUN", name), root)
     run.note(given=values)
     used["RUN"] = run.name
@@ -158,6 +160,7 @@ def make_report(
         print(details, what, sep="\n", file=sys.stderr)
     write_json(partial / "run.json", record)
     ending, page = (f".{record['status']}", "run.json") if record["exit_code"] else ("", "index.html")
+    shutil.rmtree(reports / f"{name}{ending}", ignore_errors=True)  # that of an earlier one so named
     folder = partial.rename(reports / f"{name}{ending}")
     write_index(reports)
     if ending:
@@ -184,14 +187,14 @@ def _step(source: Path, target: Path, mine: dict, given: set[str], run: Run, rec
         resume.keep(run, target, done, report=record["name"], seconds=seconds)
 
 
-def _claim(reports: Path, stem: str) -> tuple[Path, str]:
-    """A hidden folder of one's own, and the name that it holds for the report."""
+def _claim(reports: Path, stem: str, again: bool = False) -> tuple[Path, str]:
+    """A hidden folder of one's own, and the name that it holds for the report, that of an earlier one only `again`."""
     for number in itertools.count(1):
         name = stem if number == 1 else f"{stem}-{number}"
         partial = reports / f".{name}.partial"
         with contextlib.suppress(FileExistsError):
             partial.mkdir(parents=True)
-            if not any((reports / f"{name}{ending}").exists() for ending in ("", ".failed", ".interrupted")):
+            if again or not any((reports / f"{name}{ending}").exists() for ending in ("", ".failed", ".interrupted")):
                 return partial, name
             partial.rmdir()
 
@@ -261,6 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=1, help="number of the first notebook to run (1)")
     parser.add_argument("--last", type=int, default=4, help="number of the last notebook to run (4)")
     parser.add_argument("--timeout", type=int, default=0, help="seconds that a cell may take (0: no limit)")
+    parser.add_argument("--name", default="", help="name of the report, in place of date and data set")
     parser.add_argument("-h", "--help", action="store_true", help="show this and all parameters")
     options = parser.parse_args(arguments)
     try:
@@ -282,7 +286,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
-    status, page = make_report(notebooks, values, root, options.reports, options.timeout)
+    status, page = make_report(notebooks, values, root, options.reports, options.timeout, options.name)
     print(os.path.relpath(page))
     return status
 
