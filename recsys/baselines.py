@@ -70,7 +70,7 @@ def fit_random(split: Split, parts: tuple[str, ...], seed: int) -> RandomOrder:
 
 def fit_popularity(split: Split, parts: tuple[str, ...], seed: int) -> SameForAll:
     """Number of listens to a song in the parts; a song that does not occur there has 0."""
-    return SameForAll(_popularity(split, split.warm(*parts).item))
+    return SameForAll(np.bincount(split.warm(*parts).item, minlength=split.n_items_all).astype(np.float32))
 
 
 def fit_recent(split: Split, parts: tuple[str, ...], seed: int, share: float) -> SameForAll:
@@ -79,7 +79,7 @@ def fit_recent(split: Split, parts: tuple[str, ...], seed: int, share: float) ->
     if rows.timestamp is None:
         raise DoesNotApply("recent popularity needs timestamps, and these listens have none")
     last = np.argsort(rows.timestamp, kind="stable")[-max(int(share * len(rows)), 1) :]
-    return SameForAll(_popularity(split, rows.item[last]))
+    return SameForAll(np.bincount(rows.item[last], minlength=split.n_items_all).astype(np.float32))
 
 
 def fit_itemknn(split: Split, parts: tuple[str, ...], seed: int, k: int) -> ItemItem:
@@ -89,11 +89,11 @@ def fit_itemknn(split: Split, parts: tuple[str, ...], seed: int, k: int) -> Item
     seen = split.seen(*parts)
     norms = np.sqrt(np.maximum(np.asarray(seen.sum(axis=0)).ravel(), 1))
     listeners = (seen @ sparse.diags_array(1 / norms)).tocsr().astype(np.float64)  # (n_users, n_items), unit columns
-    similarity = all_pairs_knn(
-        listeners, k + 1, show_progress=False
-    ).tocsr()  # implicit wants users in rows; + 1 for the song itself
+    # implicit wants users in rows; + 1 for the song itself
+    similarity = all_pairs_knn(listeners, k + 1, show_progress=False).tocsr().astype(np.float32)
     similarity.setdiag(0)
-    return ItemItem(_all_users(seen, split), _wide(similarity.astype(np.float32), split))
+    similarity.resize(split.n_items, split.n_items_all)
+    return ItemItem(_all_users(seen, split), similarity)
 
 
 def fit_ease(split: Split, parts: tuple[str, ...], seed: int, regularisation: float) -> ItemItem:
@@ -123,9 +123,9 @@ def fit_als(split: Split, parts: tuple[str, ...], seed: int, regularisation: flo
     with threadpool_limits(1, "blas"):  # implicit has threads of its own, and is slow and noisy when both have
         model = AlternatingLeastSquares(64, regularization=regularisation, alpha=alpha, random_state=seed)
         model.fit(split.seen(*parts), show_progress=False)
-    pad_users = ((0, split.n_users_all + 1 - split.n_users), (0, 0))
-    pad_items = ((0, split.n_items_all - split.n_items), (0, 0))
-    return Vectors(np.pad(model.user_factors, pad_users), np.pad(model.item_factors, pad_items))
+    more = (split.n_users_all + 1 - split.n_users, split.n_items_all - split.n_items)
+    tables = (model.user_factors, model.item_factors)
+    return Vectors(*(np.pad(table, ((0, n), (0, 0))) for table, n in zip(tables, more, strict=True)))
 
 
 class DoesNotApply(ValueError):
@@ -139,10 +139,7 @@ BASELINES: dict[str, tuple[Callable[..., Scorer], list[dict[str, Any]]]] = {
     "recent": (fit_recent, [{"share": share} for share in (0.01, 0.03, 0.1, 0.3)]),
     "itemknn": (fit_itemknn, [{"k": k} for k in (10, 30, 100, 300)]),
     "ease": (fit_ease, [{"regularisation": value} for value in (100.0, 300.0, 1000.0, 3000.0)]),
-    "als": (
-        fit_als,
-        [{"regularisation": r, "alpha": a} for r, a in ((0.01, 1.0), (1.0, 5.0), (10.0, 5.0), (30.0, 20.0))],
-    ),
+    "als": (fit_als, [{"regularisation": r, "alpha": a} for r, a in ((0.01, 1), (1.0, 5), (10.0, 5), (30.0, 20))]),
 }
 
 
@@ -173,23 +170,13 @@ def fit(name: str, split: Split, seed: int = 0) -> Fitted:
     return Fitted(scorer, settings, trials, time.perf_counter() - start)
 
 
-def _popularity(split: Split, items: np.ndarray) -> np.ndarray:
-    return np.bincount(items, minlength=split.n_items_all).astype(np.float32)
-
-
 def _all_users(matrix: sparse.csr_matrix, split: Split) -> sparse.csr_matrix:
     """Add an empty row for each cold user, and one for all that are unknown."""
-    indptr = np.pad(matrix.indptr, (0, split.n_users_all + 1 - split.n_users), mode="edge")
-    return sparse.csr_matrix((matrix.data, matrix.indices, indptr), shape=(split.n_users_all + 1, split.n_items))
+    matrix.resize(split.n_users_all + 1, split.n_items)
+    return matrix
 
 
 def _rows(users: np.ndarray, table: Any) -> np.ndarray:
     """Return the users' rows of a table: that of a code outside it is the last, which is empty."""
     last = table.shape[0] - 1
     return np.where((users >= 0) & (users < last), users, last)
-
-
-def _wide(similarity: sparse.csr_matrix, split: Split) -> sparse.csr_matrix:
-    """Add an empty column for each cold song."""
-    parts = (similarity.data, similarity.indices, similarity.indptr)
-    return sparse.csr_matrix(parts, shape=(split.n_items, split.n_items_all))
