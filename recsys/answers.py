@@ -177,17 +177,27 @@ def neighbour_sentence(split: Split, kind: str, anchor: int, cosine: pd.DataFram
 
 def quality_sentence(quality: pd.DataFrame) -> str:
     """Say how the neighbours by cosine and by dot product stand to chance and to each other."""
-    hubs = quality.loc["places taken by the 1 % most listed"]
-    lines = [
-        f"The 1 % most listed songs take {percent(hubs['value']['dot product'])} of all places by dot product and "
-        f"{percent(hubs['value']['cosine'])} by cosine, {percent(hubs['chance']['cosine'])} by chance."
+    named = {
+        "by the same artist": "are by the same artist",
+        "also neighbours by co-listening": "are neighbours by co-listening too",
+        "also neighbours with another seed": "with another seed too",
+        "mutual": "have the song among their own",
+    }
+    shares = [
+        f"{percent(quality.loc[(measure, 'cosine'), 'value'])} {words} "
+        f"({percent(quality.loc[(measure, 'cosine'), 'chance'])} by chance)"
+        for measure, words in named.items()
+        if measure in quality.index
     ]
-    if "by the same artist" in quality.index:
-        same, chance = (percent(quality.loc[("by the same artist", "cosine"), each]) for each in ("value", "chance"))
-        lines.append(f"{same} of the neighbours by cosine are by the same artist, {chance} by chance.")
-    if "also neighbours with another seed" not in quality.index:
-        lines.append("How much of it is luck of the seed is measured too where a run has `SEEDS=2`.")
-    return " ".join(lines)
+    hubs = quality.loc["places taken by the 1 % most listed"]
+    seeds = "" if "also neighbours with another seed" in quality.index else (
+        " How far another seed changes them is measured where a run has `SEEDS=2`."
+    )  # fmt: skip
+    return (
+        f"Of the neighbours by cosine {', '.join(shares)}. The 1 % of songs listed most take "
+        f"{percent(hubs['value']['cosine'])} of all places, by dot product {percent(hubs['value']['dot product'])}, "
+        f"by chance {percent(hubs['chance']['cosine'])}.{seeds}"
+    )
 
 
 def length_sentence(split: Split, vectors: np.ndarray, similarity: str) -> str:

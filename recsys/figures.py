@@ -156,10 +156,10 @@ def song_map(split: Split, places: np.ndarray, anchors: dict[str, int], lists: d
     near.figure.colorbar(dots, ax=near, location="top", label="listens in train", aspect=40)
     if "artist" in split.items:
         artists = split.items["artist"][: split.n_items].to_numpy()
-        far.scatter(*places[drawn].T, color="#d0d0d0", s=5, linewidths=0, rasterized=True, label="other artists")
+        far.scatter(*places[drawn].T, color="#d0d0d0", s=5, linewidths=0, rasterized=True, label="by others")
         for artist, colour in zip(pd.Series(counts).groupby(artists).sum().nlargest(6).index, COLOURS, strict=False):
             songs = np.intersect1d(np.flatnonzero(artists == artist), drawn)
-            far.scatter(*places[songs].T, color=colour, s=9, linewidths=0, label=drawable(artist, 28))
+            far.scatter(*places[songs].T, color=colour, s=9, linewidths=0, label="by " + drawable(artist, 28))
     else:
         far.scatter(*places[drawn].T, c=counts[drawn], s=5, **shades)
     for name, marker in zip(anchors, "os^", strict=False):
@@ -177,7 +177,7 @@ def song_map(split: Split, places: np.ndarray, anchors: dict[str, int], lists: d
         side(*(limits + np.ptp(limits) * np.array([-0.15, 0.15])))
     for ax, title in ((far, "all songs"), (near, f"near the {first} song")):
         ax.set(xticks=[], yticks=[], xlabel=title)
-        for text in ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.07)).get_texts():
+        for text in ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0, -0.07)).get_texts():
             text.set_parse_math(False)
     return far
 

@@ -80,6 +80,7 @@ class Recommender:
 
     def rank_liked(self, songs: np.ndarray, k: int) -> Ranking:
         """Return the list of one stranger who likes the songs with these codes, in which they do not stand."""
+        songs = np.unique(songs)
         liked = sparse.csr_matrix((np.ones(len(songs)), ([0] * len(songs), songs)), (1, self.split.n_items))
         return rank(self.folded_in(liked), np.zeros(1, int), liked, sparse.csr_matrix(liked.shape), k)
 
