@@ -14,10 +14,10 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reports compare example test lint lab bench diff strip lock clean
+.PHONY: help setup reports compare example recommend test lint lab bench diff strip lock clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: ## make .venv from requirements.lock, if it is not there already (PYTHON=python3.12 chooses another one)
 	@PYTHON='$(PYTHON)' sh tools/setup.sh '$(VENV)' $(filter setup,$(MAKECMDGOALS))
@@ -30,6 +30,9 @@ compare: setup ## what differs between two reports, and which is better: make co
 
 example: setup ## make the report anew that is kept in reports/example
 	@$(BIN)/python -m recsys.reports --name=example $(PARAMETERS)
+
+recommend: setup ## write the best songs for every listener to data/runs/<RUN>/recommendations: make recommend RUN=<run> K=20
+	@$(BIN)/python -m recsys.recommend $(PARAMETERS)
 
 test: setup ## run all tests, and every notebook as it stands
 	@$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 tests notebooks
