@@ -306,12 +306,11 @@ def _csv(connection: BaseBackend, path: Path, user_column: str = "", item_column
         raise DataError(f"expected LISTENED_COLUMN or SECONDS_COLUMN, got {arrived}")
     there = _open(connection, path, ()).columns
     fields = {"user_id": (user_column or "user_id", "id"), "item_id": (item_column or "item_id", "id")}
-    if time_column or "timestamp" in there:
-        fields["timestamp"] = time_column or "timestamp", "moment"
+    for ours, column, kind in (("timestamp", time_column, "moment"), ("listened", listened_column, "flag")):
+        if column or ours in there:
+            fields[ours] = column or ours, kind
     if seconds_column:
         fields["listened"] = seconds_column, "over 30"
-    elif listened_column or "listened" in there:
-        fields["listened"] = listened_column or "listened", "flag"
     source = _source(connection, path, fields)
     names = {name: source.table[name].cast("string") for name in ("name", "artist", "album") if name in there}
     return Dataset("csv", (source,), _about(source, "item_id", **names) if names else None)

@@ -106,12 +106,8 @@ def evaluate(
         rankings[name] = rank(scorer, users, seen, relevant, max(cutoffs))
         seconds[name] = time.perf_counter() - start
         per_user[name] = metrics_by_user(rankings[name], cutoffs, popularity)
-        lists = rankings[name].items
-        whole[name] = {
-            f"{metric.__name__}@{k}": metric(lists[:, :k], split.n_items)
-            for metric in (metrics.coverage, metrics.gini)
-            for k in cutoffs
-        }
+        whole[name] = {f"{metric.__name__}@{k}": metric(rankings[name].items[:, :k], split.n_items)
+                       for metric in (metrics.coverage, metrics.gini) for k in cutoffs}  # fmt: skip
     means, differences = compare(per_user, n_resamples, seed)
     return Evaluation(split, part, per_user, whole, rankings, seconds, means, differences)
 

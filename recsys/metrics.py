@@ -109,14 +109,7 @@ def _first_hit(ranks: Ranks, worth: np.ndarray) -> np.ndarray:
     return np.bincount(owner, weights=total, minlength=ranks.n_users)
 
 
-BY_USER = {
-    "precision": precision,
-    "recall": recall,
-    "map": average_precision,
-    "ndcg": ndcg,
-    "mrr": mrr,
-    "hit": hit,
-}
+BY_USER = {"precision": precision, "recall": recall, "map": average_precision, "ndcg": ndcg, "mrr": mrr, "hit": hit}
 
 
 def coverage(lists: np.ndarray, n_items: int) -> float:

@@ -118,16 +118,15 @@ def _build(connection: BaseBackend, read: Dataset, work: Path, parameters: dict[
     listens = store(_part(kept, split, parameters), "split")
     steps.append({"step": "split", "rows_in": _rows(kept), "dropped": {}, "rows_out": _rows(listens)})
     counts = {}
-    for what, about in (("user", read.users), ("item", read.items)):
+    for what, about, least in (("user", read.users, 2), ("item", read.items, parameters["n_candidates"])):
         codes = store(_codes(listens, f"{what}_id"), what)
         counts[f"n_{what}s"], counts[f"n_{what}s_all"] = _rows(codes.filter(codes["first"] == 0)), _rows(codes)
+        if (n := counts[f"n_{what}s_all"]) < least:
+            raise DataError(f"{_names(read)}: expected at least {least} {what}s with positives, got {n}")
         described = beside(codes, about, f"{what}_id") if about is not None else codes
         described.order_by("code").drop("code", "first").to_parquet(work / f"{what}s.parquet")
         code = codes.select(f"{what}_id", codes["code"].name(what))
         listens = listens.join(code, f"{what}_id").drop(f"{what}_id")
-    for what, least in (("users", 2), ("items", parameters["n_candidates"])):
-        if (n := counts[f"n_{what}_all"]) < least:
-            raise DataError(f"{_names(read)}: expected at least {least} {what} with positives, got {n}")
     coded, times = store(listens, "coded"), [column for column in ("timestamp",) if column in listens.columns]
     parts = {}
     for number, part in enumerate(PARTS):
@@ -199,14 +198,12 @@ def _select(listens: Table, store: Store, parameters: dict[str, Any]) -> tuple[T
         listens = store(firsts, "firsts")
     step("repeats", later_listens_of_a_pair=steps[-1]["rows_out"] - _rows(listens))
     dropped, rows = {"of_rare_users": 0, "of_rare_songs": 0}, 0
+    minima = (("of_rare_users", "user_id", "min_user_listens"), ("of_rare_songs", "item_id", "min_item_listens"))
     while rows != (rows := _rows(listens)):
-        for reason, column, least in (
-            ("of_rare_users", "user_id", parameters["min_user_listens"]),
-            ("of_rare_songs", "item_id", parameters["min_item_listens"]),
-        ):
-            if least > 1:
-                before = _rows(listens)
-                often = listens.group_by(column).agg(n=listens.count()).filter(ibis._.n >= least)
+        for reason, column, parameter in minima:
+            if parameters[parameter] > 1:
+                before, often = _rows(listens), listens.group_by(column).agg(n=listens.count())
+                often = often.filter(often.n >= parameters[parameter])
                 listens = store(listens.semi_join(often, column), f"often-{sum(dropped.values())}-{column}")
                 dropped[reason] += before - _rows(listens)
     step("minimal counts", **dropped)

@@ -72,10 +72,9 @@ class Split:
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{part} {len(getattr(self, part)):,}" for part in PARTS)
-        cold_users, cold_items = self.n_users_all - self.n_users, self.n_items_all - self.n_items
         return (
-            f"Split({self.name}: {self.n_users:,} users (+{cold_users:,} cold), "
-            f"{self.n_items:,} songs (+{cold_items:,} cold); listens: {parts})"
+            f"Split({self.name}: {self.n_users:,} users (+{self.n_users_all - self.n_users:,} cold), "
+            f"{self.n_items:,} songs (+{self.n_items_all - self.n_items:,} cold); listens: {parts})"
         )
 
     def warm(self, *parts: str) -> Interactions:

@@ -18,12 +18,12 @@ from recsys.evaluation import Evaluation, draw_candidates, evaluate, sampled_acc
 from recsys.prepare import Prepared, prepare
 from recsys.runs import Run, read_json, write_json
 from recsys.split import Split
+from recsys.standing import NEGATIVES
 
 if TYPE_CHECKING:
     from recsys.model import SimpleRecommender
     from recsys.training import Trained
 
-AUTHOR_NEGATIVES = 20
 N_ANCHORS = 100  # songs whose neighbours are checked
 
 
@@ -131,7 +131,7 @@ def evaluate_run(
     scorers = {name: each.scorer for name, each in fitted.items()} | models
     evaluation = evaluate(scorers, split, ks, seed=seed)
     say(f"ranked {split.n_items:,} songs for {evaluation.n_users:,} users by {len(scorers)} models")
-    candidates = draw_candidates(split.test.item, AUTHOR_NEGATIVES, split.n_items_all, seed)
+    candidates = draw_candidates(split.test.item, NEGATIVES, split.n_items_all, seed)
     sampled = {name: sampled_accuracy(scorer, split.test, candidates, seed=seed) for name, scorer in scorers.items()}
     checks = _checks(split, models, histories, fitted, scorers, evaluation, seed)
     audit.require_clean(checks)
