@@ -139,8 +139,8 @@ def check_neighbours(anchors: np.ndarray, lists: np.ndarray) -> list[Check]:
 
 
 def _check(name: str, *broken: Any) -> Check:
-    broken = np.concatenate([np.zeros(0, bool), *broken])
-    return Check(name, not broken.any(), int(broken.sum()), float(broken.sum() / max(len(broken), 1)), *CLAIMS[name])
+    rows = np.concatenate([np.zeros(0, bool), *broken])
+    return Check(name, not rows.any(), int(rows.sum()), float(rows.sum() / max(len(rows), 1)), *CLAIMS[name])
 
 
 def _had(split: Split, part: str, users: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -162,7 +162,7 @@ def _events(rows: pd.DataFrame, first_only: bool) -> Check:
     return _check("no event stands in two parts", rows.drop_duplicates([*key, "part"]).duplicated(key))
 
 
-def _order(rows: pd.DataFrame, claim: str) -> Check:
+def _order(rows: pd.DataFrame, claim: str | None) -> Check:
     """Find rows on the wrong side of a cut that the split claims, for all (`by-time`) or each user (`by-user-last`).
 
     The fewest that explain it; equal times are on no wrong side, and other splits claim no order.

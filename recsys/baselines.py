@@ -23,6 +23,7 @@ class SameForAll:
     row: np.ndarray
 
     def scores(self, users: np.ndarray) -> np.ndarray:
+        """Return the row for each user, (len(users), n_items_all)."""
         return np.broadcast_to(self.row, (len(users), len(self.row)))
 
 
@@ -34,6 +35,7 @@ class RandomOrder:
     seed: int
 
     def scores(self, users: np.ndarray) -> np.ndarray:
+        """Return float32 (len(users), n_items)."""
         return np.stack([np.random.default_rng((self.seed, int(u))).random(self.n_items, np.float32) for u in users])
 
 
@@ -48,6 +50,7 @@ class ItemItem:
     similarity: Any
 
     def scores(self, users: np.ndarray) -> np.ndarray:
+        """Return float32 (len(users), n_items_all), zeros for who has no history."""
         product = self.history[_rows(users, self.history)] @ self.similarity
         return product.toarray() if sparse.issparse(product) else product
 
@@ -60,6 +63,7 @@ class Vectors:
     items: np.ndarray
 
     def scores(self, users: np.ndarray) -> np.ndarray:
+        """Return float32 (len(users), n_items_all), zeros for whom it does not know."""
         return self.users[_rows(users, self.users)] @ self.items.T
 
 

@@ -28,11 +28,13 @@ class DataError(ValueError):
 
 
 @ibis.udf.scalar.builtin
-def make_timestamp(microseconds: int) -> ibis.dtype("timestamp"): ...
+def make_timestamp(microseconds: int) -> ibis.dtype("timestamp"):  # type: ignore[valid-type]
+    """The moment so many microseconds after 1970 began, in the engine."""
 
 
 @ibis.udf.scalar.builtin
-def epoch_us(moment: ibis.dtype("timestamp")) -> int: ...
+def epoch_us(moment: ibis.dtype("timestamp")) -> int:  # type: ignore
+    """Microseconds since 1970 began, in the engine."""
 
 
 def _when(pattern: str, kind: str, column: Column) -> Column:
@@ -133,6 +135,7 @@ class Dataset:
 
     @property
     def files(self) -> tuple[Path, ...]:
+        """All files that are read: what the key of the prepared folder is made from."""
         return (*(source.path for source in self.sources), *self.more_files)
 
     @property

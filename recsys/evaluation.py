@@ -42,6 +42,7 @@ class Evaluation:
 
     @property
     def n_users(self) -> int:
+        """Number of listeners with a relevant song."""
         return len(next(iter(self.per_user.values())))
 
     def difference(self, a: str, b: str, metric: str) -> pd.Series:

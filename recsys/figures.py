@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.font_manager import findfont, get_font
+from matplotlib.ticker import MaxNLocator
 
 from recsys.evaluation import Evaluation
 from recsys.explore import label, shown
@@ -32,8 +33,9 @@ def show(ax: Axes | None, caption: str) -> None:
     from IPython.display import Markdown, display
 
     if ax is not None:
-        display(ax.figure, metadata={"image/png": {"alt": caption}})
-        plt.close(ax.figure)
+        figure = ax.get_figure(root=True)
+        display(figure, metadata={"image/png": {"alt": caption}})
+        plt.close(figure)
     display(Markdown(caption))
 
 
@@ -74,7 +76,7 @@ def training_curves(histories: dict[str, dict[str, Any]]) -> Axes:
         ax.plot(epochs.index, 100 * epochs["val_accuracy"], "-o", ms=3, color=colour, label=f"{name}, validation")
         best = epochs.loc[[history["best_epoch"]], "val_accuracy"]
         ax.plot(best.index, 100 * best, "o", ms=10, mfc="none", color=colour, label=f"{name}, best epoch")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="epoch", ylabel="1-of-21 accuracy, %")
     ax.legend(frameon=False)
     return ax

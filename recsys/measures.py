@@ -77,13 +77,12 @@ def _accuracy(split, places, sweep, evaluation, sampled, seed) -> Found:
     def mean(values: np.ndarray) -> tuple[float, float, float]:
         return over_users(rows["user"], [values, one], ratio, seed)
 
-    score, *alone = ([sampled[each]["tie_fair"][key] for key in ("value", "low", "high")]
-                     for each in (name, "popularity") if each in sampled)  # fmt: skip
-    alone = alone[0] if alone else mean(hits(popularity))
-    place = [1 + n_all * (1 - score[i] ** (1 / NEGATIVES)) for i in (0, 2, 1)]
+    score = sampled[name]["tie_fair"]
+    alone = tuple(sampled["popularity"]["tie_fair"].values()) if "popularity" in sampled else mean(hits(popularity))
+    place = tuple(1 + n_all * (1 - score[key] ** (1 / NEGATIVES)) for key in ("value", "high", "low"))
     yield "place that the accuracy asks for", place, (
-        f"{name} gets {spread(score)} on 1-of-{NEGATIVES + 1}, ties shared, like a ranker that puts every played song "
-        f"at place {place[0]:,.0f} of {n_all:,}."
+        f"{name} gets {spread(tuple(score.values()))} on 1-of-{NEGATIVES + 1}, ties shared, like a ranker that puts "
+        f"every played song at place {place[0]:,.0f} of {n_all:,}."
     )
     yield "popularity alone", alone, (
         f"Popularity alone, one list for everybody, gets {spread(alone)}; chance is {percent(1 / (NEGATIVES + 1))}."

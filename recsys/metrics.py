@@ -23,9 +23,11 @@ class Ranks:
 
     @property
     def n_relevant(self) -> np.ndarray:
+        """Number of relevant songs by row: (n_users,)."""
         return np.bincount(self.owner, minlength=self.n_users)
 
     def sum_by_user(self, values: np.ndarray) -> np.ndarray:
+        """Sum values of relevant songs (m,) by row: (n_users,)."""
         return np.bincount(self.owner, weights=values, minlength=self.n_users)
 
 

@@ -173,7 +173,7 @@ def _arrive(read: Dataset, store: Store) -> Table:
 def _select(listens: Table, store: Store, parameters: dict[str, Any]) -> tuple[Table, list[dict[str, Any]]]:
     """Return the positives that remain, and the account of what was dropped, step by step."""
     rows = _rows(listens)
-    steps = [{"step": "read", "rows_in": rows, "dropped": {}, "rows_out": rows}]
+    steps: list[dict[str, Any]] = [{"step": "read", "rows_in": rows, "dropped": {}, "rows_out": rows}]
 
     def step(name: str, **dropped: int) -> None:
         before = steps[-1]["rows_out"]

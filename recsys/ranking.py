@@ -37,6 +37,7 @@ class Ranking:
 
     @property
     def depth(self) -> int:
+        """Number of places in a list."""
         return self.items.shape[1]
 
 

@@ -62,6 +62,7 @@ class OwnPlays:
     counts: sparse.csr_matrix
 
     def scores(self, users: np.ndarray) -> np.ndarray:
+        """Return the counts, (len(users), n_items)."""
         return self.counts[users].toarray()
 
 
@@ -94,6 +95,7 @@ class Truth:
     before: np.datetime64
 
     def scores(self, users: np.ndarray) -> np.ndarray:
+        """Return float32 (len(users), n_items_all)."""
         size = {name: synthetic.SAMPLE[name] for name in ("n_items", "seed")}
         return synthetic.truth(self.ids[users], **size, before=self.before)[:, self.songs]
 
@@ -103,7 +105,7 @@ def ceiling(split: Split) -> Truth | None:
 
     It is known for the sample split by time: what the generator would play next, given the moment that test begins.
     """
-    if split.name != "sample" or split.manifest["split"] != "by-time":
+    if split.name != "sample" or split.manifest["split"] != "by-time" or split.test.timestamp is None:
         return None
     made = synthetic.catalogue(synthetic.SAMPLE["n_items"], synthetic.SAMPLE["seed"])
     songs = pd.Index(made.media).get_indexer(split.items["item_id"])

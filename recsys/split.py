@@ -26,7 +26,7 @@ class Interactions:
     def __len__(self) -> int:
         return len(self.user)
 
-    def __getitem__(self, rows: np.ndarray) -> "Interactions":
+    def __getitem__(self, rows: np.ndarray | slice) -> "Interactions":
         return Interactions(self.user[rows], self.item[rows], None if self.timestamp is None else self.timestamp[rows])
 
 
@@ -45,8 +45,6 @@ class Split:
     test: Interactions
     users: pd.DataFrame
     items: pd.DataFrame
-    n_users: int
-    n_items: int
     manifest: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -58,16 +56,27 @@ class Split:
                 if len(codes) and not 0 <= codes.min() <= codes.max() < n:
                     raise ValueError(f"{part}: expected {what} codes in 0…{n - 1}, got {codes.min()}…{codes.max()}")
         for what, codes, n in (("users", self.train.user, self.n_users), ("songs", self.train.item, self.n_items)):
-            found = len(np.unique(codes))
-            if found != n or (n and codes.max() != n - 1):
+            if (found := len(np.unique(codes))) != n:
                 raise ValueError(f"train: expected the {what} of train to be the codes 0…{n - 1}, got {found} codes")
+
+    @cached_property
+    def n_users(self) -> int:
+        """Number of warm users."""
+        return int(self.train.user.max(initial=-1)) + 1
+
+    @cached_property
+    def n_items(self) -> int:
+        """Number of warm songs."""
+        return int(self.train.item.max(initial=-1)) + 1
 
     @property
     def n_users_all(self) -> int:
+        """Number of users, the cold ones too."""
         return len(self.users)
 
     @property
     def n_items_all(self) -> int:
+        """Number of songs, the cold ones too."""
         return len(self.items)
 
     def __repr__(self) -> str:
@@ -128,30 +137,18 @@ class Split:
                     f"{folder.name}/{name}: expected SHA-256 {expected[:12]}…, as in the manifest, got "
                     f"{arrived[:12]}…; delete the folder and prepare it again"
                 )
-        return cls(
-            manifest["dataset"],
-            *(_read_part(folder / f"{part}.parquet") for part in PARTS),
-            users=pd.read_parquet(folder / "users.parquet"),
-            items=pd.read_parquet(folder / "items.parquet"),
-            n_users=manifest["n_users"],
-            n_items=manifest["n_items"],
-            manifest=manifest,
-        )
+        parts = [_read_part(folder / f"{part}.parquet") for part in PARTS]
+        users, items = (pd.read_parquet(folder / f"{what}.parquet") for what in ("users", "items"))
+        return cls(manifest["dataset"], parts[0], parts[1], parts[2], users, items, manifest)
 
     @classmethod
     def from_arrays(cls, train: Any, validation: Any, test: Any, name: str = "arrays") -> "Split":
         """Make a split of three arrays of (user, song) codes, each (n, 2); raw ids are then the codes themselves."""
-        parts = [np.asarray(part, np.int32).reshape(-1, 2) for part in (train, validation, test)]
-        n_users_all, n_items_all = np.concatenate(parts).max(axis=0) + 1
-        return cls(
-            name,
-            *(Interactions(part[:, 0], part[:, 1]) for part in parts),
-            users=pd.DataFrame({"user_id": np.arange(n_users_all)}),
-            items=pd.DataFrame({"item_id": np.arange(n_items_all)}),
-            n_users=int(parts[0][:, 0].max()) + 1,
-            n_items=int(parts[0][:, 1].max()) + 1,
-            manifest={"dataset": name, "key": name, "split": "given"},
-        )
+        arrays = [np.asarray(part, np.int32).reshape(-1, 2) for part in (train, validation, test)]
+        n_users, n_items = np.concatenate(arrays).max(axis=0) + 1
+        users, items = pd.DataFrame({"user_id": np.arange(n_users)}), pd.DataFrame({"item_id": np.arange(n_items)})
+        parts = [Interactions(part[:, 0], part[:, 1]) for part in arrays]
+        return cls(name, *parts, users, items, {"dataset": name, "key": name, "split": "given"})
 
 
 def _read_part(path: Path) -> Interactions:

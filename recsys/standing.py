@@ -36,7 +36,8 @@ def standing(split: Split, scorer: Scorer, seed: int = 0) -> pd.DataFrame:
     rows = pd.concat(pd.DataFrame({"part": part, **vars(getattr(split, part))}) for part in PARTS)
     rows = rows[np.isin(rows["user"], users)].sort_values("user", kind="stable", ignore_index=True)
     popular = np.bincount(split.warm("train", "validation").item, minlength=n_all)
-    pools, found = [np.ones(n_all), np.arange(n_all) < split.n_items, popular], []
+    pools = [np.ones(n_all), np.arange(n_all) < split.n_items, popular]
+    found: list[np.ndarray] = []
     played = np.split(rows["item"].to_numpy(), np.searchsorted(rows["user"], users[1:]))
     for batch in batches_of_users(users, n_all):
         scores = np.full((len(batch), n_all), -np.inf, np.float32)

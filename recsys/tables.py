@@ -31,7 +31,7 @@ def parts_table(split: Split) -> pd.DataFrame:
     rows = {}
     for part in PARTS:
         data, account = getattr(split, part), split.account(part) if part != "train" else {}
-        row = {"listens": len(data), "users": len(np.unique(data.user)), "songs": len(np.unique(data.item))}
+        row: dict[str, Any] = {"listens": len(data), "users": len(np.unique(data.user)), "songs": len(np.unique(data.item))}
         row |= {key.replace("_", " "): account.get(key, "") for key in ("cold_user", "cold_item", "repeat", "scored")}
         dated = data.timestamp is not None and len(data)
         row["from"], row["to"] = (str(f(data.timestamp))[:10] if dated else "" for f in (np.min, np.max))

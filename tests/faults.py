@@ -89,7 +89,7 @@ def from_parts(parts: list[pd.DataFrame], how: str = "by-time") -> Split:
     for what in ("user_id", "item_id"):
         warm = np.unique(parts[0][what])
         ids = np.concatenate([warm, np.setdiff1d(np.concatenate([part[what] for part in parts[1:]]), warm)])
-        tables[what], codes[what] = (pd.DataFrame({what: ids}), len(warm)), pd.Series(np.arange(len(ids)), ids)
+        tables[what], codes[what] = pd.DataFrame({what: ids}), pd.Series(np.arange(len(ids)), ids)
     rows = [
         Interactions(
             *(codes[what][part[what]].to_numpy(np.int32) for what in codes),
@@ -97,9 +97,8 @@ def from_parts(parts: list[pd.DataFrame], how: str = "by-time") -> Split:
         )
         for part in parts
     ]
-    (users, n_users), (items, n_items) = tables.values()
     manifest = {"dataset": "log", "key": "log", "split": how, "parameters": {"repeats": "keep"}}
-    return Split("log", *rows, users, items, n_users, n_items, manifest)
+    return Split("log", *rows, tables["user_id"], tables["item_id"], manifest)
 
 
 def work_on(split: Split, seed: int = 0) -> Work:
@@ -174,7 +173,7 @@ def seen_pair_scored(work, share, rng):
         def relevant(self, part="test"):
             return fresh + leaked if part == "test" else super().relevant(part)
 
-    return dataclasses.replace(work, split=Leaky(**vars(dataclasses.replace(work.split))))
+    return dataclasses.replace(work, split=Leaky(*(getattr(work.split, each.name) for each in dataclasses.fields(Split))))
 
 
 def future_in_train(work, share, rng):
