@@ -1,6 +1,9 @@
-"""Passes over the rows of a split inside the graph: the author's, sampled, and the one over the whole catalogue."""
+"""Passes over the rows of a split inside the graph: with sampled negatives, or over the whole catalogue."""
 
+import contextlib
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -8,11 +11,12 @@ from scipy import sparse
 
 from recsys import losses
 from recsys.model import SimpleRecommender
-from recsys.optimizers import Adam, schedule
-from recsys.recipes import FullRecipe, Recipe
+from recsys.optimizers import Optimizer, local, schedule
+from recsys.recipes import N_JUDGED, Recipe
 from recsys.split import Split
 
-STEPS_PER_CALL = 256  # between two calls an interrupt is heard
+ROWS_PER_CALL = 2**18  # between two calls an interrupt is heard
+RESIDENT_ROWS = 2**27  # of a part: 1 GiB on the device; more stay in the host's memory and come block by block
 LOGITS_IN_MEMORY = 2**24  # of one batch; a step holds a handful of arrays of this size
 FEWEST_STEPS = 12  # of an epoch over users: few users make small batches
 ORDER, NEGATIVES, VALIDATION, SAMPLE = range(4)  # what is drawn: the first two each epoch, the others once
@@ -21,138 +25,284 @@ NUMBERS = (tf.int32, tf.int32, tf.float32, tf.float32)  # key and step of a draw
 
 
 class Loop:
-    """A model, its data on the device, and passes over rows with sampled negatives."""
+    """A model, the rows it learns from, and passes over them with sampled negatives.
 
-    temperature = 1.0
+    `start` begins a phase of epochs anew, from the first weights; `learn` and `judge` take one epoch. `state` is all
+    that an epoch goes on from, at any call of `pause`, and `restore` puts it back. Under a `tf.distribute` strategy
+    each replica takes its share of every batch.
+    """
 
-    def __init__(
-        self, model: SimpleRecommender, split: Split, recipe: Recipe | FullRecipe, pool: int, seed: int, xla: bool
-    ):
-        self.started, self.interrupted = time.perf_counter(), False
-        self.model, self.recipe, self.pool, self.seed = model, recipe, pool, seed
+    def __init__(self, model: SimpleRecommender, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False):
+        self.model, self.recipe, self.seed = model, recipe, seed
+        self.pause = self.hear = lambda: None  # after each call: the one between steps, the other in between
+        self.pool = split.n_items_all if recipe.pool == "all" else split.n_items
+        self.temperature, self.gamma = (tf.Variable(1.0, trainable=False) for _ in range(2))
+        self.tables = [table.value for table in model.trainable_variables]
+        self.first, self.name = model.get_weights(), ""
+        self.strategy = tf.distribute.get_strategy()
+        xla = xla and self.strategy.num_replicas_in_sync == 1
+        in_xla = xla and recipe.optimizer == "sgd" and not recipe.decay  # where tf.unique is not to be had
+        self.optimizer = Optimizer(recipe.optimizer, self.tables, recipe.decay, add_up=not in_xla)
         sample = np.random.default_rng([seed, SAMPLE]).permutation(len(split.train))[: len(split.validation)]
-        parts = (split.train, split.train[np.sort(sample)], split.validation)
-        self.train, self.sample, self.validation = ((tf.constant(part.user), tf.constant(part.item)) for part in parts)
-        self._steps = tf.function(self._take_steps, jit_compile=xla)
-        self._compile()
+        sampled = split.train[np.sort(sample)]
+        self.sample, self.validation = (_placed(part.user, part.item) for part in (sampled, split.validation))
+        self._steps = tf.function(self._take_steps, jit_compile=in_xla)
+        self._judged = tf.function(self._judge_steps, jit_compile=xla)
 
-    def _compile(self) -> None:
-        for part, learn in ((self.train, True), (self.sample, False), (self.validation, False)):
-            self._steps(*part, tf.range(len(part[0])), *map(tf.constant, (0, 0, 0)), learn)  # on no rows
+    def start(
+        self, rows: sparse.csr_matrix | Any, temperature: float, gamma: float, epochs: int, name: str = ""
+    ) -> None:
+        """Begin `epochs` of a schedule over `rows`: distinct pairs as a matrix (users, songs), or interactions."""
+        self.name, self.epochs, self.epoch, self.step, self.sums = name, epochs, 0, 0, np.zeros(3)
+        self.model.set_weights(self.first)
+        self.mean = [np.zeros_like(table) for table in self.first] if self.recipe.average > 1 else []
+        self.optimizer.reset()
+        self.temperature.assign(temperature)
+        self.gamma.assign(gamma)
+        self._take(rows)
 
-    def learn(self, epoch: int) -> dict[str, float]:
-        """Take the steps of one epoch; return running means over it, and its speed."""
-        started = time.perf_counter()
-        facts = self._pass("", self.train, epoch, NEGATIVES, learn=True)
-        return facts | {"rows_per_second": round(len(self.train[0]) / (time.perf_counter() - started))}
+    def _take(self, rows: sparse.csr_matrix | Any) -> None:
+        users, items = rows.nonzero() if sparse.issparse(rows) else (rows.user, rows.item)
+        self.train, self.up_to, self.log_q = _placed(users, items), tf.zeros(1, tf.int32), tf.zeros(1)
+        if self.recipe.n_popular:
+            counts = np.bincount(items, minlength=self.model.n_items)
+            share = self.recipe.n_popular / self.recipe.n_negatives
+            self.up_to = tf.constant(np.cumsum(counts), tf.int32)
+            self.log_q = tf.constant(losses.popularity_log_q(counts, share))
+        for steps, part in ((self._steps, self.train), (self._judged, self.validation)):  # compiled, on no rows
+            users, items, place, n_steps = self._block(part, np.arange(len(part[0])), 0)
+            numbers = (0, [0.0] * n_steps, 0.0) if part is self.train else (0,)
+            steps(users, items, 0 * place, *map(tf.constant, numbers))
 
-    def judge(self, epoch: int) -> dict[str, float]:
-        """Return loss and 1-of-21 accuracy on a sample of train and on validation, candidates drawn once."""
-        facts = self._pass("train_", self.sample, epoch, SAMPLE, learn=False)
-        return facts | self._pass("val_", self.validation, epoch, VALIDATION, learn=False)
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return the facts and the arrays that the rest of the phase depends on."""
+        slots = [slot.numpy() for slots in self.optimizer.slots for slot in slots]
+        facts = {"epoch": self.epoch, "step": self.step, "sums": self.sums.tolist()}
+        return facts, {f"loop {i}": each for i, each in enumerate([*self.model.get_weights(), *slots, *self.mean])}
 
-    def _pass(self, name: str, part: tuple, epoch: int, what: int, learn: bool) -> dict[str, float]:
-        n, key = len(part[0]), losses.key(self.seed, epoch if learn else 0, what)
-        order = losses.shuffled(n, losses.key(self.seed, epoch, ORDER)) if learn else tf.range(n)
-        n_steps, sums = -(-n // self.recipe.batch_size), np.zeros(3)
-        for first in range(0, n_steps, STEPS_PER_CALL):
-            span = map(tf.constant, (key, first, min(first + STEPS_PER_CALL, n_steps)))
-            more, bad = self._steps(*part, order, *span, learn)
-            self._check(bad, f"epoch {epoch}, step {bad + 1} of {n_steps} of {'training' if learn else 'evaluation'}")
-            sums += more.numpy()
-        return _means(name, sums, n)
+    def restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """Put back what `state` returned, after a `start` with the same arguments."""
+        self.epoch, self.step, self.sums = facts["epoch"], facts["step"], np.array(facts["sums"])
+        values = [arrays[f"loop {i}"] for i in range(sum(key.startswith("loop ") for key in arrays))]
+        slots = [slot for slots in self.optimizer.slots for slot in slots]
+        for variable, value in zip([*self.tables, *slots], values, strict=False):
+            variable.assign(value)
+        self.mean = values[len(self.tables) + len(slots) :]
 
-    def _check(self, bad: int, where: str) -> None:
+    def learn(self) -> dict[str, float]:
+        """Take the next epoch, or the rest of it; return running means over it, and its speed."""
+        started, done = time.perf_counter(), self.sums[2]
+        self._learn(self.epoch + 1)
+        facts = self._means()
+        facts["rows_per_second"] = round((self.sums[2] - done) / (time.perf_counter() - started))
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, np.zeros(3)
+        few = min(self.epoch, self.recipe.average)
+        self.mean = [mean + (now - mean) / few for mean, now in zip(self.mean, self.model.get_weights(), strict=False)]
+        return facts
+
+    def _means(self) -> dict[str, float]:
+        return _means("", self.sums, len(self.train[0]))
+
+    def _learn(self, epoch: int) -> None:
+        size, n = self.recipe.batch_size, len(self.train[0])
+        n_steps, key = -(-n // size), losses.key(self.seed, epoch, NEGATIVES)
+        order = np.random.default_rng([self.seed, epoch, ORDER]).permutation(np.arange(n, dtype=np.int32))
+        while self.step < n_steps:
+            block = self._block(self.train, order, self.step)
+            rates = [self._rate(epoch, self.step + more, n_steps) for more in range(block[3])]
+            numbers = map(tf.constant, (key, rates, float((epoch - 1) * n_steps + 1)))
+            sums, bad = self._steps(*block[:3], *numbers)
+            self._go_on(sums.numpy(), bad, min(self.step + block[3], n_steps), n_steps)
+
+    def _rate(self, epoch: int, step: int, n_steps: int) -> float:
+        count = min((epoch - 1) * n_steps + step + 1, self.epochs * n_steps)
+        return self.recipe.learning_rate * schedule(self.recipe.schedule, count, self.epochs * n_steps)
+
+    def _go_on(self, sums: np.ndarray, bad: int, step: int, n_steps: int) -> None:
+        """Note what a call did, and hear whether to stop. Raises FloatingPointError for a loss that is not finite."""
         if bad >= 0:
-            raise FloatingPointError(f"{where}: expected a finite loss, got none; a lower learning rate may help")
-        if self.interrupted:
-            raise KeyboardInterrupt
+            raise FloatingPointError(
+                f"{self.name and self.name + ', '}epoch {self.epoch + 1}, step {bad + 1} of {n_steps} of training: "
+                "expected a finite loss, got none; a lower learning rate may help"
+            )
+        self.sums, self.step = self.sums + sums, step
+        self.pause()
 
-    def _take_steps(self, users, items, order, key, step, last, learn):
-        n, size = users.shape[0], self.recipe.batch_size
-        tables = [table.value for table in self.model.trainable_variables]
-        sums, bad = tf.zeros(3, tf.float64), -1
-        while step < last:
-            position = step * size + tf.range(size)
-            rows = tf.gather(order, tf.minimum(position, n - 1))
+    def _block(self, part: tuple, order: np.ndarray, step: int) -> tuple:
+        """Return the users and songs of some steps from `step` on, padded, [step, rows in all], and how many steps."""
+        n, size = len(order), self.recipe.batch_size
+        n_steps = min(-(-n // size), max(1, ROWS_PER_CALL // size))
+        rows = np.zeros(n_steps * size, np.int32)
+        taken = order[step * size : (step + n_steps) * size]
+        rows[: len(taken)] = taken
+        users, items = (tf.gather(each, rows) if tf.is_tensor(each) else tf.constant(each[rows]) for each in part)
+        return users, items, tf.constant([step, n]), n_steps
+
+    def judge(self) -> dict[str, float]:
+        """Return loss and 1-of-21 accuracy on a sample of train and on validation, candidates drawn once."""
+        facts = {}
+        for name, part, what in (("train_", self.sample, SAMPLE), ("val_", self.validation, VALIDATION)):
+            n, sums = len(part[0]), np.zeros(3)
+            for step in range(0, -(-n // self.recipe.batch_size), max(1, ROWS_PER_CALL // self.recipe.batch_size)):
+                block = self._block(part, np.arange(n, dtype=np.int32), step)
+                sums += self._judged(*block[:3], tf.constant(losses.key(self.seed, 0, what))).numpy()
+                self.hear()
+            facts |= _means(name, sums, n)
+        return facts
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Let the model have the weights that are to be judged and kept: its own, or the mean over the last epochs."""
+        own = self.model.get_weights()
+        self.model.set_weights(self.mean or own)
+        yield
+        self.model.set_weights(own)
+
+    def _take_steps(self, users, items, place, key, rates, count):
+        size, (first, n), sums, bad, step = self.recipe.batch_size, tf.unstack(place), tf.zeros(3, tf.float64), -1, 0
+        while step < rates.shape[0] and (first + step) * size < n:
+            rows = step * size + tf.range(size)
             user, positive = tf.gather(users, rows), tf.gather(items, rows)  # (batch,)
-            real = (position < n) & self.model.known(user, positive[:, None])[:, 0]  # the last batch may be short
-            candidates = losses.uniform_candidates(positive, self.recipe.negatives, self.pool, key, step)
-            with tf.GradientTape() as tape:
-                logits = self.model((user, candidates)) / self.temperature
-                row_losses = losses.softmax(logits, real)
-                loss = losses.mean(row_losses, real)
-            if learn:
-                for table, gradient in zip(tables, tape.gradient(loss, tables), strict=True):
-                    table.scatter_sub(tf.IndexedSlices(self.recipe.learning_rate * gradient.values, gradient.indices))
-            sums += losses.sums(row_losses, losses.hits(logits, real), real)
-            bad = tf.where((bad < 0) & ~tf.math.is_finite(loss), step, bad)
+            real = (first * size + rows < n) & self.model.known(user, positive[:, None])[:, 0]  # the last may be short
+            now = tf.cast(first + step, tf.float32)
+            more = self._on_replicas(user, positive, real, key, first + step, rates[step], count + now)
+            bad = tf.where((bad < 0) & ~tf.math.is_finite(more[0]), first + step, bad)
+            sums += more
             step += 1
         return sums, bad
+
+    def _on_replicas(self, *batch: tf.Tensor) -> tf.Tensor:
+        if self.strategy.num_replicas_in_sync == 1:
+            return self._take_step(*batch)
+        return self.strategy.reduce("sum", self.strategy.run(self._take_step, batch), axis=None)
+
+    def _take_step(self, user, positive, real, key, step, rate, count):
+        negatives = self._negatives(positive, key, step)  # (batch, n) or (n,)
+        n_real = tf.maximum(tf.reduce_sum(tf.cast(real, tf.float32)), 1.0)
+        user, positive, real = (_share(each) for each in (user, positive, real))
+        negatives = _share(negatives) if self.recipe.negatives == "uniform" else negatives
+        users, items = (local(table) for table in self.tables)
+        user = tf.clip_by_value(user, 0, self.model.n_users - 1)
+        songs = tf.clip_by_value(tf.concat([positive, tf.reshape(negatives, [-1])], 0), 0, self.model.n_items - 1)
+        vectors = tf.gather(users, user), tf.gather(items, songs)
+        with tf.GradientTape() as tape:
+            tape.watch(vectors)
+            own, others = self.model.contrast(*vectors, shared=self.recipe.negatives != "uniform")
+            own, others = own / self.temperature, others / self.temperature  # (batch,), (batch, n)
+            log_q = tf.gather(self.log_q, negatives) if self.recipe.n_popular else 0.0
+            masked = losses.without_hits(others, negatives, positive) if self.recipe.mask_hits else others
+            row_losses = tf.where(real, losses.LOSSES[self.recipe.loss](own, masked, log_q, self.gamma), 0.0)
+            loss = tf.reduce_sum(row_losses) / n_real
+        gradients = [
+            _over_replicas(tf.IndexedSlices(gradient, rows))
+            for gradient, rows in zip(tape.gradient(loss, vectors), (user, songs), strict=True)
+        ]
+        self.optimizer.apply((users, items), gradients, rate, count)
+        few = others[:, :N_JUDGED]
+        cold = losses.uniform(few.shape[1:], self.pool, key + 2, step) >= self.model.n_items  # to it, and never drawn
+        return losses.sums(row_losses, losses.hits(own, tf.where(cold, -np.inf, few), real), real)
+
+    def _negatives(self, positive, key, step):
+        n, pool = self.recipe.n_negatives, min(self.pool, self.model.n_items)
+        if self.recipe.negatives == "uniform":
+            return losses.uniform_candidates(positive, n, pool, key, step)[:, 1:]
+        n_popular = self.recipe.n_popular
+        uniform = losses.uniform((n - n_popular,), pool, key, step)
+        return tf.concat([uniform, losses.popular(n_popular, self.up_to, key, step)], 0) if n_popular else uniform
+
+    def _judge_steps(self, users, items, place, key):
+        size, (first, n), sums, step = self.recipe.batch_size, tf.unstack(place), tf.zeros(3, tf.float64), 0
+        while step * size < users.shape[0] and (first + step) * size < n:
+            rows = step * size + tf.range(size)
+            user, positive = tf.gather(users, rows), tf.gather(items, rows)
+            candidates = losses.uniform_candidates(positive, N_JUDGED, self.pool, key, first + step)
+            logits = self.model.call((user, candidates)) / self.temperature  # (batch, candidates)
+            real = (first * size + rows < n) & tf.math.is_finite(logits[:, 0])
+            own, others = tf.where(real, logits[:, 0], 0.0), logits[:, 1:]
+            row_losses = tf.where(real, losses.softmax(own, others, 0.0, self.gamma), 0.0)
+            sums += losses.sums(row_losses, losses.hits(own, others, real), real)
+            step += 1
+        return sums
 
 
 class FullLoop(Loop):
     """Passes over users: each with all his songs, against all others of the catalogue.
 
-    `start` begins a schedule of epochs anew, from the first weights; a listener without a song, or with all of them,
-    has nothing to teach.
+    A listener without a song, or with all of them, has nothing to teach.
     """
 
-    def __init__(self, model: SimpleRecommender, split: Split, recipe: FullRecipe, seed: int, xla: bool):
-        self.temperature, self.gamma = tf.Variable(1.0), tf.Variable(1.0)
-        self.tables = [table.value for table in model.trainable_variables]
-        self.first, self.adam = model.get_weights(), Adam(self.tables)
+    def __init__(self, model: SimpleRecommender, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False):
+        super().__init__(model, split, recipe, seed, xla)
         signature = [tf.TensorSpec((None,), tf.int32)] * 3 + [tf.TensorSpec((), kind) for kind in NUMBERS]
-        self._full_step = tf.function(self._take_full_step, signature)
-        super().__init__(model, split, recipe, split.n_items_all, seed, xla)
+        self._full_step = tf.function(self._on_replicas, signature)
 
-    def _compile(self) -> None:
-        pass
-
-    def start(self, seen: sparse.csr_matrix, temperature: float, gamma: float, epochs: int, name: str = "") -> None:
-        self.name, self.epochs = name, epochs
-        self.model.set_weights(self.first)
-        self.adam.reset()
-        self.temperature.assign(temperature)
-        self.gamma.assign(gamma)
-        n_songs = np.diff(seen.indptr)
-        self.users = np.flatnonzero((n_songs > 0) & (n_songs < seen.shape[1])).astype(np.int32)
+    def _take(self, rows: sparse.csr_matrix) -> None:
+        n_songs = np.diff(rows.indptr)
+        self.users = np.flatnonzero((n_songs > 0) & (n_songs < rows.shape[1])).astype(np.int32)
         if not len(self.users):
             raise ValueError("expected users with some, but not all songs of train, got none")
-        self.seen = seen
+        self.seen = rows
 
-    def learn(self, epoch: int) -> dict[str, float]:
-        started = time.perf_counter()
+    def _means(self) -> dict[str, float]:
+        return _means("", self.sums, int(self.sums[2]))
+
+    def _learn(self, epoch: int) -> None:
         most = min(LOGITS_IN_MEMORY // self.model.n_items, len(self.users) // FEWEST_STEPS)
         size = min(self.recipe.batch_size, max(1, most))
         users = np.random.default_rng([self.seed, epoch, ORDER]).permutation(self.users)
-        batches, sums = [users[first : first + size] for first in range(0, len(users), size)], np.zeros(3)
-        key = losses.key(self.seed, epoch, NEGATIVES)
-        for step, batch in enumerate(batches):
-            count = (epoch - 1) * len(batches) + step + 1
-            rate = self.recipe.learning_rate * schedule(count, self.epochs * len(batches))
+        n_steps, key = -(-len(users) // size), losses.key(self.seed, epoch, NEGATIVES)
+        for step in range(self.step, n_steps):
+            batch = users[step * size : (step + 1) * size]
             theirs = self.seen[batch]
             rows = np.repeat(np.arange(len(batch), dtype=np.int32), np.diff(theirs.indptr))
+            rate, count = self._rate(epoch, step, n_steps), (epoch - 1) * n_steps + step + 1
             numbers = map(tf.constant, (key, step, rate, count), NUMBERS)
-            more = self._full_step(*map(tf.constant, (batch, rows, theirs.indices)), *numbers).numpy()
-            where = f"{self.name}epoch {epoch}, step {step + 1} of {len(batches)} of training"
-            self._check(-1 if np.isfinite(more[0]) else step, where)
-            sums += more
-        seconds = time.perf_counter() - started
-        return _means("", sums, int(sums[2])) | {"rows_per_second": round(sums[2] / seconds)}
+            sums = self._full_step(*map(tf.constant, (batch, rows, theirs.indices)), *numbers).numpy()
+            self._go_on(sums, -1 if np.isfinite(sums[0]) else step, step + 1, n_steps)
 
-    def _take_full_step(self, users, rows, columns, key, step, rate, count):
+    def _take_step(self, users, rows, columns, key, step, rate, count):
+        n_real = tf.cast(tf.size(rows), tf.float32)
+        candidates = losses.uniform_candidates(columns, N_JUDGED, self.pool, key, step)
+        users, rows, columns, candidates = _share_of_users(users, rows, columns, candidates)
+        tables = [local(table) for table in self.tables]
         with tf.GradientTape() as tape:
             logits = self.model.all_logits(users) / self.temperature  # (users, songs)
             row_losses = losses.full_softmax(logits, rows, columns, self.gamma)  # (positives,)
-            loss = tf.reduce_mean(row_losses)
-        self.adam.apply(tape.gradient(loss, self.tables), rate, count)
-        candidates = losses.uniform_candidates(columns, self.recipe.negatives, self.pool, key, step)
+            loss = tf.reduce_sum(row_losses) / n_real
+        gradients = [tf.convert_to_tensor(_over_replicas(each)) for each in tape.gradient(loss, tables)]
+        self.optimizer.apply(tables, gradients, rate, count)
         inside = tf.minimum(candidates, self.model.n_items - 1)
         drawn = tf.gather_nd(logits, tf.stack([tf.broadcast_to(rows[:, None], tf.shape(inside)), inside], axis=2))
         real = tf.ones_like(rows, tf.bool)
         drawn = tf.where(candidates < self.model.n_items, drawn, -np.inf)  # (positives, candidates)
-        return losses.sums(row_losses, losses.hits(drawn, real), real)
+        return losses.sums(row_losses, losses.hits(drawn[:, 0], drawn[:, 1:], real), real)
+
+
+def _share(rows: tf.Tensor) -> tf.Tensor:
+    """Return the rows of a batch that the replica that asks works on."""
+    context = tf.distribute.get_replica_context()
+    return rows[int(context.replica_id_in_sync_group) :: context.num_replicas_in_sync] if _is_one_of_several() else rows
+
+
+def _share_of_users(users: tf.Tensor, rows: tf.Tensor, *of_rows: tf.Tensor) -> list[tf.Tensor]:
+    if not _is_one_of_several():
+        return [users, rows, *of_rows]
+    n = tf.distribute.get_replica_context().num_replicas_in_sync
+    own = rows % n == int(tf.distribute.get_replica_context().replica_id_in_sync_group)
+    return [_share(users), *(tf.boolean_mask(each, own) for each in (rows // n, *of_rows))]
+
+
+def _over_replicas(gradient: tf.Tensor | tf.IndexedSlices) -> tf.Tensor | tf.IndexedSlices:
+    return tf.distribute.get_replica_context().all_reduce("sum", gradient) if _is_one_of_several() else gradient
+
+
+def _is_one_of_several() -> bool:
+    return tf.distribute.get_strategy().num_replicas_in_sync > 1
+
+
+def _placed(users: np.ndarray, items: np.ndarray) -> tuple:
+    """Return the rows on the device, if that many may lie there, or as they are."""
+    return tuple(map(tf.constant, (users, items))) if len(users) <= RESIDENT_ROWS else (users, items)
 
 
 def _means(name: str, sums: np.ndarray, n: int) -> dict[str, float]:

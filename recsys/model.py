@@ -61,7 +61,25 @@ class SimpleRecommender(keras.Model):
     def all_logits(self, users: tf.Tensor) -> tf.Tensor:
         """Map known users' codes (batch,) to their logits of all songs, (batch, n_items)."""
         songs = self._with_length(tf.convert_to_tensor(self.item_embeddings.value))
-        return tf.matmul(self._vectors(self.user_embeddings, users), songs, transpose_b=True)
+        return self._products(self._vectors(self.user_embeddings, users), songs)
+
+    def contrast(self, users: tf.Tensor, songs: tf.Tensor, shared: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """Map raw vectors of users (batch, dim) and songs to the logits of positives (batch,) and negatives (batch, n).
+
+        The songs are the positives (batch, dim), then the negatives: (n, dim) if shared, else (batch · n, dim).
+        """
+        users, songs = self._with_length(users), self._with_length(songs)
+        positives, negatives = songs[: users.shape[0]], songs[users.shape[0] :]
+        if shared:
+            logits = self._products(users, negatives)
+        else:
+            negatives = tf.reshape(negatives, (users.shape[0], -1, self.length_of_embedding))
+            logits = tf.einsum("bd,bcd->bc", users, negatives)
+        return tf.reduce_sum(users * positives, axis=1), logits
+
+    def _products(self, users: tf.Tensor, songs: tf.Tensor) -> tf.Tensor:
+        users, songs = tf.cast(users, self.compute_dtype), tf.cast(songs, self.compute_dtype)
+        return tf.cast(tf.matmul(users, songs, transpose_b=True), tf.float32)
 
     def known(self, users: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
         """Return which user and song both have a vector: bool (batch, candidates)."""

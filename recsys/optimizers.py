@@ -1,4 +1,4 @@
-"""Adam on whole tables, and the schedule of its learning rate."""
+"""Descent on tables of vectors, whole or only on the rows that a batch touched, and the schedule of its rate."""
 
 import math
 from collections.abc import Sequence
@@ -9,31 +9,84 @@ MEMORY, SQUARE_MEMORY, SMALLEST = 0.9, 0.999, 1e-8
 WARM_UP = 0.02  # share of the steps
 
 
-class Adam:
-    """Adam with bias correction (Kingma & Ba 2015, arXiv 1412.6980) on a few variables, dense."""
+def sgd(gradient: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Plain gradient descent."""
+    return gradient, []
 
-    def __init__(self, variables: Sequence[tf.Variable]):
-        self.variables = list(variables)
-        self.means, self.squares = ([tf.Variable(tf.zeros_like(each)) for each in variables] for _ in range(2))
+
+def adagrad(gradient: tf.Tensor, step: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Adagrad (Duchi et al. 2011), its sum of squares from 0."""
+    total = total + tf.square(gradient)
+    return gradient / (tf.sqrt(total) + SMALLEST), [total]
+
+
+def adam(
+    gradient: tf.Tensor, step: tf.Tensor, mean: tf.Tensor, square: tf.Tensor
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Adam with bias correction by the number of steps (Kingma & Ba 2015, arXiv 1412.6980)."""
+    root = tf.sqrt(1 - SQUARE_MEMORY**step)
+    mean = mean + (1 - MEMORY) * (gradient - mean)
+    square = square + (1 - SQUARE_MEMORY) * (tf.square(gradient) - square)
+    return root / (1 - MEMORY**step) * mean / (tf.sqrt(square) + SMALLEST * root), [mean, square]
+
+
+RULES = {"sgd": (sgd, 0), "adagrad": (adagrad, 1), "adam": (adam, 2)}  # and how many slots a table has
+
+
+class Optimizer:
+    """A rule of `RULES` on a few tables; a gradient of rows touches these rows alone, their slots and their decay.
+
+    Rows that occur more than once are added up first, unless not to `add_up`: plain descent takes them one by one, in
+    an order of its own outside XLA. `decay` (decoupled) draws the rows that move towards 0, by `rate` times itself.
+    """
+
+    def __init__(self, rule: str, tables: Sequence[tf.Variable], decay: float = 0.0, add_up: bool = True):
+        (self.rule, n_slots), self.decay, self.add_up = RULES[rule], decay, add_up
+        self.slots = [[tf.Variable(tf.zeros_like(table)) for _ in range(n_slots)] for table in tables]
 
     def reset(self) -> None:
         """Forget all gradients."""
-        for slot in self.means + self.squares:
+        for slot in sum(self.slots, []):
             slot.assign(tf.zeros_like(slot))
 
-    def apply(self, gradients: Sequence[tf.Tensor], rate: tf.Tensor, step: tf.Tensor) -> None:
-        """Move the variables by one step; `step` counts from 1, `rate` and `step` are float32 scalars."""
-        rate = rate * tf.sqrt(1 - SQUARE_MEMORY**step) / (1 - MEMORY**step)
-        smallest = SMALLEST * tf.sqrt(1 - SQUARE_MEMORY**step)
-        for variable, mean, square, gradient in zip(self.variables, self.means, self.squares, gradients, strict=True):
-            gradient = tf.convert_to_tensor(gradient)
-            mean.assign_add((1 - MEMORY) * (gradient - mean))
-            square.assign_add((1 - SQUARE_MEMORY) * (tf.square(gradient) - square))
-            variable.assign_sub(rate * mean / (tf.sqrt(square) + smallest))
+    def apply(
+        self, tables: Sequence[tf.Variable], gradients: Sequence[tf.Tensor], rate: tf.Tensor, step: tf.Tensor
+    ) -> None:
+        """Move the tables by one step; `step` counts from 1, `rate` and `step` are float32 scalars."""
+        for table, slots, gradient in zip(tables, self.slots, gradients, strict=True):
+            slots = [local(slot) for slot in slots]
+            rows = None
+            if isinstance(gradient, tf.IndexedSlices):
+                rows, gradient = added_up(gradient) if self.add_up else (gradient.indices, gradient.values)
+            now = (lambda variable: variable) if rows is None else lambda variable: tf.gather(variable, rows)  # noqa: B023
+            change, after = self.rule(gradient, step, *map(now, slots))
+            if self.decay:
+                change += self.decay * now(table)
+            for slot, value in zip(slots, after, strict=True):
+                slot.assign(value) if rows is None else slot.scatter_update(tf.IndexedSlices(value, rows))
+            move = rate * change
+            table.assign_sub(move) if rows is None else table.scatter_sub(tf.IndexedSlices(move, rows))
 
 
-def schedule(step: int, n_steps: int) -> float:
-    """Return the share of the highest learning rate at a step in 1…n_steps: linear warm-up, then a cosine to 0."""
+def added_up(gradient: tf.IndexedSlices) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the distinct rows of a gradient, int32 (rows,), and the sum for each, (rows, dim)."""
+    rows, place = tf.unique(gradient.indices)
+    return rows, tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows))
+
+
+def local(variable: tf.Variable) -> tf.Variable:
+    """Return the copy of a variable that belongs to the replica that asks."""
+    copies = tf.distribute.get_strategy().experimental_local_results(variable)
+    return copies[int(tf.distribute.get_replica_context().replica_id_in_sync_group) if len(copies) > 1 else 0]
+
+
+def schedule(kind: str, step: int, n_steps: int) -> float:
+    """Return the share of the highest learning rate at a step in 1…n_steps: "constant", or "cosine".
+
+    The latter rises linearly over the first fiftieth of the steps and then falls along a cosine to 0.
+    """
+    if kind == "constant":
+        return 1.0
     warm = max(1, math.floor(WARM_UP * n_steps))
     if step <= warm:
         return step / warm

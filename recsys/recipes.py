@@ -2,77 +2,127 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
+
+MOST_SONGS = 200_000  # to compare every user with
+CHOICES = {
+    "similarity": ("dot", "cosine"), "loss": ("softmax", "bsl", "bpr", "sigmoid"), "pool": ("all", "train"),
+    "negatives": ("uniform", "shared", "popularity", "full"), "optimizer": ("sgd", "adagrad", "adam"),
+    "schedule": ("constant", "cosine"), "precision": ("float32", "tf32", "mixed_bfloat16"),
+}  # fmt: skip
+OF_FULL = {"loss": "bsl", "negatives": "full", "pool": "all", "optimizer": "adam", "decay": 0.0}  # and nothing else
+N_JUDGED = 20  # negatives of the accuracy that is noted
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The author's way: sampled negatives, plain gradient descent, early stopping on the validation loss.
+    """The settings of a training.
 
-    `negatives` a row from a `pool` ("all" songs or those of "train"), `learning_rate` of the batch's mean. Training
-    stops after `epochs`, or once the validation loss has not improved for `patience` of them.
+    `negatives` are drawn "uniform" for each row, "shared" by a batch, a share of `popularity` of these by number of
+    listens ("popularity"), or are all songs of train ("full": a batch is then of users, else of rows). The `pool` of
+    songs, "all" or those of "train", is what is drawn from, as far as the model knows them. The `grid` holds pairs of
+    temperature and γ; of several the one with the best NDCG@20 on validation after `trial_epochs` is taken. Training
+    ends after `epochs`, or once validation has not improved for `patience` of them: its loss or, with `refit`, its
+    NDCG@20 (looked at `every` so many epochs); the model is then trained once more on train and validation, for as many
+    epochs. `learning_rate` is of a batch's mean, and the highest of the `schedule`. With `average` above 1 the weights
+    are means over about so many last epochs.
     """
 
     name: str
     dim: int
-    negatives: int
-    pool: str
+    negatives: str
+    n_negatives: int
     batch_size: int
     learning_rate: float
     epochs: int
     patience: int
+    loss: str = "bsl"
+    similarity: str = "cosine"
+    pool: str = "all"
+    optimizer: str = "adam"
+    schedule: str = "cosine"
+    grid: tuple[tuple[float, float], ...] = ((0.1, 1.25),)
+    trial_epochs: int = 0
+    mask_hits: bool = True
+    popularity: float = 0.5
+    decay: float = 0.0
+    average: int = 1
+    refit: bool = True
+    every: int = 1
+    precision: str = "float32"
 
     def __post_init__(self):
-        if self.pool not in ("all", "train"):
-            raise ValueError(f"pool of negatives: expected 'all' or 'train', got {self.pool!r}")
-        _check(self)
-
-    def override(self, **settings: Any) -> "Recipe":
-        """Return the recipe with other settings; 0 and "" keep its own, and another batch keeps the step per row."""
-        settings = {name: value for name, value in settings.items() if value}
-        rate = self.learning_rate / self.batch_size * settings.get("batch_size", self.batch_size)
-        return dataclasses.replace(self, **{"learning_rate": rate, **settings})
-
-
-@dataclass(frozen=True)
-class FullRecipe:
-    """Cosine similarity and a softmax over all songs of train, fitted by Adam on batches of up to `batch_size` users.
-
-    The `grid` holds pairs of temperature and γ, the weight of the negatives' log-sum-exp; the pair with the best
-    NDCG@20 on validation after `trial_epochs` is trained for `epochs`, then once more on train and validation.
-    `learning_rate` is the highest of the schedule.
-    """
-
-    name: str
-    dim: int
-    batch_size: int
-    learning_rate: float
-    epochs: int
-    trial_epochs: int
-    grid: tuple[tuple[float, float], ...]
-    negatives: ClassVar[int] = 20  # of the reported 1-of-21 accuracy alone: the loss takes all songs
-
-    def __post_init__(self):
+        for name, allowed in CHOICES.items():
+            if (value := getattr(self, name)) not in allowed:
+                raise ValueError(f"{name}: expected one of {', '.join(allowed)}; got {value!r}")
+        for name in ("dim", "n_negatives", "batch_size", "learning_rate", "epochs", "patience", "average", "every"):
+            if not (value := getattr(self, name)) > 0:
+                raise ValueError(f"{name}: expected more than 0, got {value!r}")
         if not self.grid or not all(value > 0 for pair in self.grid for value in pair):
             raise ValueError(f"grid: expected pairs of temperature and gamma above 0, got {self.grid!r}")
-        _check(self)
+        if self.loss in ("softmax", "bpr") and (odd := [gamma for _, gamma in self.grid if gamma != 1]):
+            raise ValueError(f"{self.name}, gamma: expected 1, as the loss {self.loss} has none; got {odd[0]!r}")
+        if len(self.grid) > 1 and not self.trial_epochs > 0:
+            raise ValueError(f"trial_epochs: expected more than 0 to choose from a grid, got {self.trial_epochs!r}")
+        if not 0 <= self.popularity < 1:
+            raise ValueError(f"popularity: expected a share of negatives from 0 to below 1, got {self.popularity!r}")
+        for name, value in OF_FULL.items() if self.negatives == "full" else ():
+            if (got := getattr(self, name)) != value:
+                raise ValueError(
+                    f"{self.name}, {name}: expected {value!r}, as every song of train is compared; got {got!r}; "
+                    "the recipe fast takes others"
+                )
 
-    def override(self, **settings: Any) -> "FullRecipe":
-        """Return the recipe with other settings; 0 and "" keep its own. Raises ValueError for a `pool`."""
+    @property
+    def n_popular(self) -> int:
+        """How many of the negatives are drawn by number of listens."""
+        return round(self.popularity * self.n_negatives) if self.negatives == "popularity" else 0
+
+    def override(self, **settings: Any) -> "Recipe":
+        """Return the recipe with other settings; 0 and "" keep its own.
+
+        A `temperature` or `gamma` takes the place of the grid's. With plain gradient descent another batch size keeps
+        the step per row. Raises ValueError for a setting that does not apply.
+        """
         settings = {name: value for name, value in settings.items() if value}
-        if pool := settings.pop("pool", ""):
-            raise ValueError(f'{self.name}: expected no pool (""), as all songs of train are negatives; got {pool!r}')
+        temperature, gamma = (settings.pop(name, 0) for name in ("temperature", "gamma"))
+        grid = settings.get("grid", self.grid)
+        settings["grid"] = tuple(dict.fromkeys((temperature or own, gamma or other) for own, other in grid))
+        full, kind = self.negatives == "full", settings.get("negatives", self.negatives)
+        if (kind == "full") != full:
+            of = "users with all songs" if full else "rows with drawn ones"
+            raise ValueError(f"{self.name}, negatives: expected {self.negatives}, as a batch is of {of}; got {kind}")
+        if full and (n := settings.get("n_negatives")):
+            raise ValueError(f"{self.name}, n_negatives: expected 0, as every song is one; got {n}")
+        if (rule := settings.get("optimizer", self.optimizer)) != self.optimizer and "learning_rate" not in settings:
+            raise ValueError(f"{self.name}: expected a learning rate for the optimizer {rule}, got none")
+        if self.optimizer == "sgd":
+            rate = self.learning_rate / self.batch_size * settings.get("batch_size", self.batch_size)
+            settings = {"learning_rate": rate} | settings
         return dataclasses.replace(self, **settings)
 
-
-def _check(recipe: Recipe | FullRecipe) -> None:
-    for name, value in vars(recipe).items():
-        if isinstance(value, int | float) and not value > 0:
-            raise ValueError(f"{name}: expected more than 0, got {value!r}")
+    def fitting(self, n_items: int) -> "Recipe":
+        """Return the recipe in the form for so many songs: too many to compare with every user are sampled."""
+        if self.negatives != "full" or n_items <= MOST_SONGS:
+            return self
+        fast = RECIPES["fast"]
+        own = ("negatives", "n_negatives", "batch_size", "learning_rate", "every")
+        return dataclasses.replace(self, **{name: getattr(fast, name) for name in own})
 
 
 GRID = ((0.07, 1.25), (0.1, 1.25), (0.15, 1.0), (0.15, 1.25), (0.2, 1.0))
-RECIPES: dict[str, Recipe | FullRecipe] = {
-    "author": Recipe("author", 15, 20, "all", batch_size=1024, learning_rate=100.0, epochs=50, patience=3),
-    "best": FullRecipe("best", 128, batch_size=512, learning_rate=0.015, epochs=24, trial_epochs=6, grid=GRID),
-}
+RECIPES: dict[str, Recipe] = {
+    "author": Recipe(
+        "author", dim=15, negatives="uniform", n_negatives=20, batch_size=1024, learning_rate=100.0, epochs=50,
+        patience=3, loss="softmax", similarity="dot", optimizer="sgd", schedule="constant", grid=((1.0, 1.0),),
+        mask_hits=False, refit=False,
+    ),
+    "fast": Recipe(
+        "fast", dim=64, negatives="shared", n_negatives=1024, batch_size=2048, learning_rate=0.005, epochs=12,
+        patience=3,
+    ),
+    "best": Recipe(
+        "best", dim=128, negatives="full", n_negatives=N_JUDGED, batch_size=512, learning_rate=0.015, epochs=24,
+        patience=24, grid=GRID, trial_epochs=6, every=4,
+    ),
+}  # fmt: skip

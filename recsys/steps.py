@@ -45,12 +45,13 @@ def open_split(run: Run) -> Split:
 
 
 def train_run(
-    run: Run, recipes: str = "author best", seed: int = 0, seeds: int = 1, **settings: Any
-) -> tuple[Split, dict[str, "Trained"]]:
+    run: Run, recipes: str = "author best", seed: int = 0, seeds: int = 1, xla: bool = True, deterministic: bool = True,
+    **settings: Any,
+) -> tuple[Split, dict[str, "Trained"]]:  # fmt: skip
     """Train each named recipe (space-separated) with the settings that are not 0 or "", and note their names.
 
     With more than one of `seeds` each is trained again with the following ones, for the spread between them; what is
-    returned is of the first.
+    returned is of the first. A training that was stopped goes on.
     """
     training = _training()
     names = recipes.split()
@@ -62,25 +63,44 @@ def train_run(
         raise ValueError(f"SEEDS: expected 1 or more, got {seeds}")
     split = open_split(run)
     audit.require_clean(audit.check_split(split))
-    chosen = {name: training.RECIPES[name].override(**settings) for name in names}
-    trained = {name: training.train(split, each, seed=seed, folder=run.folder / name) for name, each in chosen.items()}
-    others = [f"seed-{seed + more}" for more in range(1, seeds)]
+    chosen = {name: training.RECIPES[name].fitting(split.n_items).override(**settings) for name in names}
+    others = {f"seed-{seed + more}": seed + more for more in range(1, seeds)}
+    run.note(recipes=names, other_seeds=[])
+    options = {"xla": xla, "deterministic": deterministic}
+    trained = {
+        name: training.train(split, recipe, seed=seed, folder=run.folder / name, **options)
+        for name, recipe in chosen.items()
+    }
     for name, recipe in chosen.items():
-        for other in others:
-            training.train(split, recipe, seed=int(other.removeprefix("seed-")), folder=run.folder / name / other)
-    run.note(recipes=names, other_seeds=others)
+        for other, number in others.items():
+            training.train(split, recipe, seed=number, folder=run.folder / name / other, **options)
+    run.note(other_seeds=list(others))
     return split, trained
 
 
 def open_models(run: Run) -> tuple[Split, dict[str, "SimpleRecommender"], dict[str, dict[str, Any]]]:
-    """Load the run's split, models and training histories, by recipe."""
+    """Load the run's split, models and training histories, by recipe.
+
+    An interrupted training counts with its best model so far, and is named on the page. Raises FileNotFoundError for
+    one that is missing, RuntimeError for one that stopped otherwise or without a best model.
+    """
     training = _training()
     names = run.record.get("recipes", [])
-    if not names or not all((run.folder / name / "model.keras").exists() for name in names):
+    folders = [run.folder / name for name in names]
+    if not names or not all((each / "model.keras").exists() and (each / "history.json").exists() for each in folders):
         _only_for_the_sample(run, "trained model", "02_train")
         split, trained = train_run(run)
         return split, {k: each.model for k, each in trained.items()}, {k: each.history for k, each in trained.items()}
     histories = {name: read_json(run.folder / name / "history.json") for name in names}
+    for name, history in histories.items():
+        status, best = history["status"], history["best_epoch"]
+        if status == "interrupted" and best:
+            print(f"{name}: its training was interrupted; this is its model after epoch {best}, the best until then.")
+        elif status != "finished":
+            raise RuntimeError(
+                f"run {run.name!r}, {name}: expected a finished training, got one that is {status}; run "
+                f"notebooks/02_train.ipynb with RUN = {run.name!r}, where it goes on"
+            )
     return open_split(run), {name: training.load(run.folder / name) for name in names}, histories
 
 

@@ -1,4 +1,4 @@
-"""Training by a recipe: what is checked, reused, chosen, recorded and kept, and how it ends."""
+"""Training by a recipe: what is checked, reused, gone on with, chosen, recorded and kept, and how it ends."""
 
 import contextlib
 import dataclasses
@@ -16,17 +16,23 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from recsys import checkpoints
 from recsys.evaluation import validation_ndcg
 from recsys.loops import FullLoop, Loop
 from recsys.model import SimpleRecommender, load
-from recsys.recipes import RECIPES, FullRecipe, Recipe
+from recsys.recipes import MOST_SONGS, RECIPES, Recipe
 from recsys.runs import read_json, sha256, write_json
 from recsys.split import Split
 
-__all__ = ["RECIPES", "FullRecipe", "Loop", "Recipe", "Trained", "device", "load", "train"]
-MOST_SONGS = 200_000  # of a full recipe
-NDCG, NDCG_EVERY = "ndcg@20", 4  # what choices are made on, and every how many epochs it is noted
-CODE = ("evaluation", "losses", "loops", "model", "optimizers", "recipes", "training")  # what a result depends on
+__all__ = ["RECIPES", "Loop", "Recipe", "Trained", "device", "load", "train"]
+NDCG = "ndcg@20"  # what choices are made on
+CHECKPOINT_SECONDS, CHECKPOINT_SHARE = 30.0, 0.05  # at least so far apart; at most so much of the time
+CODE = (
+    "checkpoints", "evaluation", "losses", "loops", "model", "optimizers", "ranking", "recipes", "training",
+)  # what a result depends on  # fmt: skip
+
+
+BITS = ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "XLA_FLAGS")  # of the environment, they change rounding
 
 
 @dataclass(frozen=True)
@@ -39,23 +45,25 @@ class Trained:
 
 
 def train(
-    split: Split, recipe: Recipe, *, seed: int = 0, folder: Path | None = None, verbose: bool = True, xla: bool = True
-) -> Trained:
+    split: Split, recipe: Recipe, *, seed: int = 0, folder: Path | None = None, verbose: bool = True, xla: bool = True,
+    deterministic: bool = True,
+) -> Trained:  # fmt: skip
     """Train a model by a recipe and return it with the best epoch's weights.
 
     With a `folder` its model.keras is always the best model so far (first the start), and its history.json tells what
-    happened, interrupts included; a finished training of equal inputs is loaded. Equal seeds give equal bits on a CPU.
-    An epoch's `loss` and `accuracy` are running means; `train_…` (a sample) and `val_…` are measured alike at its end.
-    A full recipe chooses on validation (`trials`), trains on train (`epochs`), and returns the model refitted on both;
-    it knows the users and songs of train alone, and rows of others count as misses.
+    happened, interrupts included; a finished training of equal inputs is loaded, and one that was stopped, however,
+    goes on from its last checkpoint. `deterministic` gives equal bits for equal seeds and devices, whether stopped or
+    not; on a CPU that is so in any case. An epoch's `loss` and `accuracy` are running means, the latter against at most
+    20 negatives; `train_…` (a sample) and `val_…` are measured alike at its end.
+    A recipe with a refit chooses on validation (`trials`), trains on train (`epochs`), and returns the model refitted
+    on both; it knows the users and songs of train alone, and rows of others count as misses.
     Raises ValueError for too few or too many songs or no validation, FloatingPointError when the loss stops being
     finite.
     """
-    full = isinstance(recipe, FullRecipe)
-    pool = split.n_items if full or recipe.pool == "train" else split.n_items_all
-    _check(split, recipe, pool)
+    _check(split, recipe)
     say = (lambda line: print(f"{recipe.name}: {line}", flush=True)) if verbose else (lambda line: None)
-    inputs = _inputs(split, recipe, seed)
+    xla = _set_up(recipe.precision, xla, deterministic)
+    inputs = _inputs(split, recipe, seed, xla=xla, deterministic=deterministic)
     folder = folder and Path(folder)
     complete = folder and all((folder / name).exists() for name in ("history.json", "model.keras"))
     history = read_json(folder / "history.json") if complete else {}
@@ -63,36 +71,40 @@ def train(
         say(f"nothing has changed since {history['finished_at']}, that model is used again")
         return Trained(load(folder), history, reused=True)
     users, items = split.users["user_id"], split.items["item_id"]
-    if full:
+    if recipe.refit:
         users, items = users[: split.n_users], items[: split.n_items]
-    model = SimpleRecommender(users, items, recipe.dim, similarity="cosine" if full else "dot", seed=seed)
-    history = {"inputs": inputs, "seed": seed, "device": device(), "rows": len(split.train)}
-    history["learning_rate_per_row"] = None if full else recipe.learning_rate / recipe.batch_size  # Adam has none
-    history["n_parameters"] = model.count_params()
-    say(f"{history['n_parameters']:,} parameters, {history['rows']:,} rows an epoch, on {history['device']}")
-    loop = FullLoop(model, split, recipe, seed, xla) if full else Loop(model, split, recipe, pool, seed, xla)
-    with _interrupts_wait(loop), _recorded(_Record(loop, history, folder, say)) as record:
-        if full:
-            _fit_full(loop, record, split)
-        else:
-            _fit_sampled(loop, record)
+    several = len(tf.config.list_logical_devices("GPU")) > 1 and not tf.distribute.has_strategy()
+    with (tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()).scope():
+        kind = recipe.precision if recipe.precision.startswith("mixed") else "float32"
+        model = SimpleRecommender(users, items, recipe.dim, similarity=recipe.similarity, seed=seed, dtype=kind)
+        loop = (FullLoop if recipe.negatives == "full" else Loop)(model, split, recipe, seed, xla)
+        history = {"inputs": inputs, "seed": seed, "device": device(), "rows": len(split.train)}
+        per_row = recipe.learning_rate / recipe.batch_size if recipe.optimizer == "sgd" else None  # others have none
+        history |= {"learning_rate_per_row": per_row, "n_parameters": model.count_params()}
+        against = "all songs" if recipe.negatives == "full" else f"{recipe.n_negatives:,} {recipe.negatives} negatives"
+        say(
+            f"{history['n_parameters']:,} parameters, {history['rows']:,} rows an epoch against {against}, "
+            f"on {history['device']}"
+        )
+        record = _Record(loop, history, folder, say)
+        with _interrupts_wait(record), _recorded(record):
+            _fit(loop, record, split)
     return Trained(model, history)
 
 
-def _check(split: Split, recipe: Recipe | FullRecipe, pool: int) -> None:
+def _check(split: Split, recipe: Recipe) -> None:
+    pool = split.n_items if recipe.refit or recipe.pool == "train" else split.n_items_all
+    few = recipe.n_negatives + 1 if recipe.negatives == "uniform" else 2
     if not len(split.validation):
         raise ValueError("validation: expected at least one row, to know when to stop, got none")
-    if not isinstance(recipe, FullRecipe):
-        if pool < recipe.negatives + 1:
-            raise ValueError(
-                f"expected at least {recipe.negatives + 1} songs for {recipe.negatives} negatives, got {pool}"
-            )
-    elif pool > MOST_SONGS:
+    if pool < few:
+        raise ValueError(f"expected at least {few} songs for {few - 1} negatives, got {pool}")
+    if recipe.negatives == "full" and pool > MOST_SONGS:
         raise ValueError(
             f"{recipe.name}: expected at most {MOST_SONGS:,} songs, as each is compared with every user, got {pool:,}; "
-            "take a recipe with sampled negatives, such as author"
+            "take a recipe with sampled negatives, such as fast"
         )
-    elif not split.relevant("validation").nnz:
+    if recipe.refit and not split.relevant("validation").nnz:
         raise ValueError(
             "validation: expected users with a relevant song, to choose by, got none; try a larger VALIDATION_FRACTION"
         )
@@ -105,39 +117,99 @@ def device() -> str:
     return f"CPU ({os.cpu_count()} cores)"
 
 
-def _inputs(split: Split, recipe: Recipe, seed: int) -> dict[str, Any]:
+def _set_up(precision: str, xla: bool, deterministic: bool) -> bool:
+    """Set what holds for the whole process, and return whether XLA may be used: a GPU has it or equal bits."""
+    tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
+    if not (deterministic and tf.config.list_physical_devices("GPU")):
+        return xla
+    tf.config.experimental.enable_op_determinism()
+    return False
+
+
+def _inputs(split: Split, recipe: Recipe, seed: int, **options: Any) -> dict[str, Any]:
     codes = (codes for part in (split.train, split.validation) for codes in (part.user, part.item))
     rows = hashlib.sha256(b"".join(map(bytes, codes)))
     code = [sha256(Path(__file__).with_name(f"{module}.py"))[:12] for module in CODE]
     facts = {"prepared": split.manifest.get("key"), "rows": rows.hexdigest()[:12], "code": code}
-    return facts | {"recipe": json.loads(json.dumps(dataclasses.asdict(recipe))), "seed": seed}
+    threads, replicas = tf.config.threading.get_intra_op_parallelism_threads(), tf.distribute.get_strategy()
+    facts["machine"] = [tf.__version__, device(), threads, replicas.num_replicas_in_sync]
+    facts["machine"] += [os.environ.get(name, "") for name in BITS]
+    return facts | {"recipe": json.loads(json.dumps(dataclasses.asdict(recipe))), "seed": seed} | options
 
 
 @contextlib.contextmanager
-def _interrupts_wait(loop: Loop) -> Iterator[Loop]:
+def _interrupts_wait(record: "_Record") -> Iterator[None]:
     """Keep Ctrl-C out of TensorFlow's own code, which may crash on it; a second one is not kept waiting."""
 
     def wait(*_: Any) -> None:
-        loop.interrupted = True
+        record.interrupted = True
         signal.signal(signal.SIGINT, usual)
 
     usual = signal.signal(signal.SIGINT, wait) if threading.current_thread() is threading.main_thread() else None
     try:
-        yield loop
+        yield
     finally:
         if usual is not None:
             signal.signal(signal.SIGINT, usual)
 
 
 class _Record:
-    """A training's history and folder: what happened and the model to keep, written as it goes."""
+    """A training's history and folder: what happened, the model to keep and the checkpoint, written as it goes."""
 
     def __init__(self, loop: Loop, history: dict[str, Any], folder: Path | None, say: Callable[[str], None]):
         self.loop, self.history, self.folder, self.say = loop, history, folder, say
+        self.phase, self.best, self.interrupted, self.pause_seconds = "", [], False, CHECKPOINT_SECONDS
+        self.began = dict.fromkeys(("all", "phase", "epoch", "pause"), time.perf_counter())
+        self.facts, self.arrays = checkpoints.read(self.path) if folder else ({}, {})
+        loop.pause, loop.hear = self.pause, self.hear
+        if self.facts and self.facts["history"]["inputs"] != history["inputs"]:
+            say("the checkpoint in its folder is of other settings, data or code, and is not used")
+            self.facts = {}
+        if self.facts:
+            history.update(self.facts["history"])
+            self.phase, self.best = self.facts["phase"], [self.arrays[name] for name in self.arrays if "best" in name]
+            self.began["all"] -= self.facts["seconds"]["all"]
         self.epochs = history.setdefault("epochs", [])
 
+    @property
+    def path(self) -> Path:
+        return self.folder / "checkpoint"
+
+    def since(self, what: str) -> float:
+        return round(time.perf_counter() - self.began[what], 3)
+
+    def begin(self, phase: str, rows: Any, settings: dict[str, float], epochs: int) -> None:
+        """Start the loop on a phase, or where the checkpoint left it."""
+        self.phase, self.began["phase"] = phase, time.perf_counter()
+        self.loop.start(rows, **settings, epochs=epochs, name=phase)
+        if self.facts:
+            self.loop.restore(self.facts["loop"], self.arrays)
+            self.began |= {name: time.perf_counter() - self.facts["seconds"][name] for name in ("phase", "epoch")}
+            place = f"epoch {self.loop.epoch + 1}, step {self.loop.step + 1}"
+            self.say(f"goes on from {phase}{', ' if phase else ''}{place}")
+            self.facts, self.arrays = {}, {}
+
+    def learn(self) -> dict[str, float]:
+        if self.loop.step == 0:
+            self.began["epoch"] = time.perf_counter()
+        return self.loop.learn()
+
+    def pause(self) -> None:
+        if self.folder and (self.interrupted or self.since("pause") >= self.pause_seconds):
+            before, (facts, arrays) = time.perf_counter(), self.loop.state()
+            seconds = {name: self.since(name) for name in self.began}
+            facts = {"loop": facts, "phase": self.phase, "history": self.history, "seconds": seconds}
+            checkpoints.write(self.path, facts, arrays | {f"best {i}": table for i, table in enumerate(self.best)})
+            self.began["pause"] = time.perf_counter()
+            self.pause_seconds = max(CHECKPOINT_SECONDS, (self.began["pause"] - before) / CHECKPOINT_SHARE)
+        self.hear()
+
+    def hear(self) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+
     def note(self, **facts: Any) -> None:
-        self.history.update(facts, seconds=round(time.perf_counter() - self.loop.started, 3))
+        self.history.update(facts, seconds=self.since("all"))
         if self.folder:
             write_json(self.folder / "history.json", self.history)
 
@@ -145,8 +217,8 @@ class _Record:
         if self.folder:
             self.loop.model.write(self.folder / "model.keras")
 
-    def end_epoch(self, now: dict[str, Any], began: float, line: str) -> None:
-        self.epochs.append(now | {"seconds": round(time.perf_counter() - began, 3)})
+    def end_epoch(self, now: dict[str, Any], line: str) -> None:
+        self.epochs.append(now | {"seconds": self.since("epoch")})
         self.note()
         n = self.loop.recipe.epochs
         left = int((n - now["epoch"]) * sum(each["seconds"] for each in self.epochs) / now["epoch"])
@@ -157,66 +229,87 @@ class _Record:
 
 
 @contextlib.contextmanager
-def _recorded(record: _Record) -> Iterator[_Record]:
+def _recorded(record: _Record) -> Iterator[None]:
     """Note how a training ends, whichever way it does."""
-    record.note(status="running", best_epoch=None)
-    record.keep()
+    record.note(status="running", best_epoch=record.history.get("best_epoch"))
+    if record.folder and not (record.facts and (record.folder / "model.keras").exists()):
+        record.keep()
     try:
-        yield record
+        yield
     except BaseException as error:
         record.note(status="interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=repr(error))
         record.say(f"stopped; best epoch so far: {record.history['best_epoch'] or 'none'}")
         raise
+    record.history.pop("error", None)
     record.note(status="finished", finished_at=time.strftime("%Y-%m-%d %H:%M:%S"))
+    if record.folder:
+        record.path.unlink(missing_ok=True)
     best, n = record.history["best_epoch"], len(record.epochs)
     record.say(f"best epoch {best} of {n}, {record.history['seconds']:.1f} s in all")
 
 
-def _fit_sampled(loop: Loop, record: _Record) -> None:
-    """Run epochs until validation stops improving; the best weights end in the model."""
-    best, best_loss = None, np.inf
-    for epoch in range(1, loop.recipe.epochs + 1):
-        began = time.perf_counter()
-        now = {"epoch": epoch, **loop.learn(epoch), **loop.judge(epoch)}
-        if now["val_loss"] < best_loss:
-            record.keep()
-            best, best_loss, record.history["best_epoch"] = loop.model.get_weights(), now["val_loss"], epoch
-        record.end_epoch(now, began, f"{now['val_loss']:.4f}, {now['val_accuracy']:.2%}")
-        if epoch - record.history["best_epoch"] >= loop.recipe.patience:
-            break
-    loop.model.set_weights(best)
+def _fit(loop: Loop, record: _Record, split: Split) -> None:
+    """Choose on validation, train until it stops improving, and where the recipe says so once more on both parts."""
+    recipe, history = loop.recipe, record.history
+    rows = split.seen("train") if recipe.refit else split.train
+    if len(recipe.grid) > 1:
+        _try_out(loop, record, split, rows)
+    settings = dict(zip(("temperature", "gamma"), recipe.grid[0], strict=True))
+    if trials := history.get("trials"):
+        best = max(trials, key=lambda trial: trial[NDCG])
+        settings = {name: best[name] for name in settings}
+    record.note(settings=settings)
+    if record.phase != "refit":
+        _run(loop, record, split, rows, settings)
+    if not recipe.refit:
+        loop.model.set_weights(record.best)
+        return
+    record.begin("refit", split.seen("train", "validation"), settings, recipe.epochs)
+    history.setdefault("refit_losses", [])
+    while loop.epoch < history["best_epoch"]:
+        history["refit_losses"].append(record.learn()["loss"])
+    with loop.averaged():
+        record.keep()
+        final = loop.model.get_weights()
+    loop.model.set_weights(final)
+    record.note(refit=True, refit_seconds=record.since("phase"))
+    last, seconds = history["refit_losses"][-1], history["refit_seconds"]
+    record.say(f"refitted on train and validation, loss {last:.4f}, {seconds:.1f} s")
 
 
-def _fit_full(loop: FullLoop, record: _Record, split: Split) -> None:
-    """Choose temperature and gamma on validation, train with them, then again on train and validation."""
-    recipe, train, trials = loop.recipe, split.seen("train"), []
-    for i, (temperature, gamma) in enumerate(recipe.grid, 1):
-        began, name = time.perf_counter(), f"trial {i} of {len(recipe.grid)}"
-        facts = {"temperature": temperature, "gamma": gamma, "epochs": min(recipe.trial_epochs, recipe.epochs)}
-        loop.start(train, **facts, name=f"{name}, ")
-        for epoch in range(1, facts["epochs"] + 1):
-            loop.learn(epoch)
-        ndcg = validation_ndcg(loop.model, split)
-        trials.append(facts | {NDCG: ndcg, "seconds": round(time.perf_counter() - began, 3)})
-        record.note(trials=trials)
-        record.say(f"{name}, temperature {temperature}, gamma {gamma}: {NDCG} on validation {ndcg:.4f}")
-    best = max(trials, key=lambda trial: trial[NDCG])
-    chosen = {name: best[name] for name in ("temperature", "gamma")}
-    record.note(settings=chosen)
-    loop.start(train, **chosen, epochs=recipe.epochs)
-    for epoch in range(1, recipe.epochs + 1):
-        began = time.perf_counter()
-        now = {"epoch": epoch, **loop.learn(epoch), **loop.judge(epoch)}
-        line = f"{now['val_accuracy']:.2%}"
-        if epoch % NDCG_EVERY == 0 or epoch == recipe.epochs:
-            now[f"val_{NDCG}"] = validation_ndcg(loop.model, split)
-            line += f", {NDCG} {now[f'val_{NDCG}']:.4f}"
-            record.keep()
-            record.history["best_epoch"] = epoch
-        record.end_epoch(now, began, line)
-    began = time.perf_counter()
-    loop.start(split.seen("train", "validation"), **chosen, epochs=recipe.epochs, name="refit, ")
-    refitted = [loop.learn(epoch)["loss"] for epoch in range(1, recipe.epochs + 1)]
-    record.keep()
-    record.note(refit=True, refit_losses=refitted, refit_seconds=round(time.perf_counter() - began, 3))
-    record.say(f"refitted on train and validation, loss {refitted[-1]:.4f}, {record.history['refit_seconds']:.1f} s")
+def _try_out(loop: Loop, record: _Record, split: Split, rows: Any) -> None:
+    """Try each pair of temperature and gamma for a few epochs."""
+    recipe, trials, n = loop.recipe, record.history.setdefault("trials", []), len(loop.recipe.grid)
+    for i, (temperature, gamma) in enumerate(recipe.grid[len(trials) :], len(trials) + 1):
+        settings, epochs = {"temperature": temperature, "gamma": gamma}, min(recipe.trial_epochs, recipe.epochs)
+        record.begin(f"trial {i} of {n}", rows, settings, epochs)
+        while loop.epoch < epochs:
+            record.learn()
+        with loop.averaged():
+            ndcg = validation_ndcg(loop.model, split)
+        trials.append(settings | {"epochs": epochs, NDCG: ndcg, "seconds": record.since("phase")})
+        record.note()
+        record.say(f"{record.phase}, temperature {temperature}, gamma {gamma}: {NDCG} on validation {ndcg:.4f}")
+
+
+def _run(loop: Loop, record: _Record, split: Split, rows: Any, settings: dict[str, float]) -> None:
+    """Run epochs until validation stops improving; the best epoch's model is kept."""
+    recipe, history = loop.recipe, record.history
+    record.begin("", rows, settings, recipe.epochs)
+    while loop.epoch < recipe.epochs and loop.epoch - (history["best_epoch"] or loop.epoch) < recipe.patience:
+        now = {"epoch": loop.epoch + 1, **record.learn()}
+        with loop.averaged():
+            now |= loop.judge()
+            line = f"{now['val_accuracy']:.2%}"
+            if not recipe.refit:
+                line, worth = f"{now['val_loss']:.4f}, {line}", -now["val_loss"]
+            elif loop.epoch % recipe.every == 0 or loop.epoch == recipe.epochs:
+                now[f"val_{NDCG}"] = worth = validation_ndcg(loop.model, split)
+                line += f", {NDCG} {worth:.4f}"
+            else:
+                worth = -np.inf
+            if worth > history.get("best_worth", -np.inf):
+                record.keep()
+                history |= {"best_epoch": loop.epoch, "best_worth": worth}
+                record.best = [] if recipe.refit else loop.model.get_weights()
+        record.end_epoch(now, line)

@@ -44,9 +44,13 @@ def groups(n=8000, n_users=400, n_groups=5, size=60, cold=0):
     return Split.from_arrays(np.concatenate([each, draw(n)]), validation, draw(10))
 
 
-def loop_of(split, recipe=SMALL, model=None, pool=None, seed=0, xla=False):
+def loop_of(split, recipe=SMALL, model=None, seed=0, xla=False):
     model = model or SimpleRecommender(split.users["user_id"], split.items["item_id"], recipe.dim, seed=seed)
-    return loops.Loop(model, split, recipe, pool or split.n_items_all, seed, xla)
+    loop = loops.Loop(model, split, recipe, seed, xla)
+    weights = model.get_weights()
+    loop.start(split.train, 1.0, 1.0, epochs=recipe.epochs)
+    model.set_weights(weights)
+    return loop
 
 
 def quick(split, recipe=SMALL, *, verbose=False, **settings):
@@ -58,13 +62,12 @@ def plain_batches(loop, epoch):
     """The batches of an epoch, by the same keys, outside the loop."""
     users, items = loop.train
     key = tf.constant(losses.key(loop.seed, epoch, loops.NEGATIVES))
-    order = losses.shuffled(len(users), losses.key(loop.seed, epoch, loops.ORDER)).numpy()
-    assert sorted(order) == list(range(len(users)))
+    order = np.random.default_rng([loop.seed, epoch, loops.ORDER]).permutation(len(users))
     size = loop.recipe.batch_size
     for step, first in enumerate(range(0, len(order), size)):
         rows = order[first : first + size]
         padded = tf.pad(tf.gather(items, rows), [[0, size - len(rows)]])
-        drawn = losses.uniform_candidates(padded, loop.recipe.negatives, loop.pool, key, tf.constant(step))
+        drawn = losses.uniform_candidates(padded, loop.recipe.n_negatives, loop.pool, key, tf.constant(step))
         yield tf.gather(users, rows).numpy(), drawn.numpy()[: len(rows)]
 
 
@@ -82,7 +85,7 @@ def test_an_epoch_equals_the_rowwise_twins_on_the_same_candidates():
         facts = twin.train_on_batch((tf.constant(users.astype(str)), tf.constant(candidates)), labels, return_dict=True)
         loss += facts["loss"] * len(users)
         hits += facts["categorical_accuracy"] * len(users)
-    ours = loop.learn(1)
+    ours = loop.learn()
     assert ours["loss"] == pytest.approx(loss / 1400, rel=1e-5)
     assert ours["accuracy"] == pytest.approx(hits / 1400, abs=2 / 1400)  # rounding decides between equal logits
     for own, other in zip(loop.model.get_weights(), twin.vectors(), strict=True):
@@ -134,14 +137,16 @@ def test_a_checkerboard_is_learnt(tmp_path):
 def test_the_authors_recipe_is_the_authors():
     author = RECIPES["author"]
     assert dataclasses.asdict(author) == {
-        "name": "author", "dim": 15, "negatives": 20, "pool": "all", "batch_size": 1024, "learning_rate": 100.0,
-        "epochs": 50, "patience": 3,
+        "name": "author", "dim": 15, "loss": "softmax", "negatives": "uniform", "n_negatives": 20, "pool": "all",
+        "similarity": "dot", "optimizer": "sgd", "schedule": "constant", "batch_size": 1024, "learning_rate": 100.0,
+        "epochs": 50, "patience": 3, "grid": ((1.0, 1.0),), "trial_epochs": 0, "mask_hits": False, "refit": False,
+        "decay": 0.0, "average": 1, "every": 1, "popularity": 0.5, "precision": "float32",
     }  # fmt: skip
     assert author.override(dim=0, pool="", epochs=0) == author
     assert author.override(batch_size=2048).learning_rate == 200
     assert author.override(batch_size=2048, learning_rate=50.0).learning_rate == 50
     assert author.override(pool="train", dim=8) == dataclasses.replace(author, pool="train", dim=8)
-    with pytest.raises(ValueError, match="expected 'all' or 'train', got 'warm'"):
+    with pytest.raises(ValueError, match="pool: expected one of all, train; got 'warm'"):
         author.override(pool="warm")
     with pytest.raises(ValueError, match="dim: expected more than 0, got -1"):
         author.override(dim=-1)
@@ -167,12 +172,22 @@ def test_xla_changes_rounding_only():
 
 
 def test_every_row_is_trained_on_once_an_epoch_whatever_the_batch(monkeypatch):
-    monkeypatch.setattr(loops, "STEPS_PER_CALL", 5)
+    monkeypatch.setattr(loops, "ROWS_PER_CALL", 40)
     for batch_size in (7, 5000):
         loop = loop_of(groups(1000), SMALL.override(batch_size=batch_size))
-        facts = loop.learn(1)
-        assert facts["unknown_rows"] == 0
-        assert sum(len(users) for users, _ in plain_batches(loop, 1)) == 1400
+        rows, pause = [], loop.pause
+        step = loop._steps
+
+        def noted(users, items, place, *numbers, rows=rows, step=step):
+            first, n = place.numpy()
+            rows.extend(zip(users.numpy(), items.numpy(), strict=True) if n else ())
+            del rows[n:]
+            return step(users, items, place, *numbers)
+
+        loop._steps = noted
+        facts = loop.learn()
+        assert facts["unknown_rows"] == 0 and pause() is None
+        assert sorted(rows) == sorted(zip(*(part.numpy() for part in loop.train), strict=True))
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_it(tmp_path, capsys):
@@ -182,8 +197,8 @@ def test_the_best_epoch_is_kept_and_patience_ends_it(tmp_path, capsys):
     validation = [epoch["val_loss"] for epoch in epochs]
     best = int(np.argmin(validation))
     assert history["best_epoch"] == best + 1 and len(epochs) == best + 3 < 40
-    assert loop_of(split, model=trained.model).judge(9)["val_loss"] == validation[best]  # candidates drawn once
-    assert loop_of(split, model=load(tmp_path)).judge(9)["val_loss"] == validation[best]
+    assert loop_of(split, model=trained.model).judge()["val_loss"] == validation[best]  # candidates drawn once
+    assert loop_of(split, model=load(tmp_path)).judge()["val_loss"] == validation[best]
     assert epochs[-1]["train_loss"] < epochs[-1]["loss"]  # measured at the end, not on the way there
     assert read_json(tmp_path / "history.json") == json.loads(json.dumps(history))
     assert history["status"] == "finished" and history["seed"] == 0 and history["device"].startswith(("CPU", "GPU"))
@@ -227,14 +242,13 @@ def test_rows_without_a_vector_are_masked_and_counted():
     split = groups(1000)
     known = SimpleRecommender(np.arange(390), np.arange(295), seed=0)
     before = [table.copy() for table in known.get_weights()]
-    facts = loop_of(split, model=known, pool=295).learn(1)
+    facts = loop_of(split, model=known).learn()
     unknown = (split.train.user >= 390) | (split.train.item >= 295)
     assert facts["unknown_rows"] == unknown.sum() > 10 and np.isfinite(facts["loss"])
-    only_unknown = dataclasses.replace(SMALL, negatives=1)
-    loop = loop_of(split, only_unknown, model=known, pool=295)
-    loop.train = tuple(tf.constant(codes[unknown]) for codes in (split.train.user, split.train.item))
     known.set_weights(before)
-    loop._steps(*loop.train, tf.range(unknown.sum()), *map(tf.constant, (1, 0, 1)), True)
+    loop = loop_of(split, model=known)
+    loop._take(split.train[unknown])
+    assert loop.learn()["unknown_rows"] == unknown.sum()
     for table, old in zip(known.get_weights(), before, strict=True):
         assert (table == old).all()
 
@@ -245,7 +259,7 @@ def test_too_few_songs_and_no_validation_are_clear_errors(tmp_path):
         quick(few, folder=tmp_path)
     with pytest.raises(ValueError, match="at least 5 songs for 4 negatives, got 3"):
         rows = [[0, song] for song in range(3)]
-        quick(Split.from_arrays(rows, [[0, 30]], rows), SMALL.override(negatives=4, pool="train"), folder=tmp_path)
+        quick(Split.from_arrays(rows, [[0, 30]], rows), SMALL.override(n_negatives=4, pool="train"), folder=tmp_path)
     with pytest.raises(ValueError, match="validation: expected at least one row"):
         quick(Split.from_arrays([[0, song] for song in range(30)], [], [[0, 2]]), folder=tmp_path)
     assert not list(tmp_path.iterdir())
@@ -261,10 +275,10 @@ def test_a_loss_that_explodes_names_its_step_and_keeps_the_best_model(tmp_path, 
 
     learn = loops.Loop.learn
 
-    def poisoned(self, epoch):
-        if epoch == 3:
+    def poisoned(self):
+        if self.epoch == 2:
             self.model.set_weights([table * np.nan for table in self.model.get_weights()])
-        return learn(self, epoch)
+        return learn(self)
 
     monkeypatch.setattr(loops.Loop, "learn", poisoned)
     with pytest.raises(FloatingPointError, match="epoch 3, step 1 of 15 of training"):
@@ -272,7 +286,7 @@ def test_a_loss_that_explodes_names_its_step_and_keeps_the_best_model(tmp_path, 
     history = read_json(tmp_path / "history.json")
     assert history["status"] == "failed" and history["best_epoch"] == 2 and "epoch 3" in history["error"]
     assert "best epoch so far: 2" in capsys.readouterr().out
-    assert loop_of(split, model=load(tmp_path)).judge(1)["val_loss"] == history["epochs"][1]["val_loss"]
+    assert loop_of(split, model=load(tmp_path)).judge()["val_loss"] == history["epochs"][1]["val_loss"]
 
 
 def test_an_interrupt_leaves_the_best_model_so_far(tmp_path):
@@ -288,7 +302,7 @@ def test_an_interrupt_leaves_the_best_model_so_far(tmp_path):
     history = read_json(tmp_path / "history.json")
     best = history["best_epoch"]
     assert history["status"] == "interrupted" and best >= 1
-    again = loop_of(groups(), model=load(tmp_path), xla=True).judge(1)
+    again = loop_of(groups(), model=load(tmp_path), xla=True).judge()
     assert again["val_loss"] == history["epochs"][best - 1]["val_loss"]
     assert not quick(groups(), SMALL.override(epochs=1), folder=tmp_path).reused
 
@@ -298,10 +312,10 @@ def test_interrupts_wait_for_tensorflow_and_the_second_does_not(tmp_path, monkey
     judge = loops.Loop.judge
     seen = []
 
-    def interrupted(self, epoch):
+    def interrupted(self):
         signal.raise_signal(signal.SIGINT)
         seen.append("went on")
-        return judge(self, epoch)
+        return judge(self)
 
     monkeypatch.setattr(loops.Loop, "judge", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -313,7 +327,7 @@ def test_interrupts_wait_for_tensorflow_and_the_second_does_not(tmp_path, monkey
     for own, other in zip(load(tmp_path).get_weights(), start, strict=True):
         assert (own == other).all()  # no epoch was finished
 
-    def twice(self, epoch):
+    def twice(self):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         seen.append("never here")
@@ -331,5 +345,5 @@ def test_it_trains_outside_the_main_thread_too():
 
 
 def test_a_recipe_of_ones_own_needs_no_name_in_the_table():
-    own = Recipe("own", 4, 2, "train", batch_size=16, learning_rate=1.0, epochs=1, patience=1)
+    own = Recipe("own", 4, "uniform", 2, batch_size=16, learning_rate=0.1, epochs=1, patience=1)
     assert quick(groups(200), own).model.length_of_embedding == 4
