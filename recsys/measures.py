@@ -207,7 +207,8 @@ def of_listeners(evaluation: Evaluation, seed: int, k: int = 20) -> Found:
         groups["age"] = pd.cut(about["user_age"], range(0, 125, 5), right=False, labels=names)
     for what, labels in groups.items():
         for label, own in recall.groupby(labels.reindex(recall.index), observed=True):
-            found = over_users(own.index, [own, np.ones(len(own))], ratio, seed)
+            inside = recall.index.isin(own.index)
+            found = over_users(recall.index, [recall * inside, inside], ratio, seed)
             care = f"; fewer than {SMALL}: read it with care" if len(own) < SMALL else ""
             said = f"{spread(found)} for {len(own):,} listeners, {what} {label}{care}."
             yield f"recall@{k}, {what} {label}", found, f"recall@{k} of {name} is {said}"

@@ -89,11 +89,7 @@ def _in_best_chunks(scores: np.ndarray, n_best: int) -> tuple[np.ndarray, np.nda
 
 
 def rank(
-    scorer: Scorer,
-    users: np.ndarray,
-    seen: sparse.csr_matrix,
-    relevant: sparse.csr_matrix,
-    depth: int = 100,
+    scorer: Scorer, users: np.ndarray, seen: sparse.csr_matrix, relevant: sparse.csr_matrix, depth: int = 100
 ) -> Ranking:
     """Rank the whole catalogue for each user, without the songs he has seen.
 

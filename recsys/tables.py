@@ -31,7 +31,8 @@ def parts_table(split: Split) -> pd.DataFrame:
     rows = {}
     for part in PARTS:
         data, account = getattr(split, part), split.account(part) if part != "train" else {}
-        row: dict[str, Any] = {"listens": len(data), "users": len(np.unique(data.user)), "songs": len(np.unique(data.item))}
+        row: dict[str, Any] = {"listens": len(data)}
+        row |= {"users": len(np.unique(data.user)), "songs": len(np.unique(data.item))}
         row |= {key.replace("_", " "): account.get(key, "") for key in ("cold_user", "cold_item", "repeat", "scored")}
         dated = data.timestamp is not None and len(data)
         row["from"], row["to"] = (str(f(data.timestamp))[:10] if dated else "" for f in (np.min, np.max))
@@ -79,9 +80,7 @@ def settings_table(histories: dict[str, dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(columns, dtype=object).map(_written)
 
 
-def main_table(
-    evaluation: Evaluation, seconds: dict[str, float], ceiling: Evaluation | None = None
-) -> pd.DataFrame:
+def main_table(evaluation: Evaluation, seconds: dict[str, float], ceiling: Evaluation | None = None) -> pd.DataFrame:
     """Return one row a model, worst first by NDCG@20, with "value (low to high)" in each cell.
 
     Where the best possible ranking is known, as `ceiling`, each model's share of its NDCG@20 stands beside.
