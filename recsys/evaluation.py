@@ -78,7 +78,7 @@ class Evaluation:
         }
         for name, table in tables.items():
             with write_atomically(folder / f"{name}.parquet") as path:
-                table.reset_index().to_parquet(path, index=False)
+                table.reset_index().to_parquet(path, index=False, compression="zstd")
 
 
 def evaluate(

@@ -34,6 +34,7 @@ def notebook_page(notebook: NotebookNode, name: str, names: Sequence[str]) -> st
     exporter = HTMLExporter(template_name="basic", raw_template=FOLDED_CODE, sanitize_html=True)
     exporter.exclude_anchor_links = exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     exporter.register_filter("clean_html", clean_html)
+    exporter.register_preprocessor("nbconvert.preprocessors.CoalesceStreamsPreprocessor", enabled=True)
     body = BeautifulSoup(exporter.from_notebook_node(notebook)[0], "html.parser")
     for remote in body("img", src=False):
         remote.replace_with(remote["alt"])
@@ -46,9 +47,13 @@ def _align(table: Tag) -> None:
     """Mark the columns that hold words, counted from the right, since row labels may span; the others hold figures."""
     rows = [row(["th", "td"])[::-1] for row in table("tr")]
     for column in zip_longest(*rows):
-        if any(cell and cell.name == "td" and re.match(r"[^\W\d]", cell.text) for cell in column):
+        cells = [cell for cell in column if cell and cell.name == "td"]
+        if any(re.match(r"[^\d\s+−–.($-]", cell.text) for cell in cells):
             for cell in filter(None, column):
                 cell["class"] = "text"
+        for cell in cells:
+            if re.fullmatch(r"\d{4}-\d\d-\d\d[ \d:.]*", cell.text):
+                cell["class"] = "whole"
 
 
 def clean_html(text: Any) -> str:

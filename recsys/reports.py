@@ -122,7 +122,8 @@ def _tidy(notebook: Path, root: Path) -> None:
 
 def hide_paths(text: str, root: Path) -> str:
     """Return text, or JSON text, without this machine's folders: `root` is a dot, the others have a name."""
-    names = {str(root): ".", sys.prefix: "environment", str(Path.home()): "~", tempfile.gettempdir(): "temporary"}
+    names = {sys.base_prefix: "python", str(Path(__file__).resolve().parents[1]): ".", str(root): "."}
+    names |= {sys.prefix: "environment", str(Path.home()): "~", tempfile.gettempdir(): "temporary"}
     paths = "|".join(re.escape(path) for path in sorted(names, key=len, reverse=True) if len(path) > 1)
     return re.sub(rf"(?:(?<![\w/+.-])|(?<=\\n))(?:{paths})(?![\w+.-])", lambda match: names[match[0]], text)
 
@@ -137,11 +138,12 @@ def make_report(
     """
     parameters = read_parameters(notebooks)
     used = {name: values.get(name, parameter.default) for name, parameter in parameters.items()}
-    dataset = used.get("DATASET", "notebooks")
+    earlier = Run(values["RUN"], root).record if "RUN" in values else {}
+    dataset = used.get("DATASET") or earlier.get("dataset", "notebooks")
     dated = f"{datetime.now():%Y-%m-%d_%H%M%S}_{re.sub('[^A-Za-z0-9_-]+', '-', dataset)}"
     partial, name = _claim(reports, named or dated, bool(named))
     run = Run(values.get("RUN", name), root)
-    run.note(given=values)
+    run.note(given=earlier.get("given", {}) | values)
     used["RUN"] = run.name
     record = {"name": name, "status": "succeeded", "exit_code": 0, "error": None, "dataset": dataset, "run": run.name}
     record["parameters"] = {key: {"value": value, "given": key in values} for key, value in used.items()}
@@ -270,6 +272,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         numbered = sorted(options.notebooks.glob("[0-9][0-9]_*.ipynb"))
         notebooks = [path for path in numbered if options.first <= int(path.name[:2]) <= options.last]
+        if not re.fullmatch("[A-Za-z0-9_-]*", options.name):
+            raise ValueError(f"--name: expected letters, digits, _ and -, got {options.name!r}")
         if not notebooks:
             there = ", ".join(path.stem for path in numbered) or "none"
             raise ValueError(f"expected notebooks numbered {options.first:02} to {options.last:02}, got {there}")
@@ -280,7 +284,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         values = read_values(options.values, parameters, root)
         if "RUN" in values:
             earlier = Run(values["RUN"], root).record.get("given", {})
-            values = read_values([f"{name}={value}" for name, value in earlier.items()], parameters, root) | values
+            known = [f"{name}={value}" for name, value in earlier.items() if name in parameters]
+            values = read_values(known, parameters, root) | values
     except ValueError as error:
         parser.error(str(error))
     for number in SIGNALS:

@@ -30,7 +30,8 @@ def write_report(folder: Path, started: str = "2026-01-01", users=USERS, data=No
     hashes = {"notebooks": {"02_train": "1" * 64}, "module": "2" * 64, "lock": None, "data": data}
     parameters = {name: {"value": value, "given": True} for name, value in {"EPOCHS": 0, **(given or {})}.items()}
     record = {"started": started, "dataset": "sample", "parameters": parameters, "hashes": hashes}
-    record |= {"status": "succeeded", "revision": None, "device": "CPU", "versions": {"numpy": "2"}, "seconds": {}, "error": None}
+    record |= {"revision": None, "device": "CPU", "versions": {"numpy": "2"}}
+    record |= {"status": "succeeded", "seconds": {}, "error": None}
     (folder / "run.json").write_text(json.dumps(record))
     (folder / "metrics.json").write_text(json.dumps({"models": means}))
     return folder
@@ -39,9 +40,10 @@ def write_report(folder: Path, started: str = "2026-01-01", users=USERS, data=No
 @pytest.fixture
 def reports(tmp_path) -> Path:
     noise = np.random.default_rng(1).normal(0, 0.05, len(USERS))
+    noise -= noise.mean()
     write_report(tmp_path / "old", "2026-01-01", best=BASE, ease=BASE / 2)
-    write_report(tmp_path / "new", "2026-01-02", given={"EPOCHS": 7}, best=BASE + 0.1 + noise - noise.mean(), ease=BASE / 2)
-    write_report(tmp_path / "level", "2026-01-03", best=BASE + noise - noise.mean(), als=BASE)
+    write_report(tmp_path / "new", "2026-01-02", given={"EPOCHS": 7}, best=BASE + 0.1 + noise, ease=BASE / 2)
+    write_report(tmp_path / "level", "2026-01-03", best=BASE + noise, als=BASE)
     return tmp_path
 
 
