@@ -202,15 +202,17 @@ def draw_candidates(positives: np.ndarray, n_negatives: int, n_pool: int, seed: 
 
 def candidate_scores(scorer: Scorer, users: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """Return the score of each candidate: float32 (n, candidates); −inf for a song that the scorer does not know."""
-    scores, distinct = np.empty(candidates.shape, np.float32), np.unique(users)
-    order = np.argsort(users, kind="stable")
-    ordered = users[order]
+    scores, first = np.empty(candidates.shape, np.float32), 0
+    distinct, place = np.unique(users, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    ordered = place[order]
     for batch in batches_of_users(distinct, int(candidates.max(initial=0)) + 1):
         block = scorer.scores(batch)  # (batch, songs it knows)
-        rows = order[slice(*np.searchsorted(ordered, [batch[0], batch[-1] + 1]))]
-        own, songs = np.searchsorted(batch, users[rows])[:, None], candidates[rows]
+        rows = order[slice(*np.searchsorted(ordered, (first, first + len(batch))))]
+        own, songs = (place[rows] - first)[:, None], candidates[rows]
         found = block[own, np.minimum(songs, block.shape[1] - 1)]
         scores[rows] = np.where(songs < block.shape[1], found, -np.inf)
+        first += len(batch)
     return scores
 
 
