@@ -139,7 +139,7 @@ def speaks_for(split: Split, vectors: np.ndarray, items: np.ndarray, history: np
     similarity = unit(vectors[items]) @ unit(vectors[history]).T  # (items, history)
     order = np.argsort(-similarity, axis=1, kind="stable")[:, :n]
     return [
-        "; ".join(f"{label(split, history[each], 40)} {row[each]:.2f}" for each in best)
+        "; ".join(f"{label(split, history[each], 40)}\u00a0{row[each]:.2f}" for each in best)
         for row, best in zip(similarity, order, strict=True)
     ]
 

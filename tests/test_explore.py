@@ -59,7 +59,7 @@ def test_a_list_shows_what_the_listener_went_on_to_play_and_nothing_he_had():
             for item in split.known[[user]].indices
         }
         best = sorted(cosine, key=cosine.get, reverse=True)[:3]
-        assert reasons == "; ".join(f"song {item} {cosine[item]:.2f}" for item in best)
+        assert reasons == "; ".join(f"song {item}\u00a0{cosine[item]:.2f}" for item in best)
 
 
 def test_names_are_cut_put_on_one_line_and_never_turn_the_text_around_them():
