@@ -21,7 +21,7 @@ NONE = (float("nan"), float("nan"))  # the interval of what has none
 PLACES = 10  # of the lists that exposure is counted in
 SMALL = 50  # users below whom a group is warned of
 # what the first screen says of the author's accuracy
-FIRST = ("popularity alone", "ties counted as hits", "place that the accuracy asks for", "pairs of models out of order")
+FIRST = ("place that the accuracy asks for", "popularity alone", "ties counted as hits", "pairs of models out of order")
 Found = Iterator[tuple[str, tuple[float, float, float], str]]
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _accuracy(split, places, sweep, evaluation, sampled, seed) -> Found:
         f"every played song at place {place[0]:,.0f} of {n_all:,}."
     )
     yield "popularity alone", alone, (
-        f"Popularity alone, one list for everybody, gets {spread(alone)}; chance is {percent(1 / (NEGATIVES + 1))}."
+        f"Popularity alone, one list for everybody, gets {spread(alone)} on it; chance is {percent(1 / (NEGATIVES + 1))}."
     )
     gain = {each: found["as_author"]["value"] - found["tie_fair"]["value"] for each, found in sampled.items()}
     most = max(gain, key=lambda each: gain[each])
@@ -111,16 +111,16 @@ def _accuracy(split, places, sweep, evaluation, sampled, seed) -> Found:
     told = [f"{percent(curves.loc[n, name])} against {n:,}" for n in dict.fromkeys(steps)]
     whole, lead = sweep.set_index(["model", "negatives"]).loc[(name, n_all)], curves.loc[n_all].idxmax()
     yield "against as many songs as there are", tuple(whole[["value", "low", "high"]]), (
-        f"{name} gets {', '.join(told)} random songs; against that many {lead} leads, with "
-        f"{percent(curves.loc[n_all, lead], 2)}. By {whole['users']:,} listeners."
+        f"{name} gets {', '.join(told)} random songs; against that many, {lead} leads, with "
+        f"{percent(curves.loc[n_all, lead], 2)}. By {whole['users']:,.0f} listeners."
     )
     ranked = evaluation.means["value"].xs(MAIN, level="metric")
     pairs = [(sampled[a]["tie_fair"]["value"] - sampled[b]["tie_fair"]["value"]) * (ranked[a] - ranked[b])
              for a, b in combinations(sampled, 2)]  # fmt: skip
     swapped, first = sum(each < 0 for each in pairs), best(evaluation)[0]
     yield "pairs of models out of order", (swapped / max(len(pairs), 1), *NONE), (
-        f"Judged by the same {evaluation.n_users:,} listeners, 1-of-{NEGATIVES + 1} puts {swapped} of {len(pairs)} "
-        f"pairs of models in another order than NDCG@20 over all {split.n_items:,} songs; "
+        f"1-of-{NEGATIVES + 1} puts {swapped} of {len(pairs)} pairs of models in another order than NDCG@20, for all of "
+        f"them over the same {split.n_items:,} songs and {evaluation.n_users:,} listeners; "
         f"{f'both put {name} first' if first == name else f'the one puts {name} first, the other {first}'}."
     )
 
