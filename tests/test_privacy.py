@@ -40,10 +40,10 @@ def test_a_report_knows_neither_listeners_nor_paths(hostile_report):
 
 
 def test_nor_does_one_that_failed(hostile_report):
-    run = f"RUN={hostile_report.name}"
-    status, folder, err = run_reports(hostile_report.parent.parent, "--first=4", run, "SONG=no such song")
-    assert status == 1 and "SONG: expected the raw id or a name" in err
-    assert folder.name.endswith(".failed") and "Traceback" in (folder / "04_explore.ipynb").read_text()
+    given = ["--first=3", "--last=3", f"RUN={hostile_report.name}", "CUTOFFS=five"]
+    status, folder, err = run_reports(hostile_report.parent.parent, *given)
+    assert status == 1 and "ValueError" in err
+    assert folder.name.endswith("_csv.failed") and "Traceback" in (folder / "03_evaluate.ipynb").read_text()
     check(folder)
     assert MARK not in err
 
