@@ -85,7 +85,7 @@ def _accuracy(split, places, sweep, evaluation, sampled, seed) -> Found:
         f"every played song at place {place[0]:,.0f} of {n_all:,}."
     )
     yield "popularity alone", alone, (
-        f"Popularity alone, one list for everybody, gets {spread(alone)} on it; chance is {percent(1 / (NEGATIVES + 1))}."
+        f"Popularity alone, one list for all, gets {spread(alone)} there; chance is {percent(1 / (NEGATIVES + 1))}."
     )
     gain = {each: found["as_author"]["value"] - found["tie_fair"]["value"] for each, found in sampled.items()}
     most = max(gain, key=lambda each: gain[each])
@@ -119,8 +119,8 @@ def _accuracy(split, places, sweep, evaluation, sampled, seed) -> Found:
              for a, b in combinations(sampled, 2)]  # fmt: skip
     swapped, first = sum(each < 0 for each in pairs), best(evaluation)[0]
     yield "pairs of models out of order", (swapped / max(len(pairs), 1), *NONE), (
-        f"1-of-{NEGATIVES + 1} puts {swapped} of {len(pairs)} pairs of models in another order than NDCG@20, for all of "
-        f"them over the same {split.n_items:,} songs and {evaluation.n_users:,} listeners; "
+        f"1-of-{NEGATIVES + 1} puts {swapped} of {len(pairs)} pairs of models in another order than NDCG@20, for all "
+        f"of them over the same {split.n_items:,} songs and {evaluation.n_users:,} listeners; "
         f"{f'both put {name} first' if first == name else f'the one puts {name} first, the other {first}'}."
     )
 
