@@ -14,7 +14,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reports compare example recommend test lint lab bench diff strip lock clean
+.PHONY: help setup reports compare example recommend test matrix colab lint lab bench diff strip lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -34,8 +34,14 @@ example: setup ## make the report anew that is kept in reports/example
 recommend: setup ## write the best songs for every listener to data/runs/<RUN>/recommendations: make recommend RUN=<run> K=20
 	@$(BIN)/python -m recsys.recommend $(PARAMETERS)
 
-test: setup ## run all tests, and every notebook as it stands
-	@$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 tests notebooks
+test: setup ## run all tests, and every notebook as it stands (TESTS=tests/test_model.py runs these)
+	@$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 $(or $(TESTS),tests notebooks)
+
+matrix: ## run the tests in Python 3.11, 3.12 and 3.13, those of them that are here
+	@TESTS='$(TESTS)' sh tools/matrix.sh
+
+colab: ## run every notebook as Colab would: its Python, its versions, an empty folder, the first cell
+	@sh tools/colab.sh
 
 lint: setup ## check style and the usual mistakes
 	@$(BIN)/ruff check .

@@ -16,6 +16,7 @@ from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCKED = ["lab", "movielens", "tune", "test"]  # the extras that an environment has
 LOCK = (ROOT / "requirements.lock").read_text()
 USING_KERAS = {"model", "losses", "optimizers", "loops", "training"}
 OTHERS = sorted({path.stem for path in (ROOT / "recsys").glob("*.py")} - USING_KERAS - {"__init__"})
@@ -31,7 +32,7 @@ def committed() -> list[Path]:
     return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
 
 
-@pytest.mark.parametrize("extra", ["", "lab", "movielens", "test", "tune"])
+@pytest.mark.parametrize("extra", ["", *LOCKED])
 def test_the_lock_holds_what_pyproject_asks_for(extra):
     pinned = dict(re.findall(r"^([a-z0-9.-]+)==([^ ;\\]+)", LOCK, re.MULTILINE))
     wanted = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
@@ -51,7 +52,26 @@ def test_condas_environment_is_pyprojects():
     assert SpecifierSet(PROJECT["requires-python"]).contains(python.removeprefix("python="))
     assert pip == "pip" and len(by_pip["pip"]) == 1
     extras = re.fullmatch(r"--editable \.\[(.*)\]", by_pip["pip"][0])[1].split(",")
-    assert set(extras) <= set(PROJECT["optional-dependencies"])
+    assert extras == re.findall(r"--extra (\S+)", (ROOT / "Makefile").read_text()) == LOCKED
+
+
+def test_colabs_versions_are_within_pyprojects_bounds():
+    lines = [line for line in (ROOT / "tools" / "colab-constraints.txt").read_text().splitlines() if line[0] != "#"]
+    there = dict(line.split("==") for line in lines)
+    outside = [each for each in map(Requirement, PROJECT["dependencies"]) if each.name in there]
+    assert len(outside) > 8
+    assert [str(each) for each in outside if not each.specifier.contains(there[each.name])] == []
+
+
+def test_every_list_of_pythons_is_the_same():
+    bounds = SpecifierSet(PROJECT["requires-python"])
+    allowed = [f"3.{minor}" for minor in range(30) if bounds.contains(f"3.{minor}")]
+    assert f"for version in {' '.join(allowed)}; do" in (ROOT / "tools" / "matrix.sh").read_text()
+    setup = (ROOT / "tools" / "setup.sh").read_text()
+    assert re.findall(r"python(3\.\d+)", setup[: setup.index("python3; fi")]) == allowed[::-1]
+    assert " | ".join(f"{each}.*" for each in allowed) in setup
+    named = re.search(r"python(3\.\d+)", (ROOT / "tools" / "colab.sh").read_text())[1]
+    assert named in allowed
 
 
 def test_no_committed_file_names_a_registry_or_a_machine():

@@ -1,0 +1,22 @@
+#!/bin/sh
+# Runs every notebook as Colab would: its Python, its versions, an empty folder, the notebook's own first cell.
+set -eu
+cd "$(dirname "$0")/.."
+
+python=$("${PYTHON:-python3.13}" -c 'import sys; print(sys.executable if sys.version_info[:2] == (3, 13) else "")' \
+    2>/dev/null || true)
+if [ -z "$python" ] || ! git rev-parse --quiet --verify HEAD >/dev/null 2>&1; then
+    echo "make colab: SKIPPED, expected Python 3.13 as ${PYTHON:-python3.13} and a git checkout"
+    exit 0
+fi
+
+fresh=$(mktemp -d)
+trap 'rm -rf "$fresh"' EXIT
+echo "making an environment with Colab's versions in $("$python" -V): about two minutes"
+"$python" -m venv "$fresh/venv"
+if command -v uv >/dev/null; then
+    uv pip install --quiet --python "$fresh/venv/bin/python" --compile-bytecode -r tools/colab-constraints.txt
+else
+    "$fresh/venv/bin/python" -m pip install -qq --disable-pip-version-check -r tools/colab-constraints.txt
+fi
+"$fresh/venv/bin/python" tools/colab.py "$fresh"
