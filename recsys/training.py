@@ -242,8 +242,8 @@ def _recorded(record: _Record) -> Iterator[None]:
         raise
     record.history.pop("error", None)
     record.note(status="finished", finished_at=time.strftime("%Y-%m-%d %H:%M:%S"))
-    if record.folder:
-        record.path.unlink(missing_ok=True)
+    for rest in (record.path, *record.folder.glob(".*")) if record.folder else ():  # and what a kill left half written
+        rest.unlink(missing_ok=True)
     best, n = record.history["best_epoch"], len(record.epochs)
     record.say(f"best epoch {best} of {n}, {record.history['seconds']:.1f} s in all")
 

@@ -1,4 +1,4 @@
-"""Candidates that depend on their key alone, and a loss equal to Keras' and to its own finite differences."""
+"""Candidates that depend on their key alone, and losses equal to slow ones and to their own finite differences."""
 
 import keras
 import numpy as np
@@ -29,46 +29,88 @@ def test_negatives_are_a_function_of_key_and_step_in_and_out_of_xla():
     assert (candidates(7, 4).numpy() != once).mean() > 0.9 and (candidates(8, 3).numpy() != once).mean() > 0.9
 
 
+NAMES = sorted(losses.LOSSES)
+
+
+def a_batch(n=6):
+    """Logits of three rows, the last with a negative that does not count, and log q of each column."""
+    rng = np.random.default_rng(1)
+    negatives = rng.normal(0, 2, (3, n))
+    negatives[2, 1] = -np.inf
+    return rng.normal(0, 2, 3), negatives, rng.normal(0, 0.5, n)
+
+
 def test_softmax_and_accuracy_equal_keras_and_a_tie_is_a_hit():
     logits = np.random.default_rng(0).normal(0, 3, (500, 21)).astype(np.float32)
     logits[:50] = 1.0
     labels, real = np.eye(21)[np.zeros(500, int)], tf.ones(500, bool)
-    ours = losses.softmax(tf.constant(logits), real)
+    ours = losses.softmax(tf.constant(logits[:, 0]), tf.constant(logits[:, 1:]), 0.0, 1.0)
     theirs = keras.losses.CategoricalCrossentropy(from_logits=True, reduction=None)(labels, logits)
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
-    hits = losses.hits(tf.constant(logits), real)
+    hits = losses.hits(tf.constant(logits[:, 0]), tf.constant(logits[:, 1:]), real)
     assert (hits.numpy() == (keras.metrics.categorical_accuracy(labels, logits).numpy() == 1)).all()
     assert hits.numpy()[:50].all()
-    np.testing.assert_allclose(losses.mean(ours, real), np.mean(theirs), rtol=1e-5)
+    assert not losses.hits(tf.constant(logits[:, 0]), tf.constant(logits[:, 1:]), ~real).numpy().any()
 
 
-def test_softmax_has_the_slope_of_its_finite_differences():
-    logits = tf.constant(np.random.default_rng(1).normal(size=(3, 5)))
-    real = tf.constant([True, True, False])
+@pytest.mark.parametrize("name", NAMES)
+def test_each_loss_equals_a_slow_one(name):
+    (own, negatives, log_q), gamma = a_batch(), 1.3
+    for row in range(3):
+        counts = np.isfinite(negatives[row])
+        s, w = negatives[row, counts], np.exp(-log_q[counts])
+        expected = {
+            "softmax": np.log(np.exp(own[row]) + (w * np.exp(s)).sum()) - own[row],
+            "bsl": gamma * np.log((w * np.exp(s)).sum()) - own[row],
+            "bpr": (w * np.log1p(np.exp(s - own[row]))).mean(),
+            "sigmoid": np.log1p(np.exp(-own[row])) + gamma * (w * np.log1p(np.exp(s))).mean(),
+        }[name]
+        ours = losses.LOSSES[name](tf.constant(own), tf.constant(negatives), tf.constant(log_q), gamma)
+        assert ours.numpy()[row] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_loss_has_the_slope_of_its_finite_differences(name):
+    own, negatives, log_q = a_batch()
+    both = np.concatenate([own[:, None], negatives], axis=1)
+
+    def total(values):
+        return tf.reduce_sum(losses.LOSSES[name](values[:, 0], values[:, 1:], tf.constant(log_q), 1.3))
+
     with tf.GradientTape() as tape:
-        tape.watch(logits)
-        loss = losses.mean(losses.softmax(logits, real), real)
-    slope = tape.gradient(loss, logits).numpy()
-    for place in np.ndindex(3, 5):
-        nudge = np.zeros((3, 5))
+        values = tf.constant(both)
+        tape.watch(values)
+        loss = total(values)
+    slope = tape.gradient(loss, values).numpy()
+    for place in np.ndindex(*both.shape):
+        nudge = np.zeros_like(both)
         nudge[place] = 1e-6
-        up, down = (losses.mean(losses.softmax(logits + sign * nudge, real), real) for sign in (1, -1))
-        assert slope[place] == pytest.approx((up - down).numpy() / 2e-6, abs=1e-8)
-    assert (slope[2] == 0).all()
+        difference = (total(tf.constant(both + nudge)) - total(tf.constant(both - nudge))).numpy() / 2e-6
+        assert slope[place] == pytest.approx(difference, abs=1e-7)
+    assert slope[2, 2] == 0  # the one that does not count
 
 
-def test_rows_that_do_not_count_have_no_loss_no_hit_and_no_gradient():
-    logits = tf.constant([[1.0, 0.0, -np.inf], [-np.inf] * 3, [-np.inf, 1.0, 2.0], [np.nan] * 3])
-    real = tf.constant([True, False, False, False])
-    with tf.GradientTape() as tape:
-        tape.watch(logits)
-        rows = losses.softmax(logits, real)
-    np.testing.assert_allclose(rows, [np.log1p(np.exp(-1)), 0, 0, 0], rtol=1e-6)
-    slope = tape.gradient(rows, logits).numpy()
-    assert np.isfinite(slope).all() and (slope[1:] == 0).all() and slope[0, 2] == 0
-    assert losses.hits(logits, real).numpy().tolist() == [True, False, False, False]
-    assert losses.mean(rows, real).numpy() == rows.numpy()[0]
-    assert losses.mean(rows * 0, tf.zeros(4, bool)).numpy() == 0
+def test_negatives_that_are_the_positive_are_masked_and_seen_to_be():
+    logits = tf.zeros((2, 3), tf.float64)
+    for codes in ([5, 6, 5], [[5, 6, 5], [5, 6, 5]]):
+        masked = losses.without_hits(logits, tf.constant(codes), tf.constant([5, 7])).numpy()
+        assert masked.tolist() == [[-np.inf, 0, -np.inf], [0, 0, 0]]
+    assert losses.bsl(tf.zeros(2, tf.float64), masked, 0.0, 1.0).numpy() == pytest.approx([0, np.log(3)])
+
+
+def test_the_corrected_sum_expects_what_a_uniform_one_does():
+    logits, counts, share = np.array([0.0, 1.0, 2.0, -1.0]), np.array([70, 20, 10, 0]), 0.5
+    log_q = losses.popularity_log_q(counts, share)
+    assert np.exp(log_q) == pytest.approx([4 * (0.5 * p + 0.125) for p in (0.7, 0.2, 0.1, 0)], rel=1e-6)
+    q = np.exp(log_q) / 4
+    assert q.sum() == pytest.approx(1)
+    assert (q * np.exp(logits - log_q)).sum() == pytest.approx(np.exp(logits).mean(), rel=1e-6)  # exact, by hand
+    n, up_to = 200_000, tf.constant(np.cumsum(counts), tf.int32)
+    drawn = losses.popular(n // 2, up_to, tf.constant(3), tf.constant(0)).numpy()
+    assert np.bincount(drawn, minlength=4) / (n // 2) == pytest.approx([0.7, 0.2, 0.1, 0], abs=0.005)
+    drawn = np.concatenate([drawn, losses.uniform((n // 2,), 4, tf.constant(3), tf.constant(0))])
+    both = losses.bsl(tf.zeros(1), tf.constant(logits[drawn][None], tf.float32), tf.constant(log_q[drawn]), 1.0)
+    assert both.numpy()[0] == pytest.approx(np.log(n * np.exp(logits).mean()), abs=0.01)
 
 
 def full_batch(seed=0, n_users=4, n_songs=7):

@@ -1,48 +1,105 @@
-"""Adam held against its definition in NumPy and against Keras', and the schedule by hand."""
+"""Each rule held against its definition in NumPy and against Keras', on whole tables and on rows, and the schedules."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from recsys.optimizers import Adam, schedule
+from recsys.optimizers import RULES, Optimizer, schedule
+
+PEERS = {
+    "sgd": keras.optimizers.SGD,
+    "adagrad": lambda: keras.optimizers.Adagrad(initial_accumulator_value=0.0, epsilon=1e-16),
+    "adam": lambda: keras.optimizers.Adam(epsilon=1e-8),
+}
 
 
-def test_adam_equals_its_definition_and_keras():
+class Twin:
+    """The definitions, row by row, in double precision."""
+
+    def __init__(self, rule, table):
+        self.rule, self.value = rule, table.astype(float)
+        self.slots = np.zeros((2, *table.shape))
+
+    def apply(self, gradients, rate, step, decay=0.0):
+        """`gradients` by row."""
+        for row, g in gradients.items():
+            first, second = self.slots[:, row]
+            if self.rule == "sgd":
+                change = g
+            elif self.rule == "adagrad":
+                first += g**2
+                change = g / (np.sqrt(first) + 1e-8)
+            else:
+                first += 0.1 * (g - first)
+                second += 0.001 * (g**2 - second)
+                change = first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+            self.value[row] -= rate * (change + decay * self.value[row])
+
+
+def steps(rule, table, gradients, decay=0.0):
+    variable = tf.Variable(table)
+    optimizer = Optimizer(rule, [variable], decay)
+    for step, (rate, gradient) in enumerate(zip([0.1, 0.02, 0.3, 0.1, 0.05], gradients, strict=True), 1):
+        optimizer.apply([variable], [gradient], tf.constant(rate), tf.constant(float(step)))
+        yield step, rate, variable.numpy()
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_whole_tables_equal_the_definition_and_keras(rule):
     rng = np.random.default_rng(0)
-    start, rates = rng.normal(size=(5, 3)).astype(np.float32), [0.1, 0.02, 0.3, 0.1, 0.05]
+    start = rng.normal(size=(5, 3)).astype(np.float32)
     gradients = rng.normal(size=(5, 5, 3)).astype(np.float32)
-    gradients[1, 2:] = 0
-    ours, theirs = tf.Variable(start), keras.Variable(start)
-    adam, peer = Adam([ours]), keras.optimizers.Adam(epsilon=1e-8)
-    value, mean, square = start.astype(float), 0.0, 0.0
-    for step, (rate, gradient) in enumerate(zip(rates, gradients, strict=True), 1):
-        mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2.0
-        value -= rate * mean / (1 - 0.9**step) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
-        adam.apply([tf.constant(gradient)], tf.constant(rate), tf.constant(float(step)))
+    twin, theirs, peer = Twin(rule, start), keras.Variable(start), PEERS[rule]()
+    for step, rate, ours in steps(rule, start, map(tf.constant, gradients)):
+        twin.apply(dict(enumerate(gradients[step - 1].astype(float))), rate, step)
         peer.learning_rate = rate
-        peer.apply([tf.constant(gradient)], [theirs])
-        np.testing.assert_allclose(ours, value, rtol=1e-4, atol=1e-5)
+        peer.apply([tf.constant(gradients[step - 1])], [theirs])
+        np.testing.assert_allclose(ours, twin.value, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-def test_adam_adds_up_the_rows_of_a_sparse_gradient_and_forgets_when_told():
+@pytest.mark.parametrize("rule", sorted(RULES))
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_rows_are_added_up_and_no_other_moves(rule, decay):
+    rng = np.random.default_rng(1)
+    start = rng.normal(size=(9, 3)).astype(np.float32)
+    rows = rng.choice([0, 2, 3, 8], (5, 6))  # some of them more than once
+    gradients = rng.normal(size=(5, 6, 3)).astype(np.float32)
+    sparse = [tf.IndexedSlices(*each, (9, 3)) for each in zip(gradients, rows.astype(np.int32), strict=True)]
+    twin = Twin(rule, start)
+    for step, rate, ours in steps(rule, start, sparse, decay):
+        added = {row: gradients[step - 1][rows[step - 1] == row].sum(axis=0) for row in set(rows[step - 1])}
+        twin.apply(added, rate, step, decay)
+        np.testing.assert_allclose(ours, twin.value, rtol=1e-4, atol=1e-5)
+        assert (ours[[1, 4, 5, 6, 7]] == start[[1, 4, 5, 6, 7]]).all()
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_rows_touched_in_each_step_move_as_in_a_whole_table(rule):
+    rng = np.random.default_rng(2)
+    start, gradients = (rng.normal(size=size).astype(np.float32) for size in ((4, 2), (5, 4, 2)))
+    gradients[:, 2:] = 0
+    sparse = [tf.IndexedSlices(tf.constant(each[:2]), tf.constant([0, 1]), (4, 2)) for each in gradients]
+    for (*_, few), (*_, all_) in zip(steps(rule, start, sparse), steps(rule, start, list(gradients)), strict=True):
+        np.testing.assert_allclose(few, all_, rtol=1e-6)
+
+
+def test_it_forgets_when_told_and_plain_descent_needs_no_adding_up():
     twice = tf.IndexedSlices(tf.constant([[1.0], [2.0]]), tf.constant([1, 1]), tf.constant([2, 1]))
-    results = []
-    for gradient in (twice, tf.constant([[0.0], [3.0]])):
+    for rule, expected, add_up in (("adam", 0.9, True), ("sgd", 0.7, True), ("sgd", 0.7, False)):
         table = tf.Variable([[1.0], [1.0]])
-        adam = Adam([table])
+        optimizer = Optimizer(rule, [table], add_up=add_up)
         for _ in range(2):
             table.assign([[1.0], [1.0]])
-            adam.reset()
-            adam.apply([gradient], tf.constant(0.1), tf.constant(1.0))
-            results.append(table.numpy().ravel().tolist())
-    assert all(result == results[0] for result in results)
-    assert results[0] == pytest.approx([1.0, 0.9])
+            optimizer.reset()
+            optimizer.apply([table], [twice], tf.constant(0.1), tf.constant(1.0))
+            assert table.numpy().ravel() == pytest.approx([1.0, expected])
 
 
-def test_the_rate_warms_up_and_falls_to_nothing():
-    rates = [schedule(step, 1000) for step in range(1, 1001)]
+def test_the_rate_warms_up_and_falls_to_nothing_or_stays():
+    rates = [schedule("cosine", step, 1000) for step in range(1, 1001)]
     assert rates[:20] == pytest.approx(np.arange(1, 21) / 20) and rates[509] == pytest.approx(0.5)
     assert rates[-1] == 0 and (np.diff(rates[19:]) < 0).all()
-    assert [schedule(step, 2) for step in (1, 2)] == [1, 0] and schedule(1, 1) == 1
+    assert [schedule("cosine", step, 2) for step in (1, 2)] == [1, 0] and schedule("cosine", 1, 1) == 1
+    assert {schedule("constant", step, 9) for step in range(1, 10)} == {1.0}
