@@ -125,7 +125,7 @@ def hide_paths(text: str, root: Path) -> str:
     names = {sys.base_prefix: "python", str(Path(__file__).resolve().parents[1]): ".", str(root): "."}
     names |= {sys.prefix: "environment", str(Path.home()): "~", tempfile.gettempdir(): "temporary"}
     paths = "|".join(re.escape(path) for path in sorted(names, key=len, reverse=True) if len(path) > 1)
-    return re.sub(rf"(?:(?<![\w/+.-])|(?<=\\n))(?:{paths})(?![\w+.-])", lambda match: names[match[0]], text)
+    return re.sub(rf"(?:(?<![\w/+.-])|(?<=\\n|\dm))(?:{paths})(?![\w+.-])", lambda match: names[match[0]], text)
 
 
 def make_report(

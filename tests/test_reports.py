@@ -369,5 +369,6 @@ def test_the_projects_own_notebooks_can_be_read():
 
 def test_paths_are_hidden_where_they_stand_alone():
     root = Path("/some/where")
+    assert hide_paths(r"\u001b[32m/some/where/x.py", root) == r"\u001b[32m./x.py"  # in colour
     text = r'at /some/where/x.py, "\n/some/where/y" but not /some/wherever, other/some/where or AAA/some/whereBBB'
     assert hide_paths(text, root) == r'at ./x.py, "\n./y" but not /some/wherever, other/some/where or AAA/some/whereBBB'
