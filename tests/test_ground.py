@@ -70,7 +70,7 @@ def test_every_list_of_pythons_is_the_same():
     setup = (ROOT / "tools" / "setup.sh").read_text()
     assert re.findall(r"python(3\.\d+)", setup[: setup.index("python3; fi")]) == allowed[::-1]
     assert " | ".join(f"{each}.*" for each in allowed) in setup
-    named = re.search(r"python(3\.\d+)", (ROOT / "tools" / "colab.sh").read_text())[1]
+    named = re.search(r"python.sh (3\.\d+)", (ROOT / "tools" / "colab.sh").read_text())[1]
     assert named in allowed
 
 

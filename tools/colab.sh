@@ -3,10 +3,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-python=$("${PYTHON:-python3.13}" -c 'import sys; print(sys.executable if sys.version_info[:2] == (3, 13) else "")' \
-    2>/dev/null || true)
+python=$(sh tools/python.sh 3.13)
 if [ -z "$python" ] || ! git rev-parse --quiet --verify HEAD >/dev/null 2>&1; then
-    echo "make colab: SKIPPED, expected Python 3.13 as ${PYTHON:-python3.13} and a git checkout"
+    echo "make colab: SKIPPED, expected Python 3.13 (on the path or pyenv's) and a git checkout"
     exit 0
 fi
 

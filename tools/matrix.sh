@@ -5,12 +5,13 @@ cd "$(dirname "$0")/.."
 
 failed=
 for version in 3.11 3.12 3.13; do
-    if ! "python$version" -c '' 2>/dev/null; then
-        summary="${summary:-}Python $version: SKIPPED, no python$version here
+    python=$(sh tools/python.sh "$version")
+    if [ -z "$python" ]; then
+        summary="${summary:-}Python $version: SKIPPED, not on this machine
 "
         continue
     fi
-    if make --no-print-directory test VENV=".venv-$version" PYTHON="python$version" TESTS="${TESTS:-}"; then
+    if make --no-print-directory test VENV=".venv-$version" PYTHON="$python" TESTS="${TESTS:-}"; then
         result=passed
     else
         result=FAILED
