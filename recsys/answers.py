@@ -177,22 +177,11 @@ def neighbour_sentence(split: Split, kind: str, anchor: int, cosine: pd.DataFram
 
 def quality_sentence(quality: pd.DataFrame) -> str:
     """Say how the neighbours by cosine and by dot product stand to chance and to each other."""
-    named = {
-        "by the same artist": "are by the same artist",
-        "also neighbours by co-listening": "are neighbours by co-listening too",
-        "also neighbours with another seed": "with another seed too",
-        "mutual": "have the song among their own",
-    }
-    shares = [
-        f"{percent(quality.loc[(measure, 'cosine'), 'value'])} {words} "
-        f"({percent(quality.loc[(measure, 'cosine'), 'chance'])} by chance)"
-        for measure, words in named.items()
-        if measure in quality.index
-    ]
+    words = ("by the same artist", "also neighbours by co-listening", "also neighbours with another seed", "mutual")
+    rows = {each: quality.loc[(each, "cosine")] for each in words if each in quality.index}
+    shares = [f"{percent(row.value)} are {each} ({percent(row.chance)} by chance)" for each, row in rows.items()]
     hubs = quality.loc["places taken by the 1 % most listed"]
-    seeds = "" if "also neighbours with another seed" in quality.index else (
-        " How far another seed changes them is measured where a run has `SEEDS=2`."
-    )  # fmt: skip
+    seeds = "" if words[2] in rows else " How far another seed changes them is measured where a run has `SEEDS=2`."
     return (
         f"Of the neighbours by cosine {', '.join(shares)}. The 1 % of songs listed most take "
         f"{percent(hubs['value']['cosine'])} of all places, by dot product {percent(hubs['value']['dot product'])}, "

@@ -194,9 +194,9 @@ def _harmless(frame: pd.DataFrame) -> pd.DataFrame:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the lists of a run, given as NAME=value: `python -m recsys.recommend RUN=… RECIPE=… K=…`."""
     try:
+        given = {each.name: each.default for each in PARAMETERS}
         known = {each.name: each for each in PARAMETERS}
-        values = read_values(sys.argv[1:] if arguments is None else arguments, known, project_root())
-        given = {each.name: values.get(each.name, each.default) for each in PARAMETERS}
+        given |= read_values(sys.argv[1:] if arguments is None else arguments, known, project_root())
         recommender = Recommender.load(given["RUN"], given["RECIPE"])
         print(f"run {recommender.run.name}, recipe {recommender.recipe}, {recommender.split}")
         path = write_lists(recommender, given["K"])
