@@ -138,7 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--reports", type=Path, default=project_root() / "reports", help="the folder of the reports")
     options = parser.parse_args(arguments)
     reports = options.reports
-    made = sorted((path.parent for path in reports.glob("[!.]*/metrics.json")), key=_started)
+    made = [path.parent for path in reports.glob("[!.]*/metrics.json")]
+    made.sort(key=lambda folder: read_json(folder / "run.json")["started"])
     try:
         if not (options.a and options.b) and len(made) < 2:
             raise ValueError(f"expected two reports that succeeded in {reports.name}/, got {len(made)}")
@@ -153,10 +154,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_index(reports)
     print(as_text(result), "", f"{os.path.relpath(page)}", sep="\n")
     return 1 if result["refused"] else 0
-
-
-def _started(folder: Path) -> str:
-    return read_json(folder / "run.json")["started"]
 
 
 if __name__ == "__main__":

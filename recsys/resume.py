@@ -64,7 +64,8 @@ def _steps(run: Run) -> dict[str, Any]:
 def _left(run: Run) -> dict[str, Any]:
     """Everything that steps have left: the facts in the run's record, and size and age of the files."""
     facts = {key: value for key, value in run.record.items() if key not in ("given", "steps")}
-    paths = [path for path in run.folder.rglob("[!.]*") if path.suffix != ".ipynb" and path != run.folder / "run.json"]
+    not_left = {run.folder / "run.json", *run.folder.glob("*.ipynb"), *run.folder.glob("recommendations/*")}
+    paths = [path for path in run.folder.rglob("[!.]*") if path not in not_left]
     paths.append(run.root / facts.get("prepared", "") / "manifest.json")
     return facts | {path.relative_to(run.root).as_posix(): _stamp(path) for path in paths if path.is_file()}
 

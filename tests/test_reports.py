@@ -210,14 +210,21 @@ def test_changed_files_are_noticed(steps):
 
 def test_a_step_that_left_other_things_is_an_input_of_those_after_it(steps):
     run, notebooks = steps
-    (run.folder / "02" / "result").write_text("other")
-    resume.keep(run, notebooks["02"], made_of(run, notebooks["02"]), report="later", seconds=1.0)
+
+    def again(name: str, file: str, made: bool = True) -> None:
+        (run.folder / file).write_text("other")
+        done = made_of(run, notebooks[name]) if made else {}
+        resume.keep(run, notebooks[name], done, report="later", seconds=1.0)
+
+    (run.folder / "recommendations").mkdir()
+    (run.folder / "recommendations" / "best.csv").write_text("no step's")
+    again("02", "02/result")
     assert changes(*steps) == {"01": "", "02": "", "03": "changed: what an earlier step left"}
-    (run.folder / "03" / "half").write_text("a file of the step that failed")
-    resume.keep(run, notebooks["03"], {}, report="later", seconds=1.0)
+    again("03", "03/half", made=False)
     assert changes(*steps) == {"01": "", "02": "", "03": "it has not run to its end before"}
-    assert resume.keep(run, notebooks["02"], made_of(run, notebooks["02"]), report="last", seconds=1.0) is None
+    again("02", "02/result")
     (run.folder / "03" / "half").unlink()
+    (run.folder / "recommendations" / "best.csv").unlink()
     assert changes(*steps)["02"] == ""
 
 
