@@ -11,7 +11,7 @@ from scipy import sparse
 
 from recsys import losses
 from recsys.model import SimpleRecommender
-from recsys.optimizers import Optimizer, local, schedule
+from recsys.optimizers import Optimizer, local, replica, schedule
 from recsys.recipes import N_JUDGED, Recipe
 from recsys.split import Split
 
@@ -280,24 +280,22 @@ class FullLoop(Loop):
 
 def _share(rows: tf.Tensor) -> tf.Tensor:
     """Return the rows of a batch that the replica that asks works on."""
-    context = tf.distribute.get_replica_context()
-    return rows[int(context.replica_id_in_sync_group) :: context.num_replicas_in_sync] if _is_one_of_several() else rows
+    return rows[replica() :: _n_replicas()] if _n_replicas() > 1 else rows
 
 
 def _share_of_users(users: tf.Tensor, rows: tf.Tensor, *of_rows: tf.Tensor) -> list[tf.Tensor]:
-    if not _is_one_of_several():
+    if (n := _n_replicas()) == 1:
         return [users, rows, *of_rows]
-    n = tf.distribute.get_replica_context().num_replicas_in_sync
-    own = rows % n == int(tf.distribute.get_replica_context().replica_id_in_sync_group)
+    own = rows % n == replica()
     return [_share(users), *(tf.boolean_mask(each, own) for each in (rows // n, *of_rows))]
 
 
 def _over_replicas(gradient: tf.Tensor | tf.IndexedSlices) -> tf.Tensor | tf.IndexedSlices:
-    return tf.distribute.get_replica_context().all_reduce("sum", gradient) if _is_one_of_several() else gradient
+    return tf.distribute.get_replica_context().all_reduce("sum", gradient) if _n_replicas() > 1 else gradient
 
 
-def _is_one_of_several() -> bool:
-    return tf.distribute.get_strategy().num_replicas_in_sync > 1
+def _n_replicas() -> int:
+    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def _placed(users: np.ndarray, items: np.ndarray) -> tuple:

@@ -76,8 +76,13 @@ def added_up(gradient: tf.IndexedSlices) -> tuple[tf.Tensor, tf.Tensor]:
 
 def local(variable: tf.Variable) -> tf.Variable:
     """Return the copy of a variable that belongs to the replica that asks."""
-    copies = tf.distribute.get_strategy().experimental_local_results(variable)
-    return copies[int(tf.distribute.get_replica_context().replica_id_in_sync_group) if len(copies) > 1 else 0]
+    return tf.distribute.get_strategy().experimental_local_results(variable)[replica()]
+
+
+def replica() -> int:
+    """Return the number of the replica that asks; 0 where there is one."""
+    number = tf.distribute.get_replica_context().replica_id_in_sync_group
+    return int(number if isinstance(number, int) else tf.get_static_value(number))
 
 
 def schedule(kind: str, step: int, n_steps: int) -> float:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -73,8 +74,7 @@ def train(
     users, items = split.users["user_id"], split.items["item_id"]
     if recipe.refit:
         users, items = users[: split.n_users], items[: split.n_items]
-    several = len(tf.config.list_logical_devices("GPU")) > 1 and not tf.distribute.has_strategy()
-    with (tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()).scope():
+    with _strategy().scope():
         kind = recipe.precision if recipe.precision.startswith("mixed") else "float32"
         model = SimpleRecommender(users, items, recipe.dim, similarity=recipe.similarity, seed=seed, dtype=kind)
         loop = (FullLoop if recipe.negatives == "full" else Loop)(model, split, recipe, seed, xla)
@@ -117,6 +117,17 @@ def device() -> str:
     return f"CPU ({os.cpu_count()} cores)"
 
 
+@functools.cache  # a second one would mistake the first one's messages for its own
+def _mirrored() -> tf.distribute.Strategy:
+    return tf.distribute.MirroredStrategy()
+
+
+def _strategy() -> tf.distribute.Strategy:
+    """Return the strategy that the caller is in, or one over all GPUs where there are several."""
+    several = len(tf.config.list_physical_devices("GPU")) > 1 and not tf.distribute.has_strategy()
+    return _mirrored() if several else tf.distribute.get_strategy()
+
+
 def _set_up(precision: str, xla: bool, deterministic: bool) -> bool:
     """Set what holds for the whole process, and return whether XLA may be used: a GPU has it or equal bits."""
     tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
@@ -131,9 +142,8 @@ def _inputs(split: Split, recipe: Recipe, seed: int, **options: Any) -> dict[str
     rows = hashlib.sha256(b"".join(map(bytes, codes)))
     code = [sha256(Path(__file__).with_name(f"{module}.py"))[:12] for module in CODE]
     facts = {"prepared": split.manifest.get("key"), "rows": rows.hexdigest()[:12], "code": code}
-    threads, replicas = tf.config.threading.get_intra_op_parallelism_threads(), tf.distribute.get_strategy()
-    facts["machine"] = [tf.__version__, device(), threads, replicas.num_replicas_in_sync]
-    facts["machine"] += [os.environ.get(name, "") for name in BITS]
+    threads, replicas = tf.config.threading.get_intra_op_parallelism_threads(), _strategy().num_replicas_in_sync
+    facts["machine"] = [tf.__version__, device(), threads, replicas, *(os.environ.get(name, "") for name in BITS)]
     return facts | {"recipe": json.loads(json.dumps(dataclasses.asdict(recipe))), "seed": seed} | options
 
 

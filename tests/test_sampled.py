@@ -1,0 +1,117 @@
+"""Sampled recipes: every loss, kind of negatives and optimiser solves a checkerboard; what cannot be is refused."""
+
+import numpy as np
+import pytest
+from test_training import groups
+
+from recsys import loops
+from recsys.evaluation import validation_ndcg
+from recsys.model import SimpleRecommender
+from recsys.recipes import CHOICES, MOST_SONGS, RECIPES
+from recsys.runs import read_json
+from recsys.split import Split
+from recsys.training import load, train
+
+SMALL = RECIPES["fast"].override(dim=8, batch_size=64, n_negatives=64, epochs=4, learning_rate=0.03)
+RATES = {"sgd": 1.0, "adagrad": 0.1, "adam": 0.02}
+OWN = (np.arange(60)[:, None] - np.arange(40)) % 2 == 0
+
+
+@pytest.mark.parametrize("j", range(3))
+@pytest.mark.parametrize("i", range(4))
+def test_a_checkerboard_is_learnt(i, j):
+    loss, negatives, optimizer = CHOICES["loss"][i], CHOICES["negatives"][j], list(RATES)[(i + j) % 3]
+    rows = np.random.default_rng(0).permutation(np.argwhere(OWN))
+    split = Split.from_arrays(rows[:1100], rows[1100:], rows[:1])
+    settings = {"loss": loss, "negatives": negatives, "optimizer": optimizer, "learning_rate": RATES[optimizer]}
+    gamma = 1.25 if loss == "bsl" else 1.0
+    recipe = SMALL.override(grid=((0.2, gamma),), batch_size=40, n_negatives=40, epochs=8, **settings)
+    model = SimpleRecommender(np.arange(60), np.arange(40), 8, similarity="cosine")
+    loop = loops.Loop(model, split, recipe)
+    loop.start(split.seen("train"), 0.2, gamma, epochs=8)
+    for _ in range(8):
+        loop.learn()
+    scores = model.scores(np.arange(60))
+    assert (np.where(OWN, scores, np.inf).min(axis=1) > np.where(OWN, -np.inf, scores).max(axis=1)).mean() > 0.95
+
+
+def test_a_loss_that_explodes_names_its_step_and_keeps_the_best_model(tmp_path, monkeypatch):
+    learn = loops.Loop.learn
+
+    def poisoned(self):
+        if self.epoch == 2:
+            self.model.set_weights([table * np.nan for table in self.model.get_weights()])
+        return learn(self)
+
+    monkeypatch.setattr(loops.Loop, "learn", poisoned)
+    split = groups(1000)
+    with pytest.raises(FloatingPointError, match=r"epoch 3, step 1 of \d+ of training: expected a finite loss"):
+        train(split, SMALL, folder=tmp_path, verbose=False, xla=False)
+    history = read_json(tmp_path / "history.json")
+    assert history["status"] == "failed" and history["best_epoch"] == 2
+    assert validation_ndcg(load(tmp_path), split) == history["epochs"][1]["val_ndcg@20"]
+
+
+def test_the_refit_takes_as_many_epochs_as_were_best_and_the_mean_of_the_last_weights():
+    split, recipe = groups(1000), SMALL.override(average=2, epochs=3)
+    history = train(split, recipe, verbose=False, xla=False).history
+    ndcg = [epoch["val_ndcg@20"] for epoch in history["epochs"]]
+    assert history["best_epoch"] == 1 + int(np.argmax(ndcg)) == len(history["refit_losses"])
+    model = SimpleRecommender(np.arange(400), np.arange(300), 8, similarity="cosine")
+    loop = loops.Loop(model, split, recipe)
+    loop.start(split.seen("train"), 0.1, 1.25, epochs=3)
+    after = []
+    for epoch in range(2):
+        loop.learn()
+        after.append(model.get_weights())
+        with loop.averaged():
+            assert validation_ndcg(model, split) == ndcg[epoch]
+            for mean, *each in zip(model.get_weights(), *after, strict=True):
+                np.testing.assert_allclose(mean, np.mean(each, axis=0), rtol=1e-5, atol=1e-7)
+        assert all((a == b).all() for a, b in zip(model.get_weights(), after[-1], strict=True))
+
+
+def test_narrow_products_and_xla_change_rounding_only():
+    split, plain = groups(1000), SMALL.override(epochs=1)
+    wide, *others = (
+        train(split, recipe, verbose=False, xla=xla)
+        for recipe, xla in ((plain, False), (plain, True), (plain.override(precision="mixed_bfloat16"), False))
+    )
+    for other, margin in zip(others, (1e-5, 0.02), strict=True):
+        for name in ("loss", "val_loss"):
+            one, two = (each.history["epochs"][0][name] for each in (wide, other))
+            assert one == pytest.approx(two, rel=margin)
+        assert other.model.scores([0]).dtype == np.float32
+
+
+def test_best_takes_the_sampled_form_where_songs_are_too_many():
+    best, fast = RECIPES["best"], RECIPES["fast"]
+    assert best.fitting(MOST_SONGS) is best and fast.fitting(10**9) is fast
+    large = best.fitting(MOST_SONGS + 1)
+    assert (large.name, large.dim, large.grid) == ("best", best.dim, best.grid)
+    assert (large.negatives, large.n_negatives, large.batch_size) == ("shared", 1024, fast.batch_size)
+
+
+@pytest.mark.parametrize(
+    "name, settings, expected",
+    [("best", {"negatives": "shared"}, "best, negatives: expected full, as a batch is of users"),
+     ("fast", {"negatives": "full"}, "fast, negatives: expected shared, as a batch is of rows"),
+     ("best", {"n_negatives": 5}, "best, n_negatives: expected 0"),
+     ("best", {"loss": "bpr", "gamma": 1.0}, "best, loss: expected 'bsl'"),
+     ("author", {"gamma": 1.2}, "author, gamma: expected 1, as the loss softmax has none; got 1.2"),
+     ("author", {"optimizer": "adam"}, "author: expected a learning rate for the optimizer adam, got none"),
+     ("fast", {"loss": "hinge"}, "loss: expected one of softmax, bsl, bpr, sigmoid; got 'hinge'"),
+     ("fast", {"popularity": 1.0}, "popularity: expected a share"),
+     ("fast", {"grid": ((0.1, 1.0), (0.2, 1.0))}, "trial_epochs: expected more than 0"),
+     ("fast", {"precision": "float8"}, "precision: expected one of float32, tf32")],
+)  # fmt: skip
+def test_what_does_not_apply_is_a_clear_error(name, settings, expected):
+    with pytest.raises(ValueError, match=expected):
+        RECIPES[name].override(**settings)
+
+
+def test_a_temperature_or_gamma_takes_the_place_of_the_grids():
+    best = RECIPES["best"]
+    assert best.override(temperature=0.3).grid == tuple(dict.fromkeys((0.3, gamma) for _, gamma in best.grid))
+    assert best.override(temperature=0.3, gamma=1.1).grid == ((0.3, 1.1),)
+    assert RECIPES["author"].override(optimizer="adam", learning_rate=0.01).learning_rate == 0.01
