@@ -187,8 +187,8 @@ class Loop:
         vectors = tf.gather(users, user), tf.gather(items, songs)
         with tf.GradientTape() as tape:
             tape.watch(vectors)
-            own, others = self.model.contrast(*vectors, shared=self.recipe.negatives != "uniform")
-            own, others = own / self.temperature, others / self.temperature  # (batch,), (batch, n)
+            shared = self.recipe.negatives != "uniform"
+            own, others = self.model.contrast(*vectors, self.temperature, shared)  # (batch,), (batch, n)
             log_q = tf.gather(self.log_q, negatives) if self.recipe.n_popular else 0.0
             masked = losses.without_hits(others, negatives, positive) if self.recipe.mask_hits else others
             row_losses = tf.where(real, losses.LOSSES[self.recipe.loss](own, masked, log_q, self.gamma), 0.0)

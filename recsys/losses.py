@@ -43,12 +43,12 @@ def without_hits(negatives: tf.Tensor, codes: tf.Tensor, positives: tf.Tensor) -
 
 def softmax(positive: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float, gamma: tf.Tensor) -> tf.Tensor:
     """−s⁺ + log(exp(s⁺) + Σ exp(s⁻)), the cross-entropy of the author; it has no γ."""
-    return tf.reduce_logsumexp(tf.concat([positive[:, None], negatives - log_q], axis=1), axis=1) - positive
+    return tf.reduce_logsumexp(tf.concat([positive[:, None], _corrected(negatives, log_q)], axis=1), axis=1) - positive
 
 
 def bsl(positive: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float, gamma: tf.Tensor) -> tf.Tensor:
     """−s⁺ + γ · log Σ exp(s⁻), the bilateral softmax loss (BSL, arXiv 2312.12882)."""
-    return gamma * tf.reduce_logsumexp(negatives - log_q, axis=1) - positive
+    return gamma * tf.reduce_logsumexp(_corrected(negatives, log_q), axis=1) - positive
 
 
 def bpr(positive: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float, gamma: tf.Tensor) -> tf.Tensor:
@@ -59,6 +59,10 @@ def bpr(positive: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float, gam
 def sigmoid(positive: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float, gamma: tf.Tensor) -> tf.Tensor:
     """−log σ(s⁺) + γ times the mean of −log σ(−s⁻): binary cross-entropy."""
     return tf.nn.softplus(-positive) + gamma * _mean(tf.nn.softplus(negatives), negatives, log_q)
+
+
+def _corrected(negatives: tf.Tensor, log_q: tf.Tensor | float) -> tf.Tensor:
+    return negatives if isinstance(log_q, float) else negatives - log_q  # nothing is to be taken off uniform ones
 
 
 def _mean(values: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float) -> tf.Tensor:

@@ -63,12 +63,15 @@ class SimpleRecommender(keras.Model):
         songs = self._with_length(tf.convert_to_tensor(self.item_embeddings.value))
         return self._products(self._vectors(self.user_embeddings, users), songs)
 
-    def contrast(self, users: tf.Tensor, songs: tf.Tensor, shared: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    def contrast(
+        self, users: tf.Tensor, songs: tf.Tensor, temperature: tf.Tensor, shared: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Map raw vectors of users (batch, dim) and songs to the logits of positives (batch,) and negatives (batch, n).
 
-        The songs are the positives (batch, dim), then the negatives: (n, dim) if shared, else (batch · n, dim).
+        The songs are the positives (batch, dim), then the negatives: (n, dim) if shared, else (batch · n, dim). The
+        temperature divides the users' vectors, which are fewer than the logits.
         """
-        users, songs = self._with_length(users), self._with_length(songs)
+        users, songs = self._with_length(users) / temperature, self._with_length(songs)
         positives, negatives = songs[: users.shape[0]], songs[users.shape[0] :]
         if shared:
             logits = self._products(users, negatives)
