@@ -132,6 +132,6 @@ def test_wrong_names_are_said(reports, capsys):
 
 def test_make_hands_over_the_names(tmp_path):
     """As they were typed; without one of them the last ones are meant."""
-    command = ["make", "--dry-run", f"VENV={tmp_path}", "compare", "A=reports/it's", "B=x"]
+    command = ["make", "--no-print-directory", "--dry-run", f"VENV={tmp_path}", "compare", "A=reports/it's", "B=x"]
     lines = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     assert lines.splitlines()[-1].endswith("-m recsys.comparison 'reports/it'\\''s' 'x'")

@@ -36,9 +36,8 @@ def test_a_change_is_shown_cell_by_cell(clone):
     notebook.cells.append(nbformat.v4.new_markdown_cell("A sentence more."))
     nbformat.write(notebook, path)
 
-    listed = subprocess.run(["make", "-n", "diff"], cwd=clone, capture_output=True, text=True, check=True).stdout
-    environment = os.environ | {"GIT_PAGER": "cat"}
-    command = listed.splitlines()[-1]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "VENV"}
+    command = subprocess.check_output(["make", "-n", "diff"], cwd=clone, env=environment, text=True).splitlines()[-1]
     done = subprocess.run(command, shell=True, cwd=clone, env=environment, capture_output=True, text=True, check=True)
     shown = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
     starts = ["nbdiff ", "## modified /cells/1/source:", "-SEED: int = 0", "+SEED: int = 7", "## inserted"]

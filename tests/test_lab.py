@@ -95,7 +95,8 @@ def project(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def server(project, tmp_path_factory) -> Iterator[str]:
     """The address of the server that the command of `make lab` starts."""
-    command = subprocess.run(["make", "-n", "lab", f"VENV={sys.prefix}"], cwd=ROOT, capture_output=True, text=True)
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    said = subprocess.check_output(["make", "-n", "lab", f"VENV={sys.prefix}"], cwd=ROOT, env=alone, text=True)
     home = tmp_path_factory.mktemp("jupyter")
     (home / "jupyter_server_config.json").write_text(json.dumps(SETTINGS))
     folders = {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("DATA", "RUNTIME")}
@@ -103,7 +104,7 @@ def server(project, tmp_path_factory) -> Iterator[str]:
     folders |= {"JUPYTERLAB_WORKSPACES_DIR": str(home), "JUPYTER_PREFER_ENV_PATH": "1"}
     with open(home / "log", "w") as log:
         streams = {"stdout": log, "stderr": log, "stdin": subprocess.DEVNULL}
-        command = shlex.split(command.stdout.splitlines()[-1])
+        command = shlex.split(said.splitlines()[-1])
         process = subprocess.Popen(command, cwd=project, env=os.environ | folders, process_group=0, **streams)
     try:
         yield until(60, lambda: re.search(r"http://127\S+:\d+/", (home / "log").read_text()), "a server")[0]
