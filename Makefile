@@ -14,7 +14,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reports compare example recommend test matrix colab lint lab bench diff strip lock clean
+.PHONY: help setup reports compare example picture results recommend test matrix colab lint lab bench diff strip lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,12 @@ compare: setup ## what differs between two reports, and which is better: make co
 
 example: setup ## make the report anew that is kept in reports/example
 	@$(BIN)/python -m recsys.reports --name=example $(PARAMETERS)
+
+picture: ## take the picture of the report in reports/example that README shows (needs Chromium)
+	@sh tools/picture.sh reports/example/index.html docs/report.png
+
+results: setup ## run all data sets of README's table and write it anew: make results LIGHTGCN=<folder> MUSIC=<sessions.parquet>
+	@$(BIN)/python tools/results.py --run $(PARAMETERS)
 
 recommend: setup ## write the best songs for every listener to data/runs/<RUN>/recommendations: make recommend RUN=<run> K=20
 	@$(BIN)/python -m recsys.recommend $(PARAMETERS)
