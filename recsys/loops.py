@@ -17,8 +17,6 @@ from recsys.split import Split
 
 ROWS_PER_CALL = 2**18  # between two calls an interrupt is heard
 RESIDENT_ROWS = 2**27  # of a part: 1 GiB on the device; more stay in the host's memory and come block by block
-LOGITS_IN_MEMORY = 2**24  # of one batch; a step holds a handful of arrays of this size
-FEWEST_STEPS = 12  # of an epoch over users: few users make small batches
 ORDER, NEGATIVES, VALIDATION, SAMPLE = range(4)  # what is drawn: the first two each epoch, the others once
 
 NUMBERS = (tf.int32, tf.int32, tf.float32, tf.float32)  # key and step of a draw, learning rate, steps so far
@@ -247,8 +245,7 @@ class FullLoop(Loop):
         return _means("", self.sums, int(self.sums[2]))
 
     def _learn(self, epoch: int) -> None:
-        most = min(LOGITS_IN_MEMORY // self.model.n_items, len(self.users) // FEWEST_STEPS)
-        size = min(self.recipe.batch_size, max(1, most))
+        size = self.recipe.users_at_once(len(self.users), self.model.n_items)
         users = np.random.default_rng([self.seed, epoch, ORDER]).permutation(self.users)
         n_steps, key = -(-len(users) // size), losses.key(self.seed, epoch, NEGATIVES)
         for step in range(self.step, n_steps):
@@ -284,7 +281,8 @@ def _share(rows: tf.Tensor) -> tf.Tensor:
 
 
 def _share_of_users(users: tf.Tensor, rows: tf.Tensor, *of_rows: tf.Tensor) -> list[tf.Tensor]:
-    if (n := _n_replicas()) == 1:
+    n = _n_replicas()
+    if n == 1:
         return [users, rows, *of_rows]
     own = rows % n == replica()
     return [_share(users), *(tf.boolean_mask(each, own) for each in (rows // n, *of_rows))]

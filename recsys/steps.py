@@ -63,7 +63,7 @@ def train_run(
         raise ValueError(f"SEEDS: expected 1 or more, got {seeds}")
     split = open_split(run)
     audit.require_clean(audit.check_split(split))
-    chosen = {name: training.RECIPES[name].fitting(split.n_items).override(**settings) for name in names}
+    chosen = {name: training.RECIPES[name].fitting(split.n_users, split.n_items).override(**settings) for name in names}
     others = {f"seed-{seed + more}": seed + more for more in range(1, seeds)}
     run.note(recipes=names, other_seeds=[])
     options = {"xla": xla, "deterministic": deterministic}

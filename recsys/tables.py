@@ -76,7 +76,10 @@ def epochs_table(histories: dict[str, dict[str, Any]]) -> pd.DataFrame:
 def settings_table(histories: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """Return each recipe's settings, its size, device and seed, a column a recipe."""
     facts = ("learning_rate_per_row", "n_parameters", "device", "seed", "best_epoch", "seconds")
-    columns = {name: each["inputs"]["recipe"] | {key: each[key] for key in facts} for name, each in histories.items()}
+    columns = {}
+    for name, each in histories.items():
+        chosen = {f"chosen {key}": value for key, value in (each["settings"] | each["latest"]).items()}
+        columns[name] = each["inputs"]["recipe"] | chosen | {key: each[key] for key in facts}
     return pd.DataFrame(columns, dtype=object).map(_written)
 
 

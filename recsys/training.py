@@ -19,17 +19,18 @@ import tensorflow as tf
 
 from recsys import checkpoints
 from recsys.evaluation import validation_ndcg
+from recsys.latest import latest_weights, pulled
 from recsys.loops import FullLoop, Loop
 from recsys.model import SimpleRecommender, load
 from recsys.recipes import MOST_SONGS, RECIPES, Recipe
 from recsys.runs import read_json, sha256, write_json
-from recsys.split import Split
+from recsys.split import Interactions, Split
 
 __all__ = ["RECIPES", "Loop", "Recipe", "Trained", "device", "load", "train"]
 NDCG = "ndcg@20"  # what choices are made on
 CHECKPOINT_SECONDS, CHECKPOINT_SHARE = 30.0, 0.05  # at least so far apart; at most so much of the time
 CODE = (
-    "checkpoints", "evaluation", "losses", "loops", "model", "optimizers", "ranking", "recipes", "training",
+    "checkpoints", "evaluation", "latest", "losses", "loops", "model", "optimizers", "ranking", "recipes", "training",
 )  # what a result depends on  # fmt: skip
 
 
@@ -262,7 +263,7 @@ def _fit(loop: Loop, record: _Record, split: Split) -> None:
     """Choose on validation, train until it stops improving, and where the recipe says so once more on both parts."""
     recipe, history = loop.recipe, record.history
     rows = split.seen("train") if recipe.refit else split.train
-    if len(recipe.grid) > 1:
+    if len(recipe.grid) + len(recipe.gammas) > 1:
         _try_out(loop, record, split, rows)
     settings = dict(zip(("temperature", "gamma"), recipe.grid[0], strict=True))
     if trials := history.get("trials"):
@@ -271,6 +272,7 @@ def _fit(loop: Loop, record: _Record, split: Split) -> None:
     record.note(settings=settings)
     if record.phase != "refit":
         _run(loop, record, split, rows, settings)
+        _choose_pull(loop, record, split)
     if not recipe.refit:
         loop.model.set_weights(record.best)
         return
@@ -279,6 +281,8 @@ def _fit(loop: Loop, record: _Record, split: Split) -> None:
     while loop.epoch < history["best_epoch"]:
         history["refit_losses"].append(record.learn()["loss"])
     with loop.averaged():
+        if history["latest"]:
+            _pull(loop.model, split.warm("train", "validation"), **history["latest"])
         record.keep()
         final = loop.model.get_weights()
     loop.model.set_weights(final)
@@ -288,11 +292,17 @@ def _fit(loop: Loop, record: _Record, split: Split) -> None:
 
 
 def _try_out(loop: Loop, record: _Record, split: Split, rows: Any) -> None:
-    """Try each pair of temperature and gamma for a few epochs."""
-    recipe, trials, n = loop.recipe, record.history.setdefault("trials", []), len(loop.recipe.grid)
-    for i, (temperature, gamma) in enumerate(recipe.grid[len(trials) :], len(trials) + 1):
-        settings, epochs = {"temperature": temperature, "gamma": gamma}, min(recipe.trial_epochs, recipe.epochs)
-        record.begin(f"trial {i} of {n}", rows, settings, epochs)
+    """Try each pair of temperature and gamma for a few epochs, then the best temperature with the other gammas."""
+    recipe, trials = loop.recipe, record.history.setdefault("trials", [])
+    n, epochs = len(recipe.grid) + len(recipe.gammas), min(recipe.trial_epochs, recipe.epochs)
+    while len(trials) < n:
+        if len(trials) < len(recipe.grid):
+            temperature, gamma = recipe.grid[len(trials)]
+        else:
+            temperature = max(trials[: len(recipe.grid)], key=lambda trial: trial[NDCG])["temperature"]
+            gamma = recipe.gammas[len(trials) - len(recipe.grid)]
+        settings = {"temperature": temperature, "gamma": gamma}
+        record.begin(f"trial {len(trials) + 1} of {n}", rows, settings, epochs)
         while loop.epoch < epochs:
             record.learn()
         with loop.averaged():
@@ -300,6 +310,34 @@ def _try_out(loop: Loop, record: _Record, split: Split, rows: Any) -> None:
         trials.append(settings | {"epochs": epochs, NDCG: ndcg, "seconds": record.since("phase")})
         record.note()
         record.say(f"{record.phase}, temperature {temperature}, gamma {gamma}: {NDCG} on validation {ndcg:.4f}")
+
+
+def _choose_pull(loop: Loop, record: _Record, split: Split) -> None:
+    """Note the pull towards the latest songs, and its half-life, that are best on validation; none may be best."""
+    record.note(latest={}, pulls=[])
+    rows = split.warm("train")
+    if not loop.recipe.latest or rows.timestamp is None:
+        return
+    with loop.averaged():
+        plain = loop.model.get_weights()
+        tried = [{NDCG: validation_ndcg(loop.model, split)}]
+        for pull, half_life in loop.recipe.latest:
+            loop.model.set_weights(plain)
+            _pull(loop.model, rows, pull, half_life)
+            tried.append({"pull": pull, "half_life": half_life, NDCG: validation_ndcg(loop.model, split)})
+            record.hear()
+    best = max(tried, key=lambda each: each[NDCG])
+    record.note(latest={name: value for name, value in best.items() if name != NDCG}, pulls=tried)
+    how = f"pulled by {best['pull']} with a half-life of {best['half_life']} listens" if len(best) > 1 else "not pulled"
+    record.say(
+        f"users {how}: {NDCG} on validation {best[NDCG]:.4f}, {tried[0][NDCG]:.4f} without a pull to their latest songs"
+    )
+
+
+def _pull(model: SimpleRecommender, rows: Interactions, pull: float, half_life: float) -> None:
+    users, songs = model.get_weights()
+    weights = latest_weights(rows, model.n_users, model.n_items, half_life)
+    model.set_weights([pulled(users, songs, weights, pull), songs])
 
 
 def _run(loop: Loop, record: _Record, split: Split, rows: Any, settings: dict[str, float]) -> None:

@@ -173,7 +173,8 @@ def seen_pair_scored(work, share, rng):
         def relevant(self, part="test"):
             return fresh + leaked if part == "test" else super().relevant(part)
 
-    return dataclasses.replace(work, split=Leaky(*(getattr(work.split, each.name) for each in dataclasses.fields(Split))))
+    fields = (getattr(work.split, each.name) for each in dataclasses.fields(Split))
+    return dataclasses.replace(work, split=Leaky(*fields))
 
 
 def future_in_train(work, share, rng):

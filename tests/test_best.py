@@ -10,7 +10,7 @@ import pytest
 from scipy import sparse
 from test_training import groups
 
-from recsys import loops, training
+from recsys import loops, recipes, training
 from recsys.evaluation import draw_candidates, sampled_accuracy, validation_ndcg
 from recsys.losses import key, uniform_candidates
 from recsys.model import SimpleRecommender
@@ -49,7 +49,7 @@ def test_a_checkerboard_is_learnt():
 
 
 def test_the_step_is_that_of_adam_on_the_loss_of_all_the_users_songs(monkeypatch):
-    monkeypatch.setattr(loops, "FEWEST_STEPS", 1)
+    monkeypatch.setattr(recipes, "FEWEST_STEPS", 1)
     split = groups(500)
     loop, seen = loop_of(split, SMALL.override(batch_size=400), gamma=1.25), split.seen("train")
     model = loop.model
@@ -140,7 +140,8 @@ def test_equal_seeds_give_equal_bits_without_test_and_others_do_not():
     assert (first != weights(quick(split, seed=1))).any()
 
 
-def test_the_refit_learns_from_validation_and_from_distinct_pairs_of_warm_ones():
+def test_the_refit_learns_from_validation_and_from_distinct_pairs_of_warm_ones(monkeypatch):
+    monkeypatch.setattr(recipes, "FEWEST_STEPS", 1)
     split, pair, recipe = groups(3000), [0, 299], SMALL.override(batch_size=20, epochs=10, grid=((0.15, 1.0),))
     assert split.seen("train")[*pair] == 0  # a song of another taste
     rows = [np.stack([part.user, part.item], axis=1) for part in (split.train, split.validation, split.test)]
@@ -160,8 +161,8 @@ def test_batches_keep_within_memory_and_are_not_too_few(monkeypatch):
     loop._full_step = lambda users, *rest: (sizes.append(len(users)), step(users, *rest))[1]
     for memory, fewest, expected in ((300 * 30, 1, [30] * 13 + [10]), (2**24, 1, [100] * 4), (2**24, 8, [50] * 8)):
         sizes.clear()
-        monkeypatch.setattr(loops, "LOGITS_IN_MEMORY", memory)
-        monkeypatch.setattr(loops, "FEWEST_STEPS", fewest)
+        monkeypatch.setattr(recipes, "LOGITS_IN_MEMORY", memory)
+        monkeypatch.setattr(recipes, "FEWEST_STEPS", fewest)
         loop.start(split.seen("train"), 0.2, 1.0, epochs=1)
         loop.learn()
         assert sizes == expected
@@ -169,7 +170,7 @@ def test_batches_keep_within_memory_and_are_not_too_few(monkeypatch):
 
 def test_what_cannot_be_trained_is_a_clear_error(tmp_path, monkeypatch):
     split = groups(500)
-    with pytest.raises(FloatingPointError, match=r"trial 1 of 2, epoch 1, step \d+ of 13 of training: expected a"):
+    with pytest.raises(FloatingPointError, match=r"trial 1 of 2, epoch 1, step \d+ of 25 of training: expected a"):
         quick(split, SMALL.override(learning_rate=1e30, grid=((1e-37, 1.0), (1.0, 1.0))), folder=tmp_path)
     assert read_json(tmp_path / "history.json")["status"] == "failed" and load(tmp_path).n_items == 300
     with pytest.raises(ValueError, match="validation: expected users with a relevant song"):

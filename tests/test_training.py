@@ -139,7 +139,8 @@ def test_the_authors_recipe_is_the_authors():
     assert dataclasses.asdict(author) == {
         "name": "author", "dim": 15, "loss": "softmax", "negatives": "uniform", "n_negatives": 20, "pool": "all",
         "similarity": "dot", "optimizer": "sgd", "schedule": "constant", "batch_size": 1024, "learning_rate": 100.0,
-        "epochs": 50, "patience": 3, "grid": ((1.0, 1.0),), "trial_epochs": 0, "mask_hits": False, "refit": False,
+        "epochs": 50, "patience": 3, "grid": ((1.0, 1.0),), "gammas": (), "latest": (),
+        "trial_epochs": 0, "least_steps": 0, "mask_hits": False, "refit": False,
         "decay": 0.0, "average": 1, "every": 1, "popularity": 0.5, "precision": "float32",
     }  # fmt: skip
     assert author.override(dim=0, pool="", epochs=0) == author
