@@ -1,11 +1,12 @@
 """README's table of results, from the reports of runs: python tools/results.py [report folder …]
 
 Each folder's figures go into docs/results.json, in place of earlier ones of the same title, and README.md is written
-anew from that. With --run the reports are made first, those of LIGHTGCN=<folder> and MUSIC=<file> where they are given.
+anew from that, docs/training.md's table of recipes from the code. With --run the reports are made first, those of
+LIGHTGCN=<folder> and MUSIC=<file> where they are given.
 """
 
 import argparse
-import re
+import dataclasses
 import shlex
 import subprocess
 import sys
@@ -13,13 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from recsys.recipes import RECIPES
 from recsys.runs import read_json, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
-README, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.json"
+README, RESULTS, TRAINING = ROOT / "README.md", ROOT / "docs" / "results.json", ROOT / "docs" / "training.md"
 MAIN, METRICS = "ndcg@20", ("ndcg@20", "recall@20")
 JUDGED = "best"  # the recipe that is held against the others
-MARKS = ("<!-- begin: make results -->\n", "<!-- end -->")
+MARKS = ("<!-- begin: make results -->\n", "<!-- end -->")  # what stands between them is written anew
 RUNS = {  # name of the report: title, the path's name on the command line, the parameters
     "example": ("sample", "", []),
     "results-lightgcn": ("MovieLens-1M", "LIGHTGCN", ["DATASET=lightgcn"]),
@@ -96,12 +98,28 @@ def _sentence(result: dict[str, Any]) -> str:
     return ""
 
 
+def recipes() -> str:
+    """Return the recipes' settings as a table in Markdown."""
+    rows = [["setting", *(f"`{name}`" for name in RECIPES)], ["---"] * (1 + len(RECIPES))]
+    for field in dataclasses.fields(next(iter(RECIPES.values())))[1:]:
+        values = (getattr(recipe, field.name) for recipe in RECIPES.values())
+        rows.append([f"`{field.name}`", *(_said(value) for value in values)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(_said(each).replace(", ", "/") for each in value) or "–"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
 def write(results: Sequence[dict[str, Any]]) -> None:
-    """Write docs/results.json, and the table between README's marks."""
+    """Write docs/results.json, and what stands between the marks of README.md and docs/training.md."""
     write_json(RESULTS, results)
-    text = README.read_text(encoding="utf-8")
-    pattern = "(?<={})(.*?)(?={})".format(*map(re.escape, MARKS))
-    README.write_text(re.sub(pattern, lambda _: render(results), text, flags=re.DOTALL), encoding="utf-8")
+    for path, table in ((README, render(results)), (TRAINING, recipes())):
+        before, begin, rest = path.read_text(encoding="utf-8").partition(MARKS[0])
+        _, end, after = rest.partition(MARKS[1])
+        path.write_text(before + begin + table + end + after, encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
