@@ -14,7 +14,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reports compare example picture results recommend test matrix colab lint lab bench diff strip lock clean
+.PHONY: help setup reports compare example picture results recommend test matrix colab lint lab bench benchmark tune ablation diff strip lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -55,10 +55,17 @@ lint: setup ## check style and the usual mistakes
 lab: setup ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab
 
-bench: setup ## measure: the author's recipe beside his pipeline, ranking, preparing (ROWS=20000000 by default)
-	@$(BIN)/python tests/bench_author.py
-	@$(BIN)/python tests/bench_ranking.py
-	@$(BIN)/python tests/bench_prepare.py --rows $(or $(ROWS),20000000)
+bench: setup ## measure speeds beside their targets: make bench FULL=1 DATA="30music=<sessions.parquet> lightgcn=<folder>"
+	@$(BIN)/python -m bench $(if $(FULL),--full) $(DATA)
+
+benchmark: setup ## quality against time, beside peers, as a page: make benchmark DATASET=lightgcn DATA_PATH=<folder>
+	@$(BIN)/python -m recsys.reports --last=5 $(PARAMETERS)
+
+tune: setup ## search for a recipe on validation: make tune DATASET=movielens TRIALS=30 MINUTES=40; then RECIPES="best tuned"
+	@$(BIN)/python -m recsys.tuning $(PARAMETERS)
+
+ablation: setup ## what each change from author to best is worth, into docs/training.md: make ablation DATA_PATH=<sessions.parquet>
+	@$(BIN)/python -m bench.ablation $(PARAMETERS)
 
 diff: setup ## show what changed in the notebooks, cell by cell
 	@git diff -- '*.ipynb'

@@ -1,24 +1,21 @@
-"""Peak memory and speed of preparing a large invented log by time: python tests/bench_prepare.py --rows 20000000."""
+"""Peak memory and speed of preparing a large invented log by time: python -m bench.prepare --rows 20000000."""
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from recsys import synthetic  # noqa: E402
-from recsys.prepare import prepare  # noqa: E402
+from bench import peak_memory
+from recsys import synthetic
+from recsys.prepare import prepare
 
 
 def measured(work, rows: int, name: str) -> None:
     start = time.perf_counter()
     work()
-    seconds, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    seconds, peak = time.perf_counter() - start, peak_memory()
     print(f"{name}: {rows:,} rows, {seconds:.1f} s, {rows / seconds:,.0f} rows/s, peak {peak:.2f} GB", flush=True)
 
 
@@ -39,7 +36,7 @@ def main() -> None:
     else:
         with tempfile.TemporaryDirectory() as folder:
             for step in ("write", "prepare"):
-                command = [sys.executable, __file__, *sys.argv[1:], "--step", step, "--folder", folder]
+                command = [sys.executable, "-m", "bench.prepare", *sys.argv[1:], "--step", step, "--folder", folder]
                 subprocess.run(command, check=True)
 
 

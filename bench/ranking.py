@@ -1,21 +1,21 @@
-"""Seconds and memory of ranking and of the bootstrap: python tests/bench_ranking.py
+"""Seconds and memory of ranking and of the bootstrap.
 
 A flat faiss index is measured beside them where `faiss-cpu` can be imported; it is no dependency of this project:
 `pip install --no-deps faiss-cpu` into the environment, and `pip uninstall faiss-cpu` afterwards.
 """
 
 import importlib.util
-import itertools
 import os
-import resource
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from bench import interleaved, peak_memory, spread
 from recsys import evaluation, metrics, ranking
 
 N_ITEMS, DIM, K = 450_000, 64, 100
@@ -41,17 +41,6 @@ def histories(rng: np.random.Generator, n_users: int, n_items: int, songs: int) 
     return matrix
 
 
-def interleaved(tasks: dict[str, Callable[[], object]], runs: int = RUNS) -> pd.DataFrame:
-    """Run every task once unmeasured, then all of them in turn: seconds (runs, tasks)."""
-    seconds = {name: [] for name in tasks}
-    for run, name in itertools.product(range(runs + 1), tasks):
-        start = time.perf_counter()
-        tasks[name]()
-        if run:
-            seconds[name].append(time.perf_counter() - start)
-    return pd.DataFrame(seconds)
-
-
 def told(seconds: pd.DataFrame, scale: float = 1.0, first: str = "") -> str:
     """Return median, least and most of each task, and the median of its ratio to the first task in the same run."""
     table = (scale * seconds).agg(["median", "min", "max"]).T
@@ -60,8 +49,8 @@ def told(seconds: pd.DataFrame, scale: float = 1.0, first: str = "") -> str:
     return table.round(2).to_string()
 
 
-def search(rng: np.random.Generator) -> None:
-    """Time the 100 best of 450,000 songs, by whom and with what."""
+def search(rng: np.random.Generator, runs: int) -> pd.DataFrame:
+    """Time the 100 best of 450,000 songs, by whom and with what: seconds (runs, tasks)."""
     users, items = (rng.normal(size=(n, DIM)).astype(np.float32) for n in (N_USERS, N_ITEMS))
     scorer, everyone = Dot(users, items), np.arange(N_USERS)
     seen, relevant = histories(rng, N_USERS, N_ITEMS, 50), histories(rng, N_USERS, N_ITEMS, 5)
@@ -86,8 +75,10 @@ def search(rng: np.random.Generator) -> None:
         tasks["flat faiss index"] = lambda: index.search(users, K)
     else:
         print("faiss is not there; the docstring of this script says how to install it")
-    print(f"\nmilliseconds a user, {K} best of {N_ITEMS:,} songs, dim {DIM}, {N_USERS:,} users, {RUNS} runs in turn:")
-    print(told(interleaved(tasks), 1000 / N_USERS, "bare product"))
+    seconds = interleaved(tasks, runs)
+    print(f"\nmilliseconds a user, {K} best of {N_ITEMS:,} songs, dim {DIM}, {N_USERS:,} users, {runs} runs in turn:")
+    print(told(seconds, 1000 / N_USERS, "bare product"))
+    return seconds
 
 
 def popular(rng: np.random.Generator) -> None:
@@ -99,7 +90,7 @@ def popular(rng: np.random.Generator) -> None:
     same = type("Same", (), {"scores": lambda self, users: np.broadcast_to(row, (len(users), n_items))})()
     tasks = {f"popularity of {n_items:,} songs": lambda: ranking.rank(same, np.arange(n_users), seen, relevant, K)}
     print("\nmilliseconds a user, many ties:")
-    print(told(interleaved(tasks), 1000 / n_users))
+    print(told(interleaved(tasks, RUNS), 1000 / n_users))
 
 
 def resampling(rng: np.random.Generator) -> None:
@@ -119,12 +110,21 @@ def memory(rng: np.random.Generator) -> None:
     relevant = (relevant - relevant.multiply(seen)).tocsr()
     start = time.perf_counter()
     ranking.rank(scorer, np.arange(n_users), seen, relevant, K)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    print(f"\n{n_users:,} users × {N_ITEMS:,} songs: {time.perf_counter() - start:.0f} s, peak memory {peak:.2f} GB")
+    seconds = time.perf_counter() - start
+    print(f"\n{n_users:,} users × {N_ITEMS:,} songs: {seconds:.0f} s, peak memory {peak_memory():.2f} GB")
 
 
-if __name__ == "__main__":
+def measure(full: bool) -> dict[str, Any]:
+    """Time the search, and when in full all that this file can measure."""
     with threadpool_limits(THREADS):
-        print(f"{THREADS} threads for all")
-        for part in (memory, search, popular, resampling):
+        for part in (memory, popular, resampling) if full else ():
             part(np.random.default_rng(0))
+        seconds = search(np.random.default_rng(0), 9 if full else RUNS)
+    ours, bare, flat = "rank: seen removed, tie-fair ranks", "bare product", "flat faiss index"
+    ratios = {"ranking_vs_product": spread(seconds[ours] / seconds[bare])}
+    if flat in seconds:
+        ratios["faiss_vs_ranking"] = spread(seconds[flat] / seconds[ours])
+    a_user = {name: spread(1000 / N_USERS * seconds[name]) for name in seconds}
+    facts = {"songs": N_ITEMS, "dim": DIM, "users": N_USERS, "threads": THREADS, "milliseconds a user": a_user}
+    facts["faiss"] = "measured" if flat in seconds else "not installed here, its ratio is left out"
+    return {"ratios": ratios, "facts": facts}

@@ -1,0 +1,50 @@
+"""What `make bench` and `make ablation` measure with: not part of the module, and imported by none of it."""
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+ROOT = Path(__file__).resolve().parents[1]
+STATUS = Path("/proc/self/status")  # Linux; elsewhere no memory is measured
+
+
+def interleaved(tasks: dict[str, Callable[[], object]], runs: int) -> pd.DataFrame:
+    """Run every task once unmeasured, then all of them in turn: seconds (runs, tasks)."""
+    seconds = {name: [] for name in tasks}
+    for run, name in itertools.product(range(runs + 1), tasks):
+        start = time.perf_counter()
+        tasks[name]()
+        if run:
+            seconds[name].append(time.perf_counter() - start)
+    return pd.DataFrame(seconds)
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Return the median of several runs, the lowest, the highest, and how many they were."""
+    values = [float(value) for value in values]
+    return {"median": statistics.median(values), "low": min(values), "high": max(values), "runs": len(values)}
+
+
+def peak_memory() -> float:
+    """Return the most memory that this process has had since it began, in GB; NaN where the system does not tell."""
+    lines = STATUS.read_text().splitlines() if STATUS.exists() else []
+    return next((int(line.split()[1]) / 1e6 for line in lines if line.startswith("VmHWM")), float("nan"))
+
+
+def zipf_rows(n_users: int, n_items: int, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return users and songs of rows, int32 (n_rows,): songs drawn by Zipf's law, every user and song at least once."""
+    rng = np.random.default_rng(0)
+    up_to = np.cumsum(1 / np.arange(1, n_items + 1))
+    user = rng.integers(0, n_users, n_rows, dtype=np.int32)
+    item = np.empty(n_rows, np.int32)
+    for start in range(0, n_rows, 2**20):
+        few = item[start : start + 2**20]
+        few[:] = np.searchsorted(up_to, rng.random(len(few)) * up_to[-1])
+    item = rng.permutation(n_items).astype(np.int32)[np.minimum(item, n_items - 1)]
+    user[:n_users], item[-n_items:] = np.arange(n_users), np.arange(n_items)
+    return user, item

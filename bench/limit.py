@@ -1,0 +1,70 @@
+"""Rows a second of the recipe fast, beside the bare matrix products and gathers that it needs."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from bench import spread, zipf_rows
+from recsys.loops import Loop
+from recsys.model import SimpleRecommender
+from recsys.recipes import RECIPES, Recipe
+from recsys.split import Split
+
+N_USERS, N_ITEMS, N_ROWS = 14_000, 20_000, 2**19
+
+
+def trained(split: Split, recipe: Recipe) -> Callable[[], float]:
+    """Return a function that trains one epoch and returns rows per second."""
+    model = SimpleRecommender(split.users["user_id"], split.items["item_id"], recipe.dim, similarity=recipe.similarity)
+    loop = Loop(model, split, recipe, xla=True)
+    loop.start(split.train, *recipe.grid[0], epochs=1000)
+    return lambda: loop.learn()["rows_per_second"]
+
+
+def bare(split: Split, recipe: Recipe) -> Callable[[], float]:
+    """Return a function that takes an epoch's products and gathers alone, and returns rows per second.
+
+    The gathers are of codes, vectors and the two slots of each; the products are that of the logits and the two of its
+    gradient.
+    """
+    sizes = (split.n_users, split.n_items)
+    tables, *slots = ([tf.Variable(tf.random.normal((n, recipe.dim))) for n in sizes] for _ in range(3))
+    users, items = tf.constant(split.train.user), tf.constant(split.train.item)
+    size, n_negatives = recipe.batch_size, recipe.n_negatives
+    order = tf.constant(np.random.default_rng(0).permutation(len(split.train)), tf.int32)
+    drawn = tf.random.uniform((len(split.train) // size, n_negatives), 0, split.n_items, tf.int32)
+
+    @tf.function
+    def epoch() -> tf.Tensor:
+        total = 0.0
+        for step in tf.range(len(split.train) // size):
+            rows = order[step * size : (step + 1) * size]
+            codes = tf.gather(users, rows), tf.concat([tf.gather(items, rows), drawn[step]], 0)
+            own, songs = (tf.gather(table, code) for table, code in zip(tables, codes, strict=True))
+            negatives = songs[size:]  # (negatives, dim)
+            logits = tf.matmul(own, negatives, transpose_b=True)  # (batch, negatives)
+            found = [tf.matmul(logits, negatives), tf.matmul(logits, own, transpose_a=True), songs]
+            found += [tf.gather(slot[i], code) for slot in slots for i, code in enumerate(codes)]
+            total += tf.add_n([each[0, 0] for each in found])
+        return total
+
+    def run() -> float:
+        started = time.perf_counter()
+        epoch().numpy()
+        return len(split.train) / (time.perf_counter() - started)
+
+    return run
+
+
+def measure(full: bool) -> dict[str, Any]:
+    """Time both in turn, several times over."""
+    rows = np.stack(zipf_rows(N_USERS, N_ITEMS, N_ROWS), axis=1)
+    split, recipe = Split.from_arrays(rows, rows[:1024], rows[:1]), RECIPES["fast"]
+    timed = {"bare products and gathers": bare(split, recipe), "recipe fast": trained(split, recipe)}
+    speeds = np.array([[speed() for speed in timed.values()] for _ in range(1 + (15 if full else 7))])[1:]
+    facts = {"dim": recipe.dim, "negatives": recipe.n_negatives, "batch": recipe.batch_size}
+    facts["rows a second"] = {name: spread(each) for name, each in zip(timed, speeds.T, strict=True)}
+    return {"ratios": {"best_vs_limit": spread(speeds[:, 1] / speeds[:, 0])}, "facts": facts}
