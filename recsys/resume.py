@@ -16,6 +16,8 @@ def inputs(run: Run, notebook: Path, values: dict[str, Any], versions: dict[str,
     module = [path for path in sorted(Path(__file__).parent.glob("*.py")) if path.stem not in AFTERWARDS]
     data = run.root / values["DATA_PATH"] if values.get("DATA_PATH") else None
     files = [data, *sorted(data.glob("*"))] if data and data.exists() else []
+    if "tuned" in values.get("RECIPES", "").split():
+        files.append(run.root / "data" / "tune" / Path(run.record.get("prepared", "")).name / "recipe.json")
     earlier = {name: step["left"] for name, step in _steps(run).items() if name < notebook.stem}
     return {name: value for name, value in values.items() if name != "RUN"} | {
         "the notebook": sha256(notebook),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys import answers, audit, baselines, measures, slices
+from recsys import answers, audit, baselines, measures, slices, tuning
 from recsys.evaluation import Evaluation, draw_candidates, evaluate, sampled_accuracy
 from recsys.prepare import Prepared, prepare
 from recsys.runs import Run, read_json, write_json
@@ -55,15 +55,17 @@ def train_run(
     """
     training = _training()
     names = recipes.split()
-    if not names or (unknown := [name for name in names if name not in training.RECIPES]):
+    allowed = [*training.RECIPES, "tuned"]
+    if not names or (unknown := [name for name in names if name not in allowed]):
         raise ValueError(
-            f"RECIPES: expected names among {' '.join(training.RECIPES)}; got {' '.join(unknown) if names else 'none'}"
+            f"RECIPES: expected names among {' '.join(allowed)}; got {' '.join(unknown) if names else 'none'}"
         )
     if seeds < 1:
         raise ValueError(f"SEEDS: expected 1 or more, got {seeds}")
     split = open_split(run)
     audit.require_clean(audit.check_split(split))
-    chosen = {name: training.RECIPES[name].fitting(split.n_users, split.n_items).override(**settings) for name in names}
+    known = training.RECIPES | ({"tuned": tuning.tuned(split, run.root)} if "tuned" in names else {})
+    chosen = {name: known[name].fitting(split.n_users, split.n_items).override(**settings) for name in names}
     others = {f"seed-{seed + more}": seed + more for more in range(1, seeds)}
     run.note(recipes=names, other_seeds=[])
     options = {"xla": xla, "deterministic": deterministic}

@@ -1,0 +1,103 @@
+"""What `make bench` and `make ablation` write: shapes and markers, nothing timed."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import bench
+from bench import __main__ as command
+from bench import ablation
+from recsys.evaluation import evaluate
+from recsys.recipes import RECIPES
+from recsys.split import Split
+
+ROOT = bench.ROOT
+
+
+def test_the_steps_lead_from_author_to_best_by_one_change_at_a_time():
+    steps = ablation.changes(14_000, 10_000)
+    first, *_, before, last = steps.values()
+    assert first == RECIPES["author"]
+    best = dataclasses.replace(RECIPES["best"].fitting(14_000, 10_000), name=last.name)
+    assert last == dataclasses.replace(best, name="best")
+    changed = [name for name, value in dataclasses.asdict(last).items() if getattr(before, name) != value]
+    assert changed == ["name", "latest"]
+
+
+def test_a_table_has_a_row_a_step_with_paired_differences():
+    rng = np.random.default_rng(0)
+    users = np.repeat(np.arange(40), 6)
+    rows = np.stack([users, np.concatenate([rng.permutation(30)[:6] for _ in range(40)])], 1)
+    train = np.concatenate([rows[np.tile([1, 1, 1, 1, 0, 0], 40).astype(bool)], [[0, song] for song in range(30)]])
+    split = Split.from_arrays(train, rows[4::6], rows[5::6])
+    same = {name: type("Same", (), {"scores": lambda self, users, n=n: np.tile(np.arange(30.0) * n, (len(users), 1))})()
+            for name, n in (("first", 1), ("second", -1), ("als", 0))}  # fmt: skip
+    evaluation = evaluate(same, split, (20,))
+    text = ablation.table(evaluation, dict.fromkeys(same, 1.0), ["first", "second"])
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line]
+    assert [row[0] for row in rows] == [
+        "change, beside those above",
+        "---",
+        "first",
+        "second",
+        "for comparison",
+        "---",
+        "als",
+    ]
+    assert rows[2][2] == "–" and {len(row) for row in rows} == {4}
+    gap = evaluation.difference("second", "first", "ndcg@20")
+    assert rows[3][2] == f"{gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f})"
+    assert rows[6][2].startswith(f"{evaluation.difference('second', 'als', 'ndcg@20').value:+.4f}")
+
+
+def test_the_text_takes_its_place_between_the_markers(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- begin: make ablation -->\nold\n<!-- end -->\nafter\n")
+    ablation.write(page, r"new \1")
+    assert page.read_text() == "before\n<!-- begin: make ablation -->\nnew \\1\n<!-- end -->\nafter\n"
+    page.write_text("no place\n")
+    ablation.write(page, "new")
+    assert page.read_text() == "no place\n\n<!-- begin: make ablation -->\nnew\n<!-- end -->\n"
+
+
+def test_the_page_has_the_place_and_the_table_of_these_steps():
+    told = ablation.PLACE.search(ablation.PAGE.read_text(encoding="utf-8"))
+    rows = [line.strip("|").split("|") for line in told[0].splitlines() if line.startswith("|")]
+    if not rows:
+        pytest.skip("docs/training.md: not measured yet; `make ablation` does it")
+    assert [row[0].strip() for row in rows[2:-6]] == list(ablation.changes(14_000, 10_000))
+    assert {len(row) for row in rows} == {4} and [row[0].strip() for row in rows[-4:]] == list(ablation.BESIDE)
+
+
+def test_ratios_are_a_median_with_its_spread():
+    assert bench.spread([3.0, 1.0, 2.0]) == {"median": 2.0, "low": 1.0, "high": 3.0, "runs": 3}
+
+
+def test_rows_by_zipf_hold_every_user_and_song():
+    users, items = bench.zipf_rows(100, 200, 5000)
+    assert len(np.unique(users)) == 100 and len(np.unique(items)) == 200
+    counts = np.sort(np.bincount(items))[::-1]
+    assert 0.6 < counts[1] / counts[0] * 2 < 1.5 and users.dtype == items.dtype == np.int32
+
+
+def test_each_measure_is_written_as_it_ends_and_the_others_stay(tmp_path, monkeypatch, capsys):
+    def one(arguments, cwd, check):
+        found = {"ratios": {"time_to_als": bench.spread([1, 2, 4])}, "facts": {}}
+        arguments[-1].write_text(json.dumps(found))
+
+    monkeypatch.setattr(command, "RESULT", tmp_path / "latest.json")
+    monkeypatch.setattr(subprocess, "run", one)
+    (tmp_path / "latest.json").write_text(
+        json.dumps({"ratios": {"best_vs_limit": bench.spread([0.5])}, "measures": {}})
+    )
+    monkeypatch.setattr(sys, "argv", ["bench", "--only", "als"])
+    command.main()
+    result = json.loads((tmp_path / "latest.json").read_text())
+    assert set(result["ratios"]) == {"best_vs_limit", "time_to_als"} and result["ratios"]["time_to_als"]["median"] == 2
+    assert result["cores"] >= 1 and result["versions"]["tensorflow"]
+    told = capsys.readouterr().out
+    assert "faiss-cpu is not installed here" in told and "target: at most 5" in told

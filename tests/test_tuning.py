@@ -1,0 +1,78 @@
+"""The search for a recipe: it goes on, reads validation alone, and what it chose is the recipe `tuned`."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from recsys import resume, steps, tuning
+from recsys.recipes import RECIPES
+from recsys.runs import Run, read_json, write_json
+from recsys.split import Split
+
+SMALL = dataclasses.replace(RECIPES["best"], epochs=4, patience=4, trial_epochs=1, least_steps=0, dim=8, every=1)
+
+
+@pytest.fixture
+def split(monkeypatch) -> Split:
+    """Two groups of listeners with songs of their own; nothing of test can be read."""
+    monkeypatch.setitem(RECIPES, "best", SMALL)
+    rng = np.random.default_rng(0)
+    rows = [(user, song) for user in range(60) for song in (user % 2) * 20 + rng.permutation(20)[:9]]
+    rows = np.array(rows).reshape(60, 9, 2)
+    first = [(song // 20, song) for song in range(40)]  # so that all songs occur in train
+    made = Split.from_arrays([*first, *rows[:, :7].reshape(-1, 2)], rows[:, 7], rows[:, 8])
+    object.__setattr__(made, "test", None)
+    return made
+
+
+def test_a_search_goes_on_where_it_was_and_chooses_on_validation(split, tmp_path):
+    where = tuning.folder(split, tmp_path)
+    tuning.search(split, where, trials=1, minutes=5)
+    assert len((where / "trials.csv").read_text().splitlines()) == 2
+    facts = tuning.search(split, where, trials=2, minutes=5)
+    table = [line.split(",") for line in (where / "trials.csv").read_text().splitlines()]
+    assert [row[0] for row in table] == ["trial", "1", "2"] and facts["trials"] == 2
+    first = dict(zip(table[0], table[1], strict=True))
+    assert (float(first["temperature"]), float(first["epochs"])) == (SMALL.grid[0][0], 4)
+    values = [float(row[table[0].index("ndcg@20")]) for row in table[1:] if row[table[0].index("ended")] == "complete"]
+    assert facts["ndcg@20 on validation"] == max(values)
+    assert (where / "trials.png").read_bytes()[:4] == b"\x89PNG"
+    recipe, settings = tuning.tuned(split, tmp_path), facts["settings"]
+    assert recipe.name == "tuned" and recipe.grid == ((settings["temperature"], settings["gamma"]),)
+    assert recipe.fitting(split.n_users, split.n_items) == recipe and recipe.epochs == settings["epochs"]
+
+
+def test_without_a_search_the_error_names_the_command(split, tmp_path):
+    with pytest.raises(FileNotFoundError, match="recipe 'tuned': expected .*recipe.json, found none; `make tune`"):
+        tuning.tuned(split, tmp_path)
+
+
+def test_another_search_makes_training_run_again(tmp_path):
+    run, notebook = Run("a", tmp_path), tmp_path / "02_train.ipynb"
+    notebook.touch()
+    run.note(prepared="data/prepared/x-1")
+    values = {"RECIPES": "best tuned"}
+    before = resume.inputs(run, notebook, values, {})
+    write_json(tmp_path / "data/tune/x-1/recipe.json", {})
+    after = resume.inputs(run, notebook, values, {})
+    assert [name for name in before if before[name] != after[name]] == ["the data's files"]
+    assert resume.inputs(run, notebook, {"RECIPES": "best"}, {})["the data's files"] == before["the data's files"]
+
+
+def test_a_wrong_name_is_an_error_before_anything_runs(capsys):
+    assert tuning.main(["TRIAL=3"]) == 2
+    assert "nearest: TRIALS" in capsys.readouterr().err
+
+
+def test_the_tuned_recipe_is_trained_by_name(split, tmp_path, monkeypatch):
+    trained = {}
+    monkeypatch.setattr(steps, "open_split", lambda run: split)
+    monkeypatch.setattr(steps.audit, "require_clean", lambda checks: None)
+    monkeypatch.setattr(steps.audit, "check_split", lambda split: [])
+    monkeypatch.setattr(steps._training(), "train", lambda split, recipe, **more: trained.update({recipe.name: recipe}))
+    settings = {"temperature": 0.123, "gamma": 1.1, "learning_rate": 0.01, "epochs": 3}
+    write_json(tuning.folder(split, tmp_path) / "recipe.json", {"settings": settings})
+    steps.train_run(Run("a", tmp_path), "best tuned")
+    assert trained["tuned"].grid == ((0.123, 1.1),) and trained["tuned"].epochs == 3 != trained["best"].epochs
+    assert read_json(tmp_path / "data/runs/a/run.json")["recipes"] == ["best", "tuned"]
