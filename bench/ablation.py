@@ -104,8 +104,8 @@ def ablation(split: Split, kept: Path, seed: int = 0) -> str:
     manifest = split.manifest
     return (
         f"{manifest['dataset']}, split {manifest['split']}: NDCG@20 over {split.n_items:,} songs on test, "
-        f"{evaluation.n_users:,} listeners, 95 % intervals over listeners, paired differences, seed {seed}. Seconds are "
-        "of everything: choices, training, refit.\n\n" + table(evaluation, seconds, list(recipes))
+        f"{evaluation.n_users:,} listeners, 95 % intervals over listeners, paired differences, seed {seed}. Seconds "
+        "are of everything: choices, training, refit.\n\n" + table(evaluation, seconds, list(recipes))
     )
 
 
