@@ -22,7 +22,7 @@ from recsys.metrics import Ranks
 from recsys.neighbours import nearest, unit
 from recsys.parameters import Parameter, read_values
 from recsys.ranking import Ranking, batches_of_users, rank
-from recsys.runs import Run, project_root, read_json, write_atomically
+from recsys.runs import Run, project_root, read_json, run_of, write_atomically
 from recsys.steps import open_models
 
 PARAMETERS = (
@@ -47,8 +47,9 @@ class Recommender:
 
     @classmethod
     def load(cls, run: str = "", recipe: str = "", root: Path | None = None) -> "Recommender":
-        """Load a run's model: by default of the newest finished run, and of its last recipe."""
-        return cls(Run(run or newest_run(root or project_root()), root), recipe)
+        """Load a run's model, or a report's by its name: by default of the newest finished run, of its last recipe."""
+        home = root or project_root()
+        return cls(Run(run_of(run, home / "reports") or newest_run(home), root), recipe)
 
     @cached_property
     def vectors(self) -> np.ndarray:

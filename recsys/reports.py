@@ -32,7 +32,7 @@ import yaml
 from recsys import resume
 from recsys.pages import index_page, notebook_page, report_page
 from recsys.parameters import read_parameters, read_values
-from recsys.runs import Run, project_root, read_json, sha256, write_atomically, write_json
+from recsys.runs import Run, project_root, read_json, run_of, sha256, write_atomically, write_json
 
 PACKAGES = "tensorflow keras numpy pandas pyarrow scipy ibis-framework duckdb implicit papermill nbconvert"
 CAUSES = {"DeadKernelError": "the kernel died", "CellTimeoutError": "time-out, the cell took too long"}  # of nbclient
@@ -283,6 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         values = read_values(options.values, parameters, root)
         if "RUN" in values:
+            values["RUN"] = run_of(values["RUN"], options.reports)
             earlier = Run(values["RUN"], root).record.get("given", {})
             known = [f"{name}={value}" for name, value in earlier.items() if name in parameters]
             values = read_values(known, parameters, root) | values

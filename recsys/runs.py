@@ -56,6 +56,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def run_of(name: str, reports: Path) -> str:
+    """Return the run that the report of this name in `reports` is of, which it may have gone on with; else the name."""
+    path = reports / name / "run.json"
+    return read_json(path)["run"] if name and path.is_file() else name
+
+
 class Run:
     """One run's folder `data/runs/<name>/` and its record `run.json`, which hands facts from notebook to notebook."""
 

@@ -16,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from recsys import resume
 from recsys.parameters import read_parameters, read_values
 from recsys.reports import _claim, hide_paths, main, write_index
-from recsys.runs import Run
+from recsys.runs import Run, run_of
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RUN = 'RUN: str = "sample"  # the run'
@@ -125,9 +125,12 @@ def test_pages_show_the_answer_first_and_escape_it(project, report):
 
 
 def test_a_finished_run_is_used_again_with_its_values(project, report):
+    """By the run's name, and by that of a report that went on with it."""
     status, lines, err = run(project, f"RUN={report[0].name}")
     assert status == 0, err
     again = (project / lines[-1]).parent
+    assert run_of(again.name, project / "reports") == report[0].name == run_of(report[0].name, project / "reports")
+    assert run_of("new", project / "reports") == "new" and run_of("", project / "reports") == ""
     record, before = (json.loads((folder / "run.json").read_text()) for folder in (again, report[0]))
     assert record["run"] == report[0].name and record["parameters"]["SEED"] == {"value": 3, "given": True}
     assert record["reused"] == dict.fromkeys(["01_prepare", "02_train"], report[0].name)
