@@ -26,11 +26,11 @@ class Recipe:
     songs, "all" or those of "train", is what is drawn from, as far as the model knows them.
 
     The `grid` holds pairs of temperature and γ; of several the one with the best NDCG@20 on validation after
-    `trial_epochs` is taken, and its temperature then tried with each γ of `gammas`. Training ends after `epochs`, or
-    once validation has not improved for `patience` of them: its loss or, with `refit`, its NDCG@20 (looked at `every`
-    so many epochs). With `latest`, pairs of pull and half-life, users' vectors are pulled towards their latest songs
-    (see `recsys.latest`) by the pair with the best NDCG@20 on validation, or by none. With `refit` the model is then
-    trained once more on train and validation, for as many epochs.
+    `trial_epochs` is taken, and its temperature then tried with each γ of `gammas`, which has to gain 1 %. Training
+    ends after `epochs`, or once validation has not improved for `patience` of them: its loss or, with `refit`, its
+    NDCG@20 (looked at `every` so many epochs). With `latest`, pairs of pull and half-life, users' vectors are pulled
+    towards their latest songs (see `recsys.latest`) by the pair with the best NDCG@20 on validation, or by none. With
+    `refit` the model is then trained once more on train and validation, for as many epochs.
 
     `learning_rate` is of a batch's mean, and the highest of the `schedule`. With `average` above 1 the weights are
     means over about so many last epochs.

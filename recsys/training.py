@@ -28,6 +28,7 @@ from recsys.split import Interactions, Split
 
 __all__ = ["RECIPES", "Loop", "Recipe", "Trained", "device", "load", "train"]
 NDCG = "ndcg@20"  # what choices are made on
+GAIN = 1.01  # another gamma has to bring so much in a trial, as its few epochs flatter a large one
 CHECKPOINT_SECONDS, CHECKPOINT_SHARE = 30.0, 0.05  # at least so far apart; at most so much of the time
 CODE = (
     "checkpoints", "evaluation", "latest", "losses", "loops", "model", "optimizers", "ranking", "recipes", "training",
@@ -267,7 +268,7 @@ def _fit(loop: Loop, record: _Record, split: Split) -> None:
         _try_out(loop, record, split, rows)
     settings = dict(zip(("temperature", "gamma"), recipe.grid[0], strict=True))
     if trials := history.get("trials"):
-        best = max(trials, key=lambda trial: trial[NDCG])
+        best = max(trials, key=lambda trial: trial[NDCG] / (1 if trial in trials[: len(recipe.grid)] else GAIN))
         settings = {name: best[name] for name in settings}
     record.note(settings=settings)
     if record.phase != "refit":
@@ -341,7 +342,7 @@ def _pull(model: SimpleRecommender, rows: Interactions, pull: float, half_life: 
 
 
 def _run(loop: Loop, record: _Record, split: Split, rows: Any, settings: dict[str, float]) -> None:
-    """Run epochs until validation stops improving; the best epoch's model is kept."""
+    """Run epochs until validation stops improving; the best epoch's model is kept, or the last of a whole schedule."""
     recipe, history = loop.recipe, record.history
     record.begin("", rows, settings, recipe.epochs)
     while loop.epoch < recipe.epochs and loop.epoch - (history["best_epoch"] or loop.epoch) < recipe.patience:
@@ -356,7 +357,7 @@ def _run(loop: Loop, record: _Record, split: Split, rows: Any, settings: dict[st
                 line += f", {NDCG} {worth:.4f}"
             else:
                 worth = -np.inf
-            if worth > history.get("best_worth", -np.inf):
+            if worth > (history.get("best_worth", -np.inf) if recipe.patience < recipe.epochs else -np.inf):
                 record.keep()
                 history |= {"best_epoch": loop.epoch, "best_worth": worth}
                 record.best = [] if recipe.refit else loop.model.get_weights()
