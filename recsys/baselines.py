@@ -119,17 +119,24 @@ def fit_ease(split: Split, parts: tuple[str, ...], seed: int, regularisation: fl
     return ItemItem(_all_users(seen, split), np.pad(weights, ((0, 0), (0, split.n_items_all - split.n_items))))
 
 
-def fit_als(split: Split, parts: tuple[str, ...], seed: int, regularisation: float, alpha: float) -> Vectors:
+def fit_als(
+    split: Split, parts: tuple[str, ...], seed: int, regularisation: float, alpha: float, iterations: int = 15
+) -> Vectors:
     """Weighted matrix factorisation by alternating least squares (Hu et al. 2008) of `implicit`, 64 factors."""
     from implicit.als import AlternatingLeastSquares
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, "blas"):  # implicit has threads of its own, and is slow and noisy when both have
-        model = AlternatingLeastSquares(64, regularization=regularisation, alpha=alpha, random_state=seed)
+        options = {"regularization": regularisation, "alpha": alpha, "iterations": iterations}
+        model = AlternatingLeastSquares(64, **options, random_state=seed)
         model.fit(split.seen(*parts), show_progress=False)
+    return vectors(split, model.user_factors, model.item_factors)
+
+
+def vectors(split: Split, users: np.ndarray, items: np.ndarray) -> Vectors:
+    """Return warm users' and songs' vectors as a scorer, to whom all others have none."""
     more = (split.n_users_all + 1 - split.n_users, split.n_items_all - split.n_items)
-    tables = (model.user_factors, model.item_factors)
-    return Vectors(*(np.pad(table, ((0, n), (0, 0))) for table, n in zip(tables, more, strict=True)))
+    return Vectors(*(np.pad(table, ((0, n), (0, 0))) for table, n in zip((users, items), more, strict=True)))
 
 
 class DoesNotApply(ValueError):

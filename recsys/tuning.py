@@ -7,12 +7,12 @@ started again; what it chose is the recipe `tuned`, for `make reports RECIPES="a
 import dataclasses
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from recsys.evaluation import validation_ndcg
 from recsys.parameters import Parameter, read_parameters, read_values
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import optuna
 
 BASE = "best"  # the recipe that is searched around
-LOGARITHMIC = ("temperature", "learning_rate")
 LOOKS = 4  # how often in a trial validation is looked at, to end it early
 TRIALS = Parameter("TRIALS", int, 30, "settings to have tried in all, earlier ones included")
 MINUTES = Parameter("MINUTES", float, 40.0, "no trial begins after so many")
@@ -62,7 +61,9 @@ def search(split: Split, where: Path, trials: int, minutes: float, seed: int = 0
     Raises RuntimeError when none came to its end.
     """
     import optuna
+    from optuna.exceptions import ExperimentalWarning
 
+    warnings.simplefilter("ignore", ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     where.mkdir(parents=True, exist_ok=True)
     storage = f"sqlite:///{where / 'study.db'}"
@@ -81,14 +82,14 @@ def search(split: Split, where: Path, trials: int, minutes: float, seed: int = 0
         last = tried(study).iloc[-1].dropna().to_dict() | {"trial": n + 1}
         print(", ".join(f"{name} {_short(value)}" for name, value in last.items()), flush=True)
     table = tried(study)
-    if not (table["ended"] == "complete").any():
+    if not (table["state"] == "COMPLETE").any():
         raise RuntimeError("expected a trial that came to its end, got none; give it more MINUTES")
     facts = {"settings": study.best_params, "ndcg@20 on validation": study.best_value, "trials": _ended(study)}
     write_json(where / "recipe.json", facts | {"base": BASE, "seed": seed})
     with write_atomically(where / "trials.csv") as path:
         table.to_csv(path, index=False)
     with write_atomically(where / "trials.png") as path:
-        picture(table, list(study.best_params)).savefig(path, dpi=120)
+        optuna.visualization.matplotlib.plot_slice(study)[0].figure.savefig(path)
     return facts
 
 
@@ -129,28 +130,10 @@ def _try(trial: "optuna.Trial", split: Split, seed: int) -> float:
 
 
 def tried(study: "optuna.Study") -> pd.DataFrame:
-    """Return a row a trial: its settings, NDCG@20 on validation when it ended, how it ended, and seconds."""
-    rows = []
-    for trial in study.trials:
-        value = trial.value if trial.value is not None else max(trial.intermediate_values.values(), default=None)
-        seconds = trial.duration.total_seconds() if trial.duration else None
-        rows.append({"trial": trial.number + 1, **trial.params, "ndcg@20": value, "ended": trial.state.name.lower()})
-        rows[-1]["seconds"] = seconds
-    return pd.DataFrame(rows)
-
-
-def picture(table: pd.DataFrame, settings: Sequence[str]) -> Figure:
-    """Draw NDCG@20 on validation against each setting, a panel each: trials that ended early are hollow."""
-    figure = Figure((3.2 * len(settings), 3), layout="constrained")
-    for ax, name in zip(figure.subplots(1, len(settings), sharey=True), settings, strict=True):
-        for ended, rows in table.groupby(table["ended"] == "complete"):
-            face = {"facecolors": "#0072B2" if ended else "none", "edgecolors": "#0072B2"}
-            ax.scatter(rows[name], rows["ndcg@20"], label="to its end" if ended else "ended early", **face)
-        ax.set(xlabel=name.replace("_", " "), xscale="log" if name in LOGARITHMIC else "linear")
-        ax.grid(True, color="#dddddd", linewidth=0.6)
-    figure.axes[0].set_ylabel("NDCG@20 on validation")
-    figure.axes[-1].legend(frameon=False)
-    return figure
+    """Return a row a trial: its number, settings, NDCG@20 on validation when it ended, how it ended, and how long."""
+    table = study.trials_dataframe(("number", "params", "value", "state", "duration"))
+    names = {name: name.removeprefix("params_") for name in table} | {"number": "trial", "value": "ndcg@20"}
+    return table.rename(columns=names).assign(trial=table["number"] + 1, seconds=table["duration"].dt.total_seconds())
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -35,7 +35,7 @@ def test_a_search_goes_on_where_it_was_and_chooses_on_validation(split, tmp_path
     assert [row[0] for row in table] == ["trial", "1", "2"] and facts["trials"] == 2
     first = dict(zip(table[0], table[1], strict=True))
     assert (float(first["temperature"]), float(first["epochs"])) == (SMALL.grid[0][0], 4)
-    values = [float(row[table[0].index("ndcg@20")]) for row in table[1:] if row[table[0].index("ended")] == "complete"]
+    values = [float(row[table[0].index("ndcg@20")]) for row in table[1:] if row[table[0].index("state")] == "COMPLETE"]
     assert facts["ndcg@20 on validation"] == max(values)
     assert (where / "trials.png").read_bytes()[:4] == b"\x89PNG"
     recipe, settings = tuning.tuned(split, tmp_path), facts["settings"]
