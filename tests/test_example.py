@@ -40,6 +40,11 @@ def record() -> dict:
     return read_json(EXAMPLE / "run.json")
 
 
+@pytest.fixture(scope="module")
+def split(tmp_path_factory) -> Split:
+    return Split.load(prepare("sample", root=tmp_path_factory.mktemp("sample")).folder)
+
+
 def test_its_notebooks_are_these(record):
     notebooks = sorted((REPOSITORY / "notebooks").glob("0[1-4]_*.ipynb"))
     assert list(record["hashes"]["notebooks"]) == [path.stem for path in notebooks], STALE
@@ -49,20 +54,21 @@ def test_its_notebooks_are_these(record):
     assert {name: each["value"] for name, each in record["parameters"].items() if name != "RUN"} == defaults, STALE
 
 
-def test_its_recipes_are_these(record):
+def test_its_recipes_are_these(record, split):
+    """In the form that they take for so many listeners and songs."""
     for name in record["parameters"]["RECIPES"]["value"].split():
-        settings = json.loads(json.dumps(dataclasses.asdict(RECIPES[name])))
+        recipe = RECIPES[name].fitting(split.n_users, split.n_items)
+        settings = json.loads(json.dumps(dataclasses.asdict(recipe)))
         assert record["recipes"][name] == settings, f"{name}: {STALE}"
 
 
-def test_its_figures_are_these(record, tmp_path):
+def test_its_figures_are_these(record, split):
     """All that should be there are; those that can be had without training are what the code finds now."""
     metrics = read_json(EXAMPLE / "metrics.json")
     names = " ".join(record["parameters"][name]["value"] for name in ("BASELINES", "RECIPES")).split()
     assert set(metrics["models"]) == set(names), STALE
     for model in metrics["models"].values():
         assert {f"{name}@20" for name in BY_USER} <= set(model), STALE
-    split = Split.load(prepare("sample", root=tmp_path).folder)
     found = evaluate({"popularity": baselines.fit("popularity", split).scorer}, split, n_resamples=2).means
     for metric, value in found.loc["popularity"]["value"].items():
         assert metrics["models"]["popularity"][metric]["value"] == pytest.approx(value, abs=1e-6), f"{metric}: {STALE}"
