@@ -59,7 +59,7 @@ def fit_lenskit(split: Split, parts: tuple[str, ...], seed: int, iterations: int
 # name: how it is fitted, iterations of its curve, and the settings that are tried with the middle one of these
 PEERS: dict[str, tuple[Callable[..., Scorer], tuple[int, ...], list[dict[str, float]]]] = {
     "als": (fit_als, (1, 3, 8, 15), [{"regularisation": r, "alpha": a} for r, a in ((0.01, 1), (1, 5), (10, 5))]),
-    "bpr": (fit_bpr, (10, 40, 160), [{"learning_rate": r, "regularisation": 0.01} for r in (0.01, 0.05, 0.1)]),
+    "bpr": (fit_bpr, (10, 30, 90), [{"learning_rate": r, "regularisation": 0.01} for r in (0.01, 0.05, 0.1)]),
     "lenskit": (fit_lenskit, (1, 3, 10), [{"regularisation": r} for r in (0.1, 1.0)]),
 }
 

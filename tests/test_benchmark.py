@@ -40,6 +40,7 @@ def found(split, tmp_path_factory) -> benchmark.Benchmark:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(steps, "open_models", lambda run: (split, models, histories))
         patch.setitem(sys.modules, "lenskit.als", None)
+        patch.setattr(benchmark, "SHARES", (0.5,))
         patch.setitem(benchmark.PEERS, "als", (fit_als, (1, 2, 3), benchmark.PEERS["als"][2]))
         return benchmark.benchmark_run(run, "als lenskit")
 
