@@ -11,9 +11,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bench import ROOT
 from recsys import baselines
 from recsys.evaluation import Evaluation, evaluate
+from recsys.latest import latest_weights, pulled
 from recsys.prepare import prepare
 from recsys.recipes import RECIPES, Recipe
 from recsys.runs import write_atomically
@@ -91,11 +94,16 @@ def ablation(split: Split, kept: Path, seed: int = 0) -> str:
     from recsys import training
 
     seconds, scorers = {}, {}
-    recipes = changes(split.n_users, split.n_items)
-    for number, (what, recipe) in enumerate(recipes.items()):
-        trained = training.train(split, dataclasses.replace(recipe, name=f"step {number}"), seed=seed,
-                                 folder=kept / split.manifest["key"] / f"step-{number}")  # fmt: skip
+    *others, before, last = (recipes := changes(split.n_users, split.n_items))
+    for number, what in enumerate([*others, last]):
+        recipe, folder = dataclasses.replace(recipes[what], name=f"step {number}"), kept / split.manifest["key"]
+        trained = training.train(split, recipe, seed=seed, folder=folder / f"step-{number}")
         scorers[what], seconds[what] = trained.model, trained.history["seconds"]
+        if what == last:  # the step before is the same training without what is done at its end
+            scorers[before], seconds[before] = (
+                unpulled(split, trained.model, **trained.history["latest"]),
+                seconds[last],
+            )
     for name in BESIDE:
         began = time.perf_counter()
         scorers[name] = baselines.fit(name, split, seed).scorer
@@ -107,6 +115,15 @@ def ablation(split: Split, kept: Path, seed: int = 0) -> str:
         f"{evaluation.n_users:,} listeners, 95 % intervals over listeners, paired differences, seed {seed}. Seconds "
         "are of everything: choices, training, refit.\n\n" + table(evaluation, seconds, list(recipes))
     )
+
+
+def unpulled(split: Split, model: Any, pull: float = 0.0, half_life: float = 1.0) -> baselines.Vectors:
+    """Return a trained model as it was before its listeners were pulled towards their latest songs."""
+    users, songs = model.get_weights()
+    if pull:
+        weights = latest_weights(split.warm("train", "validation"), model.n_users, model.n_items, half_life)
+        users = users - pulled(np.zeros_like(users), songs, weights, pull)
+    return baselines.vectors(split, users, songs / np.linalg.norm(songs, axis=1, keepdims=True))
 
 
 def write(page: Path, text: str) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ import bench
 from bench import __main__ as command
 from bench import ablation
 from recsys.evaluation import evaluate
+from recsys.latest import latest_weights, pulled
 from recsys.recipes import RECIPES
-from recsys.split import Split
+from recsys.split import Interactions, Split
 
 ROOT = bench.ROOT
 
@@ -101,3 +103,21 @@ def test_each_measure_is_written_as_it_ends_and_the_others_stay(tmp_path, monkey
     assert result["cores"] >= 1 and result["versions"]["tensorflow"]
     told = capsys.readouterr().out
     assert "faiss-cpu is not installed here" in told and "target: at most 5" in told
+
+
+def test_a_pull_is_taken_back_exactly():
+    rng = np.random.default_rng(0)
+    rows = np.stack([np.repeat(np.arange(20), 5), rng.integers(0, 12, 100)], 1)
+    rows[:12, 1] = range(12)
+    split = Split.from_arrays(rows, rows[:1], rows[:1])
+    times = np.datetime64("2026-01-01", "us") + np.arange(100)
+    split = dataclasses.replace(split, train=Interactions(*rows.T.astype(np.int32), times))
+    split = dataclasses.replace(split, validation=Interactions(*rows[:1].T.astype(np.int32), times[:1]))
+    users, songs = rng.normal(size=(20, 4)).astype(np.float32), rng.normal(size=(12, 4)).astype(np.float32)
+    weights = latest_weights(split.warm("train", "validation"), 20, 12, 2.0)
+    model = SimpleNamespace(get_weights=lambda: [pulled(users, songs, weights, 1.5), songs], n_users=20, n_items=12)
+    taken_back = ablation.unpulled(split, model, 1.5, 2.0).scores(np.arange(20))
+    expected = (users / np.linalg.norm(users, axis=1, keepdims=True)) @ (
+        songs / np.linalg.norm(songs, axis=1)[:, None]
+    ).T
+    np.testing.assert_allclose(taken_back, expected, atol=1e-5)
