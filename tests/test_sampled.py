@@ -53,7 +53,7 @@ def test_a_loss_that_explodes_names_its_step_and_keeps_the_best_model(tmp_path, 
 
 
 def test_the_refit_takes_as_many_epochs_as_were_best_and_the_mean_of_the_last_weights():
-    split, recipe = groups(1000), SMALL.override(average=2, epochs=3)
+    split, recipe = groups(1000), SMALL.override(average=2, epochs=3, patience=2)
     history = train(split, recipe, verbose=False, xla=False).history
     ndcg = [epoch["val_ndcg@20"] for epoch in history["epochs"]]
     assert history["best_epoch"] == 1 + int(np.argmax(ndcg)) == len(history["refit_losses"])
