@@ -7,7 +7,7 @@ from typing import Any
 from bench import interleaved, spread
 from recsys import baselines
 from recsys.evaluation import validation_ndcg
-from recsys.loops import FullLoop
+from recsys.full import FullLoop
 from recsys.model import SimpleRecommender
 from recsys.recipes import RECIPES
 from recsys.split import Split

@@ -1,5 +1,7 @@
-"""What Colab lacks of this package's requirements, installed with nothing moved: python -m recsys.colab"""
+"""The start of a notebook on Colab: what Colab lacks of this package's requirements, and a folder to work in."""
 
+import importlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -7,6 +9,22 @@ from importlib import metadata
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+
+def start(drive_folder: str = "") -> str:
+    """Install what is missing and go to a folder of Google Drive, or stay here without one; return where that is.
+
+    Raises CalledProcessError as `install_missing` does.
+    """
+    print("installed:", " ".join(install_missing()) or "nothing, all was there")
+    importlib.invalidate_caches()
+    if drive_folder:
+        from google.colab import drive
+
+        drive.mount(os.path.abspath("drive"))
+        os.makedirs(folder := os.path.join("drive", "MyDrive", drive_folder), exist_ok=True)
+        os.chdir(folder)
+    return os.getcwd()
 
 
 def install_missing() -> list[str]:
@@ -24,7 +42,3 @@ def install_missing() -> list[str]:
             command = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", held.name, *missing]
             subprocess.run(command, check=True)
     return missing
-
-
-if __name__ == "__main__":
-    print("installed:", " ".join(install_missing()) or "nothing, all was there")

@@ -1,4 +1,4 @@
-"""Passes over the rows of a split inside the graph: with sampled negatives, or over the whole catalogue."""
+"""Passes over the rows of a split inside the graph, with sampled negatives."""
 
 import contextlib
 import time
@@ -10,16 +10,15 @@ import tensorflow as tf
 from scipy import sparse
 
 from recsys import losses
+from recsys.devices import local, over_replicas, share
 from recsys.model import SimpleRecommender
-from recsys.optimizers import Optimizer, local, replica, schedule
+from recsys.optimizers import Optimizer, schedule
 from recsys.recipes import N_JUDGED, Recipe
 from recsys.split import Split
 
 ROWS_PER_CALL = 2**18  # between two calls an interrupt is heard
 RESIDENT_ROWS = 2**27  # of a part: 1 GiB on the device; more stay in the host's memory and come block by block
 ORDER, NEGATIVES, VALIDATION, SAMPLE = range(4)  # what is drawn: the first two each epoch, the others once
-
-NUMBERS = (tf.int32, tf.int32, tf.float32, tf.float32)  # key and step of a draw, learning rate, steps so far
 
 
 class Loop:
@@ -64,9 +63,9 @@ class Loop:
         self.train, self.up_to, self.log_q = _placed(users, items), tf.zeros(1, tf.int32), tf.zeros(1)
         if self.recipe.n_popular:
             counts = np.bincount(items, minlength=self.model.n_items)
-            share = self.recipe.n_popular / self.recipe.n_negatives
+            popular = self.recipe.n_popular / self.recipe.n_negatives
             self.up_to = tf.constant(np.cumsum(counts), tf.int32)
-            self.log_q = tf.constant(losses.popularity_log_q(counts, share))
+            self.log_q = tf.constant(losses.popularity_log_q(counts, popular))
         for steps, part in ((self._steps, self.train), (self._judged, self.validation)):  # compiled, on no rows
             users, items, place, n_steps = self._block(part, np.arange(len(part[0])), 0)
             numbers = (0, [0.0] * n_steps, 0.0) if part is self.train else (0,)
@@ -99,7 +98,7 @@ class Loop:
         return facts
 
     def _means(self) -> dict[str, float]:
-        return _means("", self.sums, len(self.train[0]))
+        return means("", self.sums, len(self.train[0]))
 
     def _learn(self, epoch: int) -> None:
         size, n = self.recipe.batch_size, len(self.train[0])
@@ -145,7 +144,7 @@ class Loop:
                 block = self._block(part, np.arange(n, dtype=np.int32), step)
                 sums += self._judged(*block[:3], tf.constant(losses.key(self.seed, 0, what))).numpy()
                 self.hear()
-            facts |= _means(name, sums, n)
+            facts |= means(name, sums, n)
         return facts
 
     @contextlib.contextmanager
@@ -177,8 +176,8 @@ class Loop:
     def _take_step(self, user, positive, real, key, step, rate, count):
         negatives = self._negatives(positive, key, step)  # (batch, n) or (n,)
         n_real = tf.maximum(tf.reduce_sum(tf.cast(real, tf.float32)), 1.0)
-        user, positive, real = (_share(each) for each in (user, positive, real))
-        negatives = _share(negatives) if self.recipe.negatives == "uniform" else negatives
+        user, positive, real = (share(each) for each in (user, positive, real))
+        negatives = share(negatives) if self.recipe.negatives == "uniform" else negatives
         users, items = (local(table) for table in self.tables)
         user = tf.clip_by_value(user, 0, self.model.n_users - 1)
         songs = tf.clip_by_value(tf.concat([positive, tf.reshape(negatives, [-1])], 0), 0, self.model.n_items - 1)
@@ -192,7 +191,7 @@ class Loop:
             row_losses = tf.where(real, losses.LOSSES[self.recipe.loss](own, masked, log_q, self.gamma), 0.0)
             loss = tf.reduce_sum(row_losses) / n_real
         gradients = [
-            _over_replicas(tf.IndexedSlices(gradient, rows))
+            over_replicas(tf.IndexedSlices(gradient, rows))
             for gradient, rows in zip(tape.gradient(loss, vectors), (user, songs), strict=True)
         ]
         self.optimizer.apply((users, items), gradients, rate, count)
@@ -223,85 +222,12 @@ class Loop:
         return sums
 
 
-class FullLoop(Loop):
-    """Passes over users: each with all his songs, against all others of the catalogue.
-
-    A listener without a song, or with all of them, has nothing to teach.
-    """
-
-    def __init__(self, model: SimpleRecommender, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False):
-        super().__init__(model, split, recipe, seed, xla)
-        signature = [tf.TensorSpec((None,), tf.int32)] * 3 + [tf.TensorSpec((), kind) for kind in NUMBERS]
-        self._full_step = tf.function(self._on_replicas, signature)
-
-    def _take(self, rows: sparse.csr_matrix) -> None:
-        n_songs = np.diff(rows.indptr)
-        self.users = np.flatnonzero((n_songs > 0) & (n_songs < rows.shape[1])).astype(np.int32)
-        if not len(self.users):
-            raise ValueError("expected users with some, but not all songs of train, got none")
-        self.seen = rows
-
-    def _means(self) -> dict[str, float]:
-        return _means("", self.sums, int(self.sums[2]))
-
-    def _learn(self, epoch: int) -> None:
-        size = self.recipe.users_at_once(len(self.users), self.model.n_items)
-        users = np.random.default_rng([self.seed, epoch, ORDER]).permutation(self.users)
-        n_steps, key = -(-len(users) // size), losses.key(self.seed, epoch, NEGATIVES)
-        for step in range(self.step, n_steps):
-            batch = users[step * size : (step + 1) * size]
-            theirs = self.seen[batch]
-            rows = np.repeat(np.arange(len(batch), dtype=np.int32), np.diff(theirs.indptr))
-            rate, count = self._rate(epoch, step, n_steps), (epoch - 1) * n_steps + step + 1
-            numbers = map(tf.constant, (key, step, rate, count), NUMBERS)
-            sums = self._full_step(*map(tf.constant, (batch, rows, theirs.indices)), *numbers).numpy()
-            self._go_on(sums, -1 if np.isfinite(sums[0]) else step, step + 1, n_steps)
-
-    def _take_step(self, users, rows, columns, key, step, rate, count):
-        n_real = tf.cast(tf.size(rows), tf.float32)
-        candidates = losses.uniform_candidates(columns, N_JUDGED, self.pool, key, step)
-        users, rows, columns, candidates = _share_of_users(users, rows, columns, candidates)
-        tables = [local(table) for table in self.tables]
-        with tf.GradientTape() as tape:
-            logits = self.model.all_logits(users) / self.temperature  # (users, songs)
-            row_losses = losses.full_softmax(logits, rows, columns, self.gamma)  # (positives,)
-            loss = tf.reduce_sum(row_losses) / n_real
-        gradients = [tf.convert_to_tensor(_over_replicas(each)) for each in tape.gradient(loss, tables)]
-        self.optimizer.apply(tables, gradients, rate, count)
-        inside = tf.minimum(candidates, self.model.n_items - 1)
-        drawn = tf.gather_nd(logits, tf.stack([tf.broadcast_to(rows[:, None], tf.shape(inside)), inside], axis=2))
-        real = tf.ones_like(rows, tf.bool)
-        drawn = tf.where(candidates < self.model.n_items, drawn, -np.inf)  # (positives, candidates)
-        return losses.sums(row_losses, losses.hits(drawn[:, 0], drawn[:, 1:], real), real)
-
-
-def _share(rows: tf.Tensor) -> tf.Tensor:
-    """Return the rows of a batch that the replica that asks works on."""
-    return rows[replica() :: _n_replicas()] if _n_replicas() > 1 else rows
-
-
-def _share_of_users(users: tf.Tensor, rows: tf.Tensor, *of_rows: tf.Tensor) -> list[tf.Tensor]:
-    n = _n_replicas()
-    if n == 1:
-        return [users, rows, *of_rows]
-    own = rows % n == replica()
-    return [_share(users), *(tf.boolean_mask(each, own) for each in (rows // n, *of_rows))]
-
-
-def _over_replicas(gradient: tf.Tensor | tf.IndexedSlices) -> tf.Tensor | tf.IndexedSlices:
-    return tf.distribute.get_replica_context().all_reduce("sum", gradient) if _n_replicas() > 1 else gradient
-
-
-def _n_replicas() -> int:
-    return tf.distribute.get_strategy().num_replicas_in_sync
-
-
 def _placed(users: np.ndarray, items: np.ndarray) -> tuple:
     """Return the rows on the device, if that many may lie there, or as they are."""
     return tuple(map(tf.constant, (users, items))) if len(users) <= RESIDENT_ROWS else (users, items)
 
 
-def _means(name: str, sums: np.ndarray, n: int) -> dict[str, float]:
+def means(name: str, sums: np.ndarray, n: int) -> dict[str, float]:
     """Name the mean loss of the rows that have vectors, the share of hits among all, and the number of the others."""
     loss, hits, rows = sums.tolist()
     return {f"{name}loss": loss / max(rows, 1), f"{name}accuracy": hits / n, f"{name}unknown_rows": n - int(rows)}

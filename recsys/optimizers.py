@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from recsys.devices import local
+
 MEMORY, SQUARE_MEMORY, SMALLEST = 0.9, 0.999, 1e-8
 WARM_UP = 0.02  # share of the steps
 
@@ -72,17 +74,6 @@ def added_up(gradient: tf.IndexedSlices) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the distinct rows of a gradient, int32 (rows,), and the sum for each, (rows, dim)."""
     rows, place = tf.unique(gradient.indices)
     return rows, tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows))
-
-
-def local(variable: tf.Variable) -> tf.Variable:
-    """Return the copy of a variable that belongs to the replica that asks."""
-    return tf.distribute.get_strategy().experimental_local_results(variable)[replica()]
-
-
-def replica() -> int:
-    """Return the number of the replica that asks; 0 where there is one."""
-    number = tf.distribute.get_replica_context().replica_id_in_sync_group
-    return int(number if isinstance(number, int) else tf.get_static_value(number))
 
 
 def schedule(kind: str, step: int, n_steps: int) -> float:

@@ -5,7 +5,6 @@ process and a kernel of its own. NAME is a parameter that one of them declares.
 """
 
 import argparse
-import base64
 import contextlib
 import hashlib
 import itertools
@@ -16,7 +15,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Sequence
@@ -26,106 +24,15 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import psutil
-import yaml
 
 from recsys import resume
+from recsys.execution import RunFailed, execute, hide_paths
 from recsys.pages import index_page, notebook_page, report_page
 from recsys.parameters import read_parameters, read_values
 from recsys.runs import Run, project_root, read_json, run_of, sha256, write_atomically, write_json
 
 PACKAGES = "tensorflow keras numpy pandas pyarrow scipy ibis-framework duckdb implicit papermill nbconvert"
-CAUSES = {"DeadKernelError": "the kernel died", "CellTimeoutError": "time-out, the cell took too long"}  # of nbclient
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class RunFailed(Exception):
-    """A notebook did not run to its end; `args` are where and how, and what to show of it."""
-
-
-def execute(source: Path, target: Path, values: dict[str, Any], root: Path, timeout: int = 0) -> None:
-    """Run one notebook by papermill with `values`; `timeout` is the seconds that a cell may take, 0 for no limit.
-
-    The kernel is this very interpreter, working in `root`; it is gone when this returns. Raises RunFailed.
-    """
-    cells = nbformat.read(source, as_version=4).cells
-    code = [cell.cell_type == "code" for cell in cells]
-    if values:  # papermill puts them into a cell after the tagged one
-        code.insert(1 + ["parameters" in cell.metadata.get("tags", ()) for cell in cells].index(True), False)
-    where, log, began = source.stem, [], time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        process = _papermill(source, target, values, root, timeout, Path(folder))
-        try:
-            for line in process.stdout:
-                log.append(line.rstrip())
-                mark = re.match("(Executing|Ending) Cell ([0-9]+)-", line)
-                if mark and mark[1] == "Executing" and code[int(mark[2]) - 1]:
-                    where = f"{source.stem}, cell {sum(code[: int(mark[2])])} of {sum(code)}"
-                    _show(f"{where}, {time.monotonic() - began:.0f} s")
-                elif not mark and log[-1]:
-                    _show(f"{where}, {time.monotonic() - began:.0f} s", log[-1])
-        except KeyboardInterrupt as interrupt:
-            raise KeyboardInterrupt(f"{where}: interrupted by {interrupt}") from None
-        finally:
-            print(end="\n" * sys.stdout.isatty())
-            with contextlib.suppress(psutil.NoSuchProcess):
-                for one in (*psutil.Process(process.pid).children(recursive=True), process):
-                    one.kill()
-            process.wait()
-            _tidy(target, root)
-    _check(target, cells[-1].source, process.returncode, log, where)
-
-
-def _papermill(source: Path, target: Path, values: dict, root: Path, timeout: int, folder: Path) -> subprocess.Popen:
-    kernel = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python"}
-    write_json(folder / "kernels" / "python3" / "kernel.json", {**kernel, "display_name": "Python 3"})
-    command = [sys.executable, "-m", "papermill", source, target, "--kernel=python3", "--language=python"]
-    command += [f"--cwd={root}", "--log-output", "--no-progress-bar"]
-    command += ["--parameters_base64", base64.b64encode(yaml.safe_dump(values).encode())]
-    command += [f"--execution-timeout={timeout}"] if timeout else []
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    environment = {**os.environ, "JUPYTER_PATH": str(folder), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return subprocess.Popen(command, **streams, env=environment, text=True, errors="replace", process_group=0)
-
-
-def _show(progress: str, output: str = "") -> None:
-    """Print a line of progress; on a live terminal in place of the one before, with the latest output behind it."""
-    if sys.stdout.isatty():
-        print(f"\r\x1b[2K{progress}  {re.sub('[^ -~–…]', '', output)[:60]}", end="", flush=True)
-    elif not output:
-        print(progress, flush=True)
-
-
-def _check(target: Path, last: str, status: int, log: list[str], where: str) -> None:
-    """Raise RunFailed unless papermill ended well and every cell ran, to the one whose source is `last`."""
-    causes = [cause for name, cause in CAUSES.items() for line in log if line.startswith(f"nbclient.exceptions.{name}")]
-    if causes:
-        raise RunFailed(f"{where}: {causes[0]}", "\n".join(log[-5:]))
-    cells = nbformat.read(target, as_version=4).cells if target.exists() else []
-    for output in (output for cell in cells for output in cell.get("outputs", ()) if output.output_type == "error"):
-        raise RunFailed(f"{where}: {output.ename}: {output.evalue}", "\n".join(output.traceback))
-    if status:
-        raise RunFailed(f"{where}: papermill ended with status {status}", "\n".join(log[-5:]))
-    idle = [each.source for each in cells if each.cell_type == "code" and each.source and not each.execution_count]
-    if idle or cells[-1].source != last:
-        raise RunFailed(f"{where}: the notebook ended before its last cell", "\n".join(idle[:1]))
-
-
-def _tidy(notebook: Path, root: Path) -> None:
-    """Take this machine's folders out of an executed notebook; one that was cut off in writing stays as it is."""
-    with contextlib.suppress(OSError, ValueError):
-        content = read_json(notebook)
-        content["metadata"]["papermill"] |= {"input_path": notebook.name, "output_path": notebook.name}
-        write_json(notebook, content)
-        notebook.write_text(hide_paths(notebook.read_text(encoding="utf-8"), root), encoding="utf-8")
-
-
-def hide_paths(text: str, root: Path) -> str:
-    """Return text, or JSON text, without this machine's folders: `root` is a dot, the others have a name."""
-    names = {sys.base_prefix: "python", str(Path(__file__).resolve().parents[1]): ".", str(root): "."}
-    names |= {sys.prefix: "environment", str(Path.home()): "~", tempfile.gettempdir(): "temporary"}
-    paths = "|".join(re.escape(path) for path in sorted(names, key=len, reverse=True) if len(path) > 1)
-    return re.sub(rf"(?:(?<![\w/+.-])|(?<=\\n|\dm))(?:{paths})(?![\w+.-])", lambda match: names[match[0]], text)
 
 
 def make_report(

@@ -8,7 +8,7 @@ from typing import Any
 
 from recsys.runs import Run, sha256
 
-AFTERWARDS = ("comparison", "pages", "parameters", "reports", "resume")  # modules that no notebook's kernel runs
+AFTERWARDS = ("comparison", "execution", "pages", "parameters", "reports", "resume")  # no notebook's kernel runs these
 
 
 def inputs(run: Run, notebook: Path, values: dict[str, Any], versions: dict[str, str]) -> dict[str, Any]:

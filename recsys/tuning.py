@@ -104,7 +104,7 @@ def _short(value: Any) -> str:
 def _try(trial: "optuna.Trial", split: Split, seed: int) -> float:
     import optuna
 
-    from recsys.loops import FullLoop, Loop
+    from recsys.full import loop_of
     from recsys.model import SimpleRecommender
 
     base = around(split, {})
@@ -116,7 +116,7 @@ def _try(trial: "optuna.Trial", split: Split, seed: int) -> float:
     )
     users, items = split.users["user_id"][: split.n_users], split.items["item_id"][: split.n_items]
     model = SimpleRecommender(users, items, recipe.dim, similarity=recipe.similarity, seed=seed)
-    loop = (FullLoop if recipe.negatives == "full" else Loop)(model, split, recipe, seed)
+    loop = loop_of(model, split, recipe, seed)
     loop.start(split.seen("train"), *recipe.grid[0], recipe.epochs)
     value = 0.0
     for look in range(1, LOOKS + 1):

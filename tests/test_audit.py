@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsys import audit, baselines, training
+from recsys import audit, baselines, loops, training
 from recsys.model import SimpleRecommender
 from recsys.prepare import prepare
 from recsys.runs import project_root
@@ -140,7 +140,7 @@ def test_an_untouched_model_is_judged_alike_in_every_epoch():
     split = faults.cut(faults.listening(7))
     recipe = training.RECIPES["author"].override(batch_size=256)
     model = SimpleRecommender(split.users["user_id"], split.items["item_id"], recipe.dim)
-    loop = training.Loop(model, split, recipe, xla=True)
+    loop = loops.Loop(model, split, recipe, xla=True)
     assert loop.judge() == loop.judge()
 
 

@@ -26,6 +26,7 @@ def read(path: Path) -> tuple[dict, list[str], int]:
     return notebook["metadata"], ["".join(cell["source"]) for cell in notebook["cells"]], tagged[0] + 1
 
 
+PIP = [sys.executable, "-m", "pip", "install", "--quiet"]
 FIRST = read(NOTEBOOKS[0])[1][read(NOTEBOOKS[0])[2]]
 
 
@@ -34,7 +35,7 @@ def test_every_notebook_opens_in_colab(path):
     metadata, cells, first = read(path)
     assert BADGE.format(OPENED.format(REPOSITORY.removeprefix("https://github.com/"), path.name)) in cells[0]
     assert cells[first] == FIRST, f"expected the cell after the parameters to be that of {NOTEBOOKS[0].name}"
-    assert f'"{REPOSITORY}"' in FIRST
+    assert f'"git+{REPOSITORY}"' in FIRST
     assert (metadata["accelerator"], metadata["colab"]) == ("GPU", {"gpuType": "T4"})
 
 
@@ -47,19 +48,13 @@ def test_no_file_names_another_repository():
 @pytest.fixture
 def content(tmp_path, monkeypatch) -> tuple[Path, list]:
     """A folder like /content with a stand-in for google.colab, and the commands that were called there."""
-    calls: list[list[str]] = []
-
-    def note(command: list[str], check: bool) -> None:
-        calls.append([os.path.basename(command[0]), *command[1:]])
-        if command[0] == "git":
-            Path(command[-1]).mkdir()
-            (Path(command[-1]) / "pyproject.toml").touch()
-
+    calls: list = []
     drive = types.SimpleNamespace(mount=lambda place: os.makedirs(f"{place}/MyDrive", exist_ok=True))
     module = types.ModuleType("google.colab")
     module.drive = drive
     monkeypatch.setitem(sys.modules, "google.colab", module)
-    monkeypatch.setattr(subprocess, "run", note)
+    monkeypatch.setattr(subprocess, "run", lambda command, check: calls.append(command))
+    monkeypatch.setattr(colab, "install_missing", lambda: calls.append("what is missing") or [])
     monkeypatch.chdir(tmp_path)
     return tmp_path, calls
 
@@ -70,31 +65,25 @@ def start(use_drive: bool = False) -> dict:
     return names
 
 
-def test_it_clones_once_and_installs_without_dependencies(content):
+def test_it_installs_once_without_dependencies_and_stays(content):
     where, calls = content
     names = start()
-    assert Path.cwd() == where / "recommender"
-    assert [call[0] for call in calls] == ["git", *[os.path.basename(sys.executable)] * 2]
-    assert calls[0][-2:] == [REPOSITORY, "./recommender"] and calls[1][-2:] == ["--no-deps", "./recommender"]
-    assert calls[2][1:] == ["-m", "recsys.colab"]
+    assert names["project"] == str(Path.cwd()) == str(where)
+    assert calls == [PIP + ["--no-deps", f"git+{REPOSITORY}"], "what is missing"]
     exec(FIRST, names)
-    assert len(calls) == 3 and Path.cwd() == where / "recommender"
-    os.chdir(where)
-    start()
-    assert [call[0] for call in calls].count("git") == 1
+    assert len(calls) == 2
 
 
 def test_it_takes_a_wheel_that_lies_beside(content):
     where, calls = content
     (where / "recsys-0.1.0-py3-none-any.whl").touch()
     start()
-    assert calls[0][-2:] == ["--no-deps", "recsys-0.1.0-py3-none-any.whl"] and len(calls) == 2
+    assert calls[0] == PIP + ["--no-deps", "recsys-0.1.0-py3-none-any.whl"]
 
 
-def test_drive_keeps_the_project(content):
-    where, calls = content
-    start(use_drive=True)
-    assert Path.cwd() == where / "drive" / "MyDrive" / "music" and calls[0][-1] == "./drive/MyDrive/music"
+def test_drive_keeps_the_data(content):
+    where, _ = content
+    assert start(use_drive=True)["project"] == str(Path.cwd()) == str(where / "drive" / "MyDrive" / "music")
 
 
 def test_elsewhere_it_does_nothing(content, monkeypatch):

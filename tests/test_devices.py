@@ -1,13 +1,13 @@
 """Two devices and one, XLA and none, narrow products and wide: the same training but for rounding."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-
-from recsys import training
 
 TWO = """
 import json, sys
@@ -33,8 +33,8 @@ json.dump(facts, open(sys.argv[1], "w"))
 
 
 def test_two_devices_end_where_one_does(tmp_path):
-    here = training.Path(__file__).parent
-    environment = {**training.os.environ, "PYTHONPATH": f"{here}{training.os.pathsep}{here.parent}"}
+    here = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{here.parent}"}
     subprocess.run([sys.executable, "-c", TWO, str(tmp_path / "facts")], env=environment, check=True, timeout=200)
     for name, (one, two) in json.loads((tmp_path / "facts").read_text()).items():
         assert one[0] == pytest.approx(two[0], rel=1e-4), name

@@ -14,8 +14,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from recsys import resume
+from recsys.execution import hide_paths
 from recsys.parameters import read_parameters, read_values
-from recsys.reports import _claim, hide_paths, main, write_index
+from recsys.reports import _claim, main, write_index
 from recsys.runs import Run, run_of
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -1,13 +1,15 @@
 """A training that is killed goes on to the same bits; what does not fit is not gone on with."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from test_training import groups
 
-from recsys import checkpoints, loops, steps, training
+from recsys import checkpoints, loops, record, steps
 from recsys.model import SimpleRecommender
 from recsys.recipes import RECIPES
 from recsys.runs import Run, read_json, write_json
@@ -22,11 +24,11 @@ TINY = {
 }
 KILLED = """
 import os, random, signal, sys, time
-from recsys import loops, training
+from recsys import loops, record, training
 from test_resume import TINY
 from test_training import groups
 
-training.CHECKPOINT_SECONDS, training.CHECKPOINT_SHARE, loops.ROWS_PER_CALL = 0.0, 1.0, 640
+record.CHECKPOINT_SECONDS, record.CHECKPOINT_SHARE, loops.ROWS_PER_CALL = 0.0, 1.0, 640
 split, rng = groups(1500), random.Random(0)
 
 def attempt(folder, lines):
@@ -59,8 +61,8 @@ def weights(model):
 
 
 def test_killed_at_ten_random_moments_it_ends_with_the_same_bits(tmp_path):
-    here = training.Path(__file__).parent
-    environment = {**training.os.environ, "PYTHONPATH": f"{here}{training.os.pathsep}{here.parent}"}
+    here = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{here.parent}"}
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
     said = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300).stdout
     ends = [line for line in said.splitlines() if line.startswith("status")]
@@ -83,8 +85,8 @@ def timeless(value):
 
 def stopped(split, recipe, folder, monkeypatch, after=3):
     """Train until the checkpoint number `after`, then stop as Ctrl-C does."""
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(training, "CHECKPOINT_SHARE", 1.0)
+    monkeypatch.setattr(record, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(record, "CHECKPOINT_SHARE", 1.0)
     write, written = checkpoints.write, []
 
     def stop(*what):

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 import rowwise
 import tensorflow as tf
 
-from recsys import loops, losses, training
+from recsys import loops, losses
 from recsys.model import SimpleRecommender
 from recsys.runs import read_json
 from recsys.split import Split
@@ -291,7 +292,7 @@ def test_a_loss_that_explodes_names_its_step_and_keeps_the_best_model(tmp_path, 
 
 
 def test_an_interrupt_leaves_the_best_model_so_far(tmp_path):
-    here = str(training.Path(__file__).parent)
+    here = str(Path(__file__).parent)
     command = [sys.executable, "-c", LONG, here, str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stdout:

@@ -1,0 +1,71 @@
+"""Passes over the users of a split, each against the whole catalogue, and which loop a recipe takes."""
+
+import numpy as np
+import tensorflow as tf
+from scipy import sparse
+
+from recsys import losses
+from recsys.devices import local, over_replicas, share_of_users
+from recsys.loops import NEGATIVES, ORDER, Loop, means
+from recsys.model import SimpleRecommender
+from recsys.recipes import N_JUDGED, Recipe
+from recsys.split import Split
+
+NUMBERS = (tf.int32, tf.int32, tf.float32, tf.float32)  # key and step of a draw, learning rate, steps so far
+
+
+class FullLoop(Loop):
+    """Passes over users: each with all his songs, against all others of the catalogue.
+
+    A listener without a song, or with all of them, has nothing to teach.
+    """
+
+    def __init__(self, model: SimpleRecommender, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False):
+        super().__init__(model, split, recipe, seed, xla)
+        signature = [tf.TensorSpec((None,), tf.int32)] * 3 + [tf.TensorSpec((), kind) for kind in NUMBERS]
+        self._full_step = tf.function(self._on_replicas, signature)
+
+    def _take(self, rows: sparse.csr_matrix) -> None:
+        n_songs = np.diff(rows.indptr)
+        self.users = np.flatnonzero((n_songs > 0) & (n_songs < rows.shape[1])).astype(np.int32)
+        if not len(self.users):
+            raise ValueError("expected users with some, but not all songs of train, got none")
+        self.seen = rows
+
+    def _means(self) -> dict[str, float]:
+        return means("", self.sums, int(self.sums[2]))
+
+    def _learn(self, epoch: int) -> None:
+        size = self.recipe.users_at_once(len(self.users), self.model.n_items)
+        users = np.random.default_rng([self.seed, epoch, ORDER]).permutation(self.users)
+        n_steps, key = -(-len(users) // size), losses.key(self.seed, epoch, NEGATIVES)
+        for step in range(self.step, n_steps):
+            batch = users[step * size : (step + 1) * size]
+            theirs = self.seen[batch]
+            rows = np.repeat(np.arange(len(batch), dtype=np.int32), np.diff(theirs.indptr))
+            rate, count = self._rate(epoch, step, n_steps), (epoch - 1) * n_steps + step + 1
+            numbers = map(tf.constant, (key, step, rate, count), NUMBERS)
+            sums = self._full_step(*map(tf.constant, (batch, rows, theirs.indices)), *numbers).numpy()
+            self._go_on(sums, -1 if np.isfinite(sums[0]) else step, step + 1, n_steps)
+
+    def _take_step(self, users, rows, columns, key, step, rate, count):
+        n_real = tf.cast(tf.size(rows), tf.float32)
+        candidates = losses.uniform_candidates(columns, N_JUDGED, self.pool, key, step)
+        users, rows, columns, candidates = share_of_users(users, rows, columns, candidates)
+        tables = [local(table) for table in self.tables]
+        with tf.GradientTape() as tape:
+            logits = self.model.all_logits(users) / self.temperature  # (users, songs)
+            row_losses = losses.full_softmax(logits, rows, columns, self.gamma)  # (positives,)
+            loss = tf.reduce_sum(row_losses) / n_real
+        gradients = [tf.convert_to_tensor(over_replicas(each)) for each in tape.gradient(loss, tables)]
+        self.optimizer.apply(tables, gradients, rate, count)
+        inside = tf.minimum(candidates, self.model.n_items - 1)
+        drawn = tf.gather_nd(logits, tf.stack([tf.broadcast_to(rows[:, None], tf.shape(inside)), inside], axis=2))
+        real = tf.ones_like(rows, tf.bool)
+        drawn = tf.where(candidates < self.model.n_items, drawn, -np.inf)  # (positives, candidates)
+        return losses.sums(row_losses, losses.hits(drawn[:, 0], drawn[:, 1:], real), real)
+
+
+def loop_of(model: SimpleRecommender, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False) -> Loop:
+    """Make the loop that the recipe's negatives ask for."""
+    return (FullLoop if recipe.negatives == "full" else Loop)(model, split, recipe, seed, xla)
