@@ -20,6 +20,13 @@ def run_reports(project: Path, *arguments: str) -> tuple[int, Path, str]:
     return done.returncode, (project / done.stdout.splitlines()[-1]).parent, done.stderr
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one worker have what shares a costly start: a file, the hostile report, or the notebooks' run "sample"."""
+    for item in items:
+        file = item.path.stem if item.path.suffix == ".py" else "notebooks"
+        item.add_marker(pytest.mark.xdist_group({"test_privacy": "test_hostile"}.get(file, file)))
+
+
 @pytest.fixture(scope="session")
 def hostile_report(tmp_path_factory) -> Path:
     project = tmp_path_factory.mktemp("hostile")
