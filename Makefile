@@ -41,7 +41,10 @@ recommend: setup ## write the best songs for every listener to data/runs/<RUN>/r
 	@$(BIN)/python -m recsys.recommend $(PARAMETERS)
 
 test: setup ## run all tests, and every notebook as it stands (TESTS=tests/test_model.py runs these)
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --nbmake --nbmake-timeout=300 $(or $(TESTS),notebooks tests)
+ifndef TESTS
+	@$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 notebooks
+endif
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --nbmake --nbmake-timeout=300 $(or $(TESTS),tests)
 
 matrix: ## run the tests in Python 3.11, 3.12 and 3.13, those of them that are here
 	@TESTS='$(TESTS)' sh tools/matrix.sh

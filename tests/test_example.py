@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from test_privacy import ABSOLUTE, contents
+from test_hostile import ABSOLUTE, contents
 
 from recsys import baselines
 from recsys.evaluation import evaluate
