@@ -54,7 +54,8 @@ class FullLoop(Loop):
         users, rows, columns, candidates = share_of_users(users, rows, columns, candidates)
         tables = [local(table) for table in self.tables]
         with tf.GradientTape() as tape:
-            logits = self.model.all_logits(users) / self.temperature  # (users, songs)
+            vectors = tf.gather(tables[0], users), tf.convert_to_tensor(tables[1])
+            logits = self.model.products(*self.model.scaled(*vectors, self.temperature))  # (users, songs)
             row_losses = losses.full_softmax(logits, rows, columns, self.gamma)  # (positives,)
             loss = tf.reduce_sum(row_losses) / n_real
         gradients = [tf.convert_to_tensor(over_replicas(each)) for each in tape.gradient(loss, tables)]

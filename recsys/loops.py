@@ -39,12 +39,14 @@ class Loop:
         self.strategy = tf.distribute.get_strategy()
         xla = xla and self.strategy.num_replicas_in_sync == 1
         in_xla = xla and recipe.optimizer == "sgd" and not recipe.decay  # where tf.unique is not to be had
-        self.optimizer = Optimizer(recipe.optimizer, self.tables, recipe.decay, add_up=not in_xla)
+        self.optimizer = Optimizer(recipe.optimizer, self.tables, recipe.decay, add_up=not in_xla, xla=xla)
         sample = np.random.default_rng([seed, SAMPLE]).permutation(len(split.train))[: len(split.validation)]
         sampled = split.train[np.sort(sample)]
         self.sample, self.validation = (_placed(part.user, part.item) for part in (sampled, split.validation))
         self._steps = tf.function(self._take_steps, jit_compile=in_xla)
         self._judged = tf.function(self._judge_steps, jit_compile=xla)
+        apart = xla and not in_xla  # the losses are compiled by themselves where not all of a step is
+        self._losses = tf.function(self._losses_of_rows, jit_compile=True) if apart else self._losses_of_rows
 
     def start(
         self, rows: sparse.csr_matrix | Any, temperature: float, gamma: float, epochs: int, name: str = ""
@@ -185,19 +187,28 @@ class Loop:
         with tf.GradientTape() as tape:
             tape.watch(vectors)
             shared = self.recipe.negatives != "uniform"
-            own, others = self.model.contrast(*vectors, self.temperature, shared)  # (batch,), (batch, n)
-            log_q = tf.gather(self.log_q, negatives) if self.recipe.n_popular else 0.0
-            masked = losses.without_hits(others, negatives, positive) if self.recipe.mask_hits else others
-            row_losses = tf.where(real, losses.LOSSES[self.recipe.loss](own, masked, log_q, self.gamma), 0.0)
+            scaled = self.model.scaled(*vectors, self.temperature)
+            own, others = self.model.contrast(*scaled, shared)  # (batch,), (batch, n)
+            row_losses, sums = self._losses(own, others, positive, negatives, self._cold(key, step), real)
             loss = tf.reduce_sum(row_losses) / n_real
         gradients = [
             over_replicas(tf.IndexedSlices(gradient, rows))
             for gradient, rows in zip(tape.gradient(loss, vectors), (user, songs), strict=True)
         ]
         self.optimizer.apply((users, items), gradients, rate, count)
-        few = others[:, :N_JUDGED]
-        cold = losses.uniform(few.shape[1:], self.pool, key + 2, step) >= self.model.n_items  # to it, and never drawn
-        return losses.sums(row_losses, losses.hits(own, tf.where(cold, -np.inf, few), real), real)
+        return sums
+
+    def _losses_of_rows(self, own, others, positive, negatives, cold, real):
+        log_q = tf.gather(self.log_q, negatives) if self.recipe.n_popular else 0.0
+        masked = losses.without_hits(others, negatives, positive) if self.recipe.mask_hits else others
+        row_losses = tf.where(real, losses.LOSSES[self.recipe.loss](own, masked, log_q, self.gamma), 0.0)
+        few = tf.where(cold, -np.inf, others[:, : cold.shape[0]])
+        return row_losses, losses.sums(row_losses, losses.hits(own, few, real), real)
+
+    def _cold(self, key, step):
+        """Return which of the judged negatives the model would not know: it knows all that are drawn to learn from."""
+        n = min(N_JUDGED, self.recipe.n_negatives)
+        return losses.uniform((n,), self.pool, key + 2, step) >= self.model.n_items
 
     def _negatives(self, positive, key, step):
         n, pool = self.recipe.n_negatives, min(self.pool, self.model.n_items)

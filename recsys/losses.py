@@ -84,14 +84,25 @@ def sums(row_losses: tf.Tensor, hits: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
     return tf.stack([tf.reduce_sum(tf.cast(each, tf.float64)) for each in (row_losses, hits, real)])
 
 
+@tf.custom_gradient
 def full_softmax(logits: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
     """Return each positive's loss over a whole catalogue, (positives,): −s⁺ + γ · log Σ exp(s⁻).
 
     `logits` (users, songs); `rows` and `columns` (positives,) say where all positives of these users stand, each once.
     A user's positives are no negatives, and share one sum. γ = 1 is the softmax against the others, above 1 the
-    bilateral one (BSL, arXiv 2312.12882). A user without a negative has no meaningful loss.
+    bilateral one (BSL, arXiv 2312.12882). A user without a negative has no meaningful loss. The gradient is of the
+    logits alone, and written out: the graph's own fills several matrices of that size more.
     """
     places = tf.stack([rows, columns], axis=1)
     positives = tf.gather_nd(logits, places)
     negatives = tf.tensor_scatter_nd_update(logits, places, tf.fill(tf.shape(positives), logits.dtype.min))
-    return gamma * tf.gather(tf.reduce_logsumexp(negatives, axis=1), rows) - positives
+    highest = tf.reduce_max(negatives, axis=1, keepdims=True)
+    powers = tf.exp(negatives - highest)  # (users, songs)
+    total = tf.reduce_sum(powers, axis=1)
+    row_losses = gamma * tf.gather(tf.math.log(total) + highest[:, 0], rows) - positives
+
+    def gradient(upstream: tf.Tensor) -> tuple:
+        of_users = gamma * tf.math.unsorted_segment_sum(upstream, rows, tf.size(total)) / total
+        return tf.tensor_scatter_nd_update(powers * of_users[:, None], places, -upstream), None, None, None
+
+    return row_losses, gradient

@@ -58,29 +58,28 @@ class SimpleRecommender(keras.Model):
         logits = tf.einsum("bd,bcd->bc", user, songs)
         return tf.where(self.known(users, candidates), logits, -np.inf)
 
-    def all_logits(self, users: tf.Tensor) -> tf.Tensor:
-        """Map known users' codes (batch,) to their logits of all songs, (batch, n_items)."""
-        songs = self._with_length(tf.convert_to_tensor(self.item_embeddings.value))
-        return self._products(self._vectors(self.user_embeddings, users), songs)
+    def scaled(self, users: tf.Tensor, songs: tf.Tensor, temperature: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Map raw vectors of users and songs, (n, dim) each, to those whose products are logits.
 
-    def contrast(
-        self, users: tf.Tensor, songs: tf.Tensor, temperature: tf.Tensor, shared: bool
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map raw vectors of users (batch, dim) and songs to the logits of positives (batch,) and negatives (batch, n).
-
-        The songs are the positives (batch, dim), then the negatives: (n, dim) if shared, else (batch · n, dim). The
-        temperature divides the users' vectors, which are fewer than the logits.
+        The temperature divides the users' vectors, which are fewer than the logits.
         """
-        users, songs = self._with_length(users) / temperature, self._with_length(songs)
+        return self._with_length(users) / temperature, self._with_length(songs)
+
+    def contrast(self, users: tf.Tensor, songs: tf.Tensor, shared: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """Map scaled vectors of users (batch, dim) and songs to logits of positives (batch,) and negatives (batch, n).
+
+        The songs are the positives (batch, dim), then the negatives: (n, dim) if shared, else (batch · n, dim).
+        """
         positives, negatives = songs[: users.shape[0]], songs[users.shape[0] :]
         if shared:
-            logits = self._products(users, negatives)
+            logits = self.products(users, negatives)
         else:
             negatives = tf.reshape(negatives, (users.shape[0], -1, self.length_of_embedding))
             logits = tf.einsum("bd,bcd->bc", users, negatives)
         return tf.reduce_sum(users * positives, axis=1), logits
 
-    def _products(self, users: tf.Tensor, songs: tf.Tensor) -> tf.Tensor:
+    def products(self, users: tf.Tensor, songs: tf.Tensor) -> tf.Tensor:
+        """Multiply each user's vector (users, dim) with each song's (songs, dim): float32 (users, songs)."""
         users, songs = tf.cast(users, self.compute_dtype), tf.cast(songs, self.compute_dtype)
         return tf.cast(tf.matmul(users, songs, transpose_b=True), tf.float32)
 

@@ -42,9 +42,12 @@ class Optimizer:
     an order of its own outside XLA. `decay` (decoupled) draws the rows that move towards 0, by `rate` times itself.
     """
 
-    def __init__(self, rule: str, tables: Sequence[tf.Variable], decay: float = 0.0, add_up: bool = True):
+    def __init__(
+        self, rule: str, tables: Sequence[tf.Variable], decay: float = 0.0, add_up: bool = True, xla: bool = False
+    ):
         (self.rule, n_slots), self.decay, self.add_up = RULES[rule], decay, add_up
         self.slots = [[tf.Variable(tf.zeros_like(table)) for _ in range(n_slots)] for table in tables]
+        self._move_whole = tf.function(self._move, jit_compile=True) if xla else self._move
 
     def reset(self) -> None:
         """Forget all gradients."""
@@ -57,17 +60,21 @@ class Optimizer:
         """Move the tables by one step; `step` counts from 1, `rate` and `step` are float32 scalars."""
         for table, slots, gradient in zip(tables, self.slots, gradients, strict=True):
             slots = [local(slot) for slot in slots]
-            rows = None
             if isinstance(gradient, tf.IndexedSlices):
-                rows, gradient = added_up(gradient) if self.add_up else (gradient.indices, gradient.values)
-            now = (lambda variable: variable) if rows is None else lambda variable: tf.gather(variable, rows)  # noqa: B023
-            change, after = self.rule(gradient, step, *map(now, slots))
-            if self.decay:
-                change += self.decay * now(table)
-            for slot, value in zip(slots, after, strict=True):
-                slot.assign(value) if rows is None else slot.scatter_update(tf.IndexedSlices(value, rows))
-            move = rate * change
-            table.assign_sub(move) if rows is None else table.scatter_sub(tf.IndexedSlices(move, rows))
+                rows, values = added_up(gradient) if self.add_up else (gradient.indices, gradient.values)
+                self._move(table, slots, values, rate, step, rows)
+            else:
+                self._move_whole(table, slots, gradient, rate, step)
+
+    def _move(self, table, slots, gradient, rate, step, rows=None):
+        now = (lambda variable: variable) if rows is None else lambda variable: tf.gather(variable, rows)
+        change, after = self.rule(gradient, step, *map(now, slots))
+        if self.decay:
+            change += self.decay * now(table)
+        for slot, value in zip(slots, after, strict=True):
+            slot.assign(value) if rows is None else slot.scatter_update(tf.IndexedSlices(value, rows))
+        move = rate * change
+        table.assign_sub(move) if rows is None else table.scatter_sub(tf.IndexedSlices(move, rows))
 
 
 def added_up(gradient: tf.IndexedSlices) -> tuple[tf.Tensor, tf.Tensor]:
