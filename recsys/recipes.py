@@ -49,7 +49,7 @@ class Recipe:
     pool: str = "all"
     optimizer: str = "adam"
     schedule: str = "cosine"
-    grid: tuple[tuple[float, float], ...] = ((0.1, 1.25),)
+    grid: tuple[tuple[float, float], ...] = ((0.1, 1.0),)
     gammas: tuple[float, ...] = ()
     trial_epochs: int = 0
     least_steps: int = 0
@@ -145,12 +145,12 @@ RECIPES: dict[str, Recipe] = {
         mask_hits=False, refit=False,
     ),
     "fast": Recipe(
-        "fast", dim=64, negatives="shared", n_negatives=1024, batch_size=2048, learning_rate=0.005, epochs=12,
-        patience=3,
+        "fast", dim=64, negatives="shared", n_negatives=1024, batch_size=2048, learning_rate=0.01, epochs=16,
+        patience=3, grid=((0.12, 1.0),),
     ),
     "best": Recipe(
-        "best", dim=128, negatives="full", n_negatives=N_JUDGED, batch_size=512, learning_rate=0.015, epochs=24,
-        patience=24, grid=((0.07, 1.0), (0.1, 1.0), (0.15, 1.0), (0.2, 1.0)), gammas=(1.15, 1.3), trial_epochs=6,
+        "best", dim=128, negatives="full", n_negatives=N_JUDGED, batch_size=512, learning_rate=0.03, epochs=32,
+        patience=32, grid=((0.07, 1.0), (0.1, 1.0), (0.15, 1.0), (0.2, 1.0)), gammas=(1.15, 1.3), trial_epochs=8,
         least_steps=1200, latest=LATEST, every=4,
     ),
 }  # fmt: skip

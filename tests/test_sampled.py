@@ -59,7 +59,7 @@ def test_the_refit_takes_as_many_epochs_as_were_best_and_the_mean_of_the_last_we
     assert history["best_epoch"] == 1 + int(np.argmax(ndcg)) == len(history["refit_losses"])
     model = SimpleRecommender(np.arange(400), np.arange(300), 8, similarity="cosine")
     loop = loops.Loop(model, split, recipe)
-    loop.start(split.seen("train"), 0.1, 1.25, epochs=3)
+    loop.start(split.seen("train"), *recipe.grid[0], epochs=3)
     after = []
     for epoch in range(2):
         loop.learn()
