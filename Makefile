@@ -52,8 +52,9 @@ matrix: ## run the tests in Python 3.11, 3.12 and 3.13, those of them that are h
 colab: ## run every notebook as Colab would: its Python, its versions, an empty folder, the first cell
 	@sh tools/colab.sh
 
-lint: setup ## check style and the usual mistakes
+lint: setup ## check style, the usual mistakes and types
 	@$(BIN)/ruff check .
+	@$(BIN)/mypy
 
 lab: setup ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab

@@ -92,8 +92,6 @@ def main() -> None:
     for name, target in TARGETS.items():
         said = "{median:.2f} ({low:.2f} to {high:.2f}, {runs} runs)".format(**result["ratios"].get(name) or NONE)
         print(f"{name:24} {said:36} target: {target}")
-    if "faiss_vs_ranking" not in result["ratios"]:
-        print("faiss_vs_ranking: faiss-cpu is not installed here")
     if not given.full:
         print("short form: growth up to 5 million rows and 100,000 songs; FULL=1 goes to 50 million and 1,000,000")
 

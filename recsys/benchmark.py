@@ -89,7 +89,9 @@ def benchmark_run(run: Run, peers: str = "als bpr lenskit", seed: int = 0) -> Be
     if unknown := [name for name in peers.split() if name not in PEERS]:
         raise ValueError(f"PEERS: expected names among {' '.join(PEERS)}; got {' '.join(unknown)}")
     split, models, histories = steps.open_models(run)
-    points, costs, left_out, scorers = [], [], {}, {}
+    points: list[tuple] = []
+    costs: list[tuple] = []
+    left_out, scorers = {}, {}
     for name in peers.split():
         try:
             scorers[name], own, cost = _peer(name, split, seed)
@@ -130,11 +132,11 @@ def _ours(name: str, split: Split, history: dict[str, Any], model: Any, seed: in
 
     recipe = Recipe(**{key: _frozen(value) for key, value in history["inputs"]["recipe"].items()})
     chosen, best = history["settings"], history["best_epoch"]
-    alone = {"grid": ((chosen["temperature"], chosen["gamma"]),), "gammas": (), "least_steps": 0}
+    alone: dict[str, Any] = {"grid": ((chosen["temperature"], chosen["gamma"]),), "gammas": (), "least_steps": 0}
     points = []
     with _memory() as added:
         for epochs in sorted({max(1, round(share * best)) for share in SHARES}):
-            few = {"epochs": epochs, "patience": epochs, "every": epochs}
+            few: dict[str, Any] = {"epochs": epochs, "patience": epochs, "every": epochs}
             trained = train(split, dataclasses.replace(recipe, **alone, **few), seed=seed, verbose=False)
             points.append((name, *_point(split, trained.history, trained.model)))
     points.append((name, *_point(split, history, model)))

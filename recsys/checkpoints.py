@@ -16,7 +16,7 @@ def write(path: Path, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> N
     """Write facts (anything of JSON) and arrays, in place of what was there."""
     text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     with write_atomically(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays, **{FACTS: text})
+        np.savez(file, allow_pickle=False, **arrays, **{FACTS: text})
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

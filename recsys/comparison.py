@@ -53,7 +53,7 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
 
 def _judged(metrics: dict[str, Any]) -> str:
     """The recipe `best`, or the best model where it was not trained."""
-    return "best" if "best" in metrics["models"] else best_model(metrics)
+    return "best" if "best" in metrics["models"] else best_model(metrics) or ""
 
 
 def _per_user(folder: Path, models: list[str], judged: str) -> pd.DataFrame:
@@ -84,7 +84,7 @@ def _differences(a: pd.DataFrame, b: pd.DataFrame) -> dict[tuple[str, str], dict
 
 def _differs(a: dict[str, Any], b: dict[str, Any]) -> list[tuple[str, str, str]]:
     facts = [_facts(record) for record in (a, b)]
-    rows = [(name, *(str(each.get(name, "–")) for each in facts)) for name in {**facts[0], **facts[1]}]
+    rows = [(name, str(facts[0].get(name, "–")), str(facts[1].get(name, "–"))) for name in {**facts[0], **facts[1]}]
     return [row for row in rows if row[1] != row[2]]
 
 
@@ -101,7 +101,7 @@ def _facts(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _verdict(pair: list[str], difference: dict[str, Any] | None, refused: str, n_users: int) -> str:
-    if refused:
+    if difference is None:
         return f"No verdict: the two cannot be compared, {refused}."
     a, b = (f"{name}'s {model}" for name, model in zip("AB", pair, strict=True))
     gap = "NDCG@20 {value:+.4f} ({low:+.4f} to {high:+.4f})".format(**difference).replace("-", "−")

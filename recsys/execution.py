@@ -37,7 +37,7 @@ def execute(source: Path, target: Path, values: dict[str, Any], root: Path, time
     with tempfile.TemporaryDirectory() as folder:
         process = _papermill(source, target, values, root, timeout, Path(folder))
         try:
-            for line in process.stdout:
+            for line in process.stdout or ():
                 log.append(line.rstrip())
                 mark = re.match("(Executing|Ending) Cell ([0-9]+)-", line)
                 if mark and mark[1] == "Executing" and code[int(mark[2]) - 1]:
@@ -60,13 +60,15 @@ def execute(source: Path, target: Path, values: dict[str, Any], root: Path, time
 def _papermill(source: Path, target: Path, values: dict, root: Path, timeout: int, folder: Path) -> subprocess.Popen:
     kernel = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python"}
     write_json(folder / "kernels" / "python3" / "kernel.json", {**kernel, "display_name": "Python 3"})
-    command = [sys.executable, "-m", "papermill", source, target, "--kernel=python3", "--language=python"]
+    command = [sys.executable, "-m", "papermill", str(source), str(target), "--kernel=python3", "--language=python"]
     command += [f"--cwd={root}", "--log-output", "--no-progress-bar"]
-    command += ["--parameters_base64", base64.b64encode(yaml.safe_dump(values).encode())]
+    command += ["--parameters_base64", base64.b64encode(yaml.safe_dump(values).encode()).decode()]
     command += [f"--execution-timeout={timeout}"] if timeout else []
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     environment = {**os.environ, "JUPYTER_PATH": str(folder), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return subprocess.Popen(command, **streams, env=environment, text=True, errors="replace", process_group=0)
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True,
+        errors="replace", process_group=0,
+    )  # fmt: skip
 
 
 def _show(progress: str, output: str = "") -> None:

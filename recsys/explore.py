@@ -3,6 +3,7 @@
 import difflib
 import html
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def label(split: Split, item: int, width: int = 60) -> str:
     return shown(" – ".join(words) or f"song {row['item_id']}", width)
 
 
-def song_table(split: Split, items: np.ndarray, **columns: np.ndarray) -> pd.DataFrame:
+def song_table(split: Split, items: np.ndarray, **columns: Sequence | np.ndarray) -> pd.DataFrame:
     """Return one row a song: what it is called, its listens in train, and any further columns."""
     rows = split.items.iloc[items]
     table = pd.DataFrame({"song": [shown(each) for each in rows["item_id"]]})
@@ -172,7 +173,8 @@ def history_and_recommendations(
     items = ranking.items[0][ranking.items[0] >= 0]
     played = np.where(np.isin(items, relevant[[user]].indices), "yes", "")
     nearest = speaks_for(split, vectors, items, split.known[[user]].indices)
-    return history, song_table(split, items, **{"played in test": played, "nearest in the history": nearest})
+    more: dict[str, Any] = {"played in test": played, "nearest in the history": nearest}
+    return history, song_table(split, items, **more)
 
 
 def worst_failures(evaluation: Evaluation, model: str, k: int = 20, n: int = 5) -> pd.DataFrame:

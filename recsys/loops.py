@@ -139,7 +139,7 @@ class Loop:
 
     def judge(self) -> dict[str, float]:
         """Return loss and 1-of-21 accuracy on a sample of train and on validation, candidates drawn once."""
-        facts = {}
+        facts: dict[str, float] = {}
         for name, part, what in (("train_", self.sample, SAMPLE), ("val_", self.validation, VALIDATION)):
             n, sums = len(part[0]), np.zeros(3)
             for step in range(0, -(-n // self.recipe.batch_size), max(1, ROWS_PER_CALL // self.recipe.batch_size)):

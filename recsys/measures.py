@@ -64,8 +64,12 @@ def measure(
         "bias": [*of_lists(scorers, evaluation, seed), *of_listeners(evaluation, seed)],
         "data": of_data(split, seed),
     }
-    return Measured([Measure(group, name, *map(float, triple), sentence) for group, found in groups.items()
-                     for name, triple, sentence in found], sweep, shown)  # fmt: skip
+    measures = [
+        Measure(group, name, float(value), float(low), float(high), sentence)
+        for group, found in groups.items()
+        for name, (value, low, high), sentence in found
+    ]
+    return Measured(measures, sweep, shown)
 
 
 def _accuracy(split, places, sweep, evaluation, sampled, seed) -> Found:

@@ -166,16 +166,16 @@ def load(folder: Path) -> SimpleRecommender:
 
 
 def _vocabulary(ids: Sequence[Any], what: str) -> np.ndarray:
-    ids = pd.Index(ids, dtype=object).to_numpy()
-    if not len(ids):
+    raw = pd.Index(ids, dtype=object).to_numpy()
+    if not len(raw):
         raise ValueError(f"{what} ids: expected at least one, got none")
-    kind = pd.api.types.infer_dtype(ids, skipna=False)
+    kind = pd.api.types.infer_dtype(raw, skipna=False)
     if kind not in ("integer", "string"):
         raise ValueError(f"{what} ids: expected whole numbers or text, got {kind}")
-    ids = ids.astype(np.int64 if kind == "integer" else object)
-    if len(twice := ids[pd.Index(ids, dtype=ids.dtype).duplicated()].tolist()):
+    vocabulary = raw.astype(np.int64 if kind == "integer" else object)
+    if len(twice := vocabulary[pd.Index(vocabulary, dtype=vocabulary.dtype).duplicated()].tolist()):
         raise ValueError(f"{what} ids: expected each once, got {len(twice)} again: {_some(twice)}")
-    return ids
+    return vocabulary
 
 
 def _codes(vocabulary: np.ndarray, ids: Sequence[Any], what: str) -> np.ndarray:

@@ -37,7 +37,7 @@ def notebook_page(notebook: NotebookNode, name: str, names: Sequence[str]) -> st
     exporter.register_preprocessor("nbconvert.preprocessors.CoalesceStreamsPreprocessor", enabled=True)
     body = BeautifulSoup(exporter.from_notebook_node(notebook)[0], "html.parser")
     for remote in body("img", src=False):
-        remote.replace_with(remote["alt"])
+        remote.replace_with(str(remote["alt"]))
     for table in body("table"):
         _align(table)
     return _render("page.html", title=name, body=Markup(body), page=name, names=names)
@@ -129,6 +129,7 @@ def best_model(metrics: dict[str, Any]) -> str | None:
 
 
 def _render(template: str, **values: Any) -> str:
-    environment = Environment(loader=PackageLoader("recsys"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    css = Markup(environment.loader.get_source(environment, "page.css")[0])
+    loader = PackageLoader("recsys")
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    css = Markup(loader.get_source(environment, "page.css")[0])
     return environment.get_template(template).render(css=css, **values)

@@ -98,30 +98,31 @@ def rank(
     """
     n_items = seen.shape[1]
     depth = min(depth, n_items)
-    room = np.empty((int(np.clip(SCORES_IN_CACHE // max(n_items, 1), 1, 1024)), n_items), np.float32)
-    parts = []
+    size, parts = int(np.clip(SCORES_IN_CACHE // max(n_items, 1), 1, 1024)), []
     for batch in batches_of_users(users, n_items):
         scores = scorer.scores(batch)
         if scores.shape[0] != len(batch) or scores.shape[1] < n_items:
             raise ValueError(f"expected scores of shape ({len(batch)}, at least {n_items}), got {scores.shape}")
-        for start in range(0, len(batch), len(room)):
-            few = slice(start, start + len(room))
-            own = room[: len(batch[few])]  # (few, n_items), a copy to write into
-            np.copyto(own, scores[few, :n_items])
+        ours = scores.flags.writeable and scores.dtype == np.float32  # for a moment: copies would take half the time
+        for start in range(0, len(batch), size):
+            few = slice(start, start + size)
+            own = scores[few, :n_items] if ours else scores[few, :n_items].astype(np.float32)
             parts.append(_rank_few(own, seen[batch[few]], relevant[batch[few]], depth))
-    items, scores, owner, greater, tied = ([part[i] for part in parts] for i in range(5))
+    items, values, owner, greater, tied = ([part[i] for part in parts] for i in range(5))
     starts = np.cumsum([0] + [len(part) for part in items[:-1]])
     owner = [part + start for part, start in zip(owner, starts, strict=True)]
-    return Ranking(users, *(np.concatenate(each) for each in (items, scores, owner, greater, tied)))
+    return Ranking(users, *map(np.concatenate, (items, values, owner, greater, tied)))
 
 
 def _rank_few(scores, seen, relevant, depth):
-    scores[seen.nonzero()] = -np.inf
+    places = seen.nonzero()
+    before, scores[places] = scores[places], -np.inf
     items, values = top_k(scores, depth)
     if np.isnan(values).any():  # NaN comes first in a list
         raise ValueError(f"expected scores that are numbers, got NaN for {np.isnan(values).any(axis=1).sum()} users")
     owner, songs = relevant.nonzero()
     greater, tied = _tie_ranks(scores, values, owner, songs)
+    scores[places] = before  # they are the scorer's
     return items, values, owner, greater, tied
 
 

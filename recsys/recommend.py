@@ -21,7 +21,7 @@ from recsys.explore import SHOWN
 from recsys.metrics import Ranks
 from recsys.neighbours import nearest, unit
 from recsys.parameters import Parameter, read_values
-from recsys.ranking import Ranking, batches_of_users, rank
+from recsys.ranking import Ranking, Scorer, batches_of_users, rank
 from recsys.runs import Run, project_root, read_json, run_of, write_atomically
 from recsys.steps import open_models
 
@@ -107,7 +107,7 @@ class Recommender:
         known, relevant = self.split.known, self.split.relevant("test")
         users = np.flatnonzero(np.diff(relevant.indptr))
         users = np.sort(np.random.default_rng(seed).permutation(users)[:most])
-        scorers = {"trained": self.model, "folded in": self.folded_in(known)}
+        scorers: dict[str, Scorer] = {"trained": self.model, "folded in": self.folded_in(known)}
         found = {name: rank(scorer, users, known, relevant, k) for name, scorer in scorers.items()}
         ranks = {name: Ranks(each.owner, each.greater, each.tied, len(users)) for name, each in found.items()}
         ndcg = {name: metrics.ndcg(each, k) for name, each in ranks.items()}
@@ -154,7 +154,7 @@ def newest_run(root: Path) -> str:
             finished[path.parent.name] = max(each["finished_at"] for each in histories)
     if not finished:
         raise FileNotFoundError("data/runs: expected a finished run, found none; `make reports` makes one")
-    return max(finished, key=finished.get)
+    return max(finished, key=lambda name: finished[name])
 
 
 def write_lists(recommender: Recommender, k: int, say: Callable[[str], None] = print) -> Path:

@@ -12,6 +12,7 @@ from recsys import checkpoints
 from recsys.loops import Loop
 from recsys.runs import write_json
 
+CHECKPOINT = "checkpoint"
 CHECKPOINT_SECONDS, CHECKPOINT_SHARE = 30.0, 0.05  # at least so far apart; at most so much of the time
 
 
@@ -38,7 +39,7 @@ class Record:
         self.loop, self.history, self.folder, self.say = loop, history, folder, say
         self.phase, self.best, self.interrupted, self.pause_seconds = "", [], False, CHECKPOINT_SECONDS
         self.began = dict.fromkeys(("all", "phase", "epoch", "pause"), time.perf_counter())
-        self.facts, self.arrays = checkpoints.read(self.path) if folder else ({}, {})
+        self.facts, self.arrays = checkpoints.read(folder / CHECKPOINT) if folder else ({}, {})
         loop.pause, loop.hear = self.pause, self.hear
         if self.facts and self.facts["history"]["inputs"] != history["inputs"]:
             say("the checkpoint in its folder is of other settings, data or code, and is not used")
@@ -48,11 +49,6 @@ class Record:
             self.phase, self.best = self.facts["phase"], [self.arrays[name] for name in self.arrays if "best" in name]
             self.began["all"] -= self.facts["seconds"]["all"]
         self.epochs = history.setdefault("epochs", [])
-
-    @property
-    def path(self) -> Path:
-        """Where the checkpoint lies."""
-        return self.folder / "checkpoint"
 
     def since(self, what: str) -> float:
         """Return the seconds since all, this phase or this epoch began, or since the last checkpoint."""
@@ -81,7 +77,8 @@ class Record:
             before, (facts, arrays) = time.perf_counter(), self.loop.state()
             seconds = {name: self.since(name) for name in self.began}
             facts = {"loop": facts, "phase": self.phase, "history": self.history, "seconds": seconds}
-            checkpoints.write(self.path, facts, arrays | {f"best {i}": table for i, table in enumerate(self.best)})
+            best = {f"best {i}": table for i, table in enumerate(self.best)}
+            checkpoints.write(self.folder / CHECKPOINT, facts, arrays | best)
             self.began["pause"] = time.perf_counter()
             self.pause_seconds = max(CHECKPOINT_SECONDS, (self.began["pause"] - before) / CHECKPOINT_SHARE)
         self.hear()
@@ -128,7 +125,8 @@ def recorded(record: Record) -> Iterator[None]:
         raise
     record.history.pop("error", None)
     record.note(status="finished", finished_at=time.strftime("%Y-%m-%d %H:%M:%S"))
-    for rest in (record.path, *record.folder.glob(".*")) if record.folder else ():  # and what a kill left half written
-        rest.unlink(missing_ok=True)
+    if record.folder:
+        for rest in (record.folder / CHECKPOINT, *record.folder.glob(".*")):  # and what a kill left half written
+            rest.unlink(missing_ok=True)
     best, n = record.history["best_epoch"], len(record.epochs)
     record.say(f"best epoch {best} of {n}, {record.history['seconds']:.1f} s in all")

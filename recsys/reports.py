@@ -7,7 +7,6 @@ process and a kernel of its own. NAME is a parameter that one of them declares.
 import argparse
 import contextlib
 import hashlib
-import itertools
 import os
 import platform
 import re
@@ -98,7 +97,9 @@ def _step(source: Path, target: Path, mine: dict, given: set[str], run: Run, rec
 
 def _claim(reports: Path, stem: str, again: bool = False) -> tuple[Path, str]:
     """A hidden folder of one's own, and the name that it holds for the report, that of an earlier one only `again`."""
-    for number in itertools.count(1):
+    number = 0
+    while True:
+        number += 1
         name = stem if number == 1 else f"{stem}-{number}"
         partial = reports / f".{name}.partial"
         with contextlib.suppress(FileExistsError):
@@ -110,7 +111,7 @@ def _claim(reports: Path, stem: str, again: bool = False) -> tuple[Path, str]:
 
 def _circumstances(notebooks: Sequence[Path], root: Path) -> dict[str, Any]:
     def git(*arguments: str) -> str:
-        command = ["git", "-C", root, *arguments]
+        command = ["git", "-C", str(root), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES.split()}

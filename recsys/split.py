@@ -147,8 +147,8 @@ class Split:
         arrays = [np.asarray(part, np.int32).reshape(-1, 2) for part in (train, validation, test)]
         n_users, n_items = np.concatenate(arrays).max(axis=0) + 1
         users, items = pd.DataFrame({"user_id": np.arange(n_users)}), pd.DataFrame({"item_id": np.arange(n_items)})
-        parts = [Interactions(part[:, 0], part[:, 1]) for part in arrays]
-        return cls(name, *parts, users, items, {"dataset": name, "key": name, "split": "given"})
+        first, second, third = (Interactions(part[:, 0], part[:, 1]) for part in arrays)
+        return cls(name, first, second, third, users, items, {"dataset": name, "key": name, "split": "given"})
 
 
 def _read_part(path: Path) -> Interactions:

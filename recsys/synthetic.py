@@ -102,7 +102,8 @@ def options(users: np.ndarray, made: Catalogue, seed: int) -> np.ndarray:
 
     key = users[:, None] * 16 + np.arange(16)
     groups = spans(made.group, (uniform(seed, 6, key[:, :3]) ** 2 * (made.group[-1] + 1)).astype(int))
-    favourites = draw(made, *groups[:, :, [0] * 8 + [1] * 4], uniform(seed, 7, key[:, :12]))
+    low, high = groups[:, :, [0] * 8 + [1] * 4]
+    favourites = draw(made, low, high, uniform(seed, 7, key[:, :12]))
     charts = np.broadcast_to([[[0]], [[len(made.artist)]]], (2, len(users), 1))
     return np.concatenate([spans(made.artist, made.artist[favourites]), groups, charts], axis=2)
 
@@ -157,11 +158,11 @@ def truth(users: np.ndarray, n_items: int, seed: int, before: np.datetime64 | fl
     Sorted by it, unseen songs stand in the best order there is. A visit is as long as geometric chance, generating
     function G, has it; if each listen counts with chance p, it is news with chance G(1 − before·p) − G(1 − p).
     """
-    made, song, total = catalogue(n_items, seed), np.arange(n_items), 0.0
+    made, song, total = catalogue(n_items, seed), np.arange(n_items), np.zeros((len(users), n_items))
     low, high = options(np.asarray(users), made, seed)[:, :, :, None]  # (users, 16, 1)
-    if not isinstance(before, float):
+    if isinstance(before, np.datetime64):
         start = np.maximum(made.release, joining(np.asarray(users), seed)[:, None])  # (users, n_items)
-        before = np.clip(((np.datetime64(before, "s") - START).astype(float) - start) / (SECONDS - start), 0, 1)
+        before = np.clip(((before.astype("datetime64[s]") - START).astype(float) - start) / (SECONDS - start), 0, 1)
     chance = CHANCE[:, None] / (made.edges[high] - made.edges[low])  # (users, 16, 1)
     for option, kind in enumerate(KIND):
         some, none = 1 - before * LISTENED[kind], 1 - LISTENED[kind]

@@ -1,5 +1,6 @@
 """The tables of the pages: frames of text, ready to be shown; what they say is computed, never typed."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -173,7 +174,7 @@ def measures_table(measures: list[Measure], group: str) -> HTML:
 
 def quality_table(quality: pd.DataFrame) -> HTML:
     """Return the measures of neighbours: a row a measure, a column a kind of list, and what chance gives."""
-    rows = {}
+    rows: dict[str, dict[str, str]] = {}
     for (measure, name), row in quality.iterrows():
         write = spread if measure != LIFT else "{0[0]:.1f} ({0[1]:.1f} to {0[2]:.1f})".format
         rows.setdefault(measure, {"": measure})[name] = write(tuple(row[each] for each in BOUNDS))
@@ -207,10 +208,10 @@ def trials_table(fitted: dict[str, Fitted], left_out: dict[str, str]) -> HTML:
     """Return every setting that was tried with its NDCG@20 on validation, and what was left out, with the reason."""
     rows = []
     for name, each in fitted.items():
-        for settings, value in each.trials or [({}, None)]:
+        for settings, value in each.trials or [({}, math.nan)]:
             words = ", ".join(f"{key} {setting:g}" for key, setting in settings.items()) or "nothing to choose"
             chosen = "chosen" if settings == each.settings else ""
-            rows.append((name, words, "" if value is None else f"{value:.4f}", chosen))
+            rows.append((name, words, "" if math.isnan(value) else f"{value:.4f}", chosen))
     rows += [(name, f"left out: {reason}", "", "") for name, reason in left_out.items()]
     return in_full(pd.DataFrame(rows, columns=["model", "settings", "NDCG@20 on validation", ""]))
 

@@ -56,12 +56,12 @@ def train(
     say = (lambda line: print(f"{recipe.name}: {line}", flush=True)) if verbose else (lambda line: None)
     xla = set_up(recipe.precision, xla, deterministic)
     inputs = _inputs(split, recipe, seed, xla=xla, deterministic=deterministic)
-    folder = folder and Path(folder)
-    complete = folder and all((folder / name).exists() for name in ("history.json", "model.keras"))
-    history = read_json(folder / "history.json") if complete else {}
-    if history.get("status") == "finished" and history["inputs"] == inputs:
-        say(f"nothing has changed since {history['finished_at']}, that model is used again")
-        return Trained(load(folder), history, reused=True)
+    folder = Path(folder) if folder else None
+    if folder and all((folder / name).exists() for name in ("history.json", "model.keras")):
+        history = read_json(folder / "history.json")
+        if history.get("status") == "finished" and history["inputs"] == inputs:
+            say(f"nothing has changed since {history['finished_at']}, that model is used again")
+            return Trained(load(folder), history, reused=True)
     users, items = split.users["user_id"], split.items["item_id"]
     if recipe.refit:
         users, items = users[: split.n_users], items[: split.n_items]

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from recsys.evaluation import validation_ndcg
@@ -89,7 +90,8 @@ def search(split: Split, where: Path, trials: int, minutes: float, seed: int = 0
     with write_atomically(where / "trials.csv") as path:
         table.to_csv(path, index=False)
     with write_atomically(where / "trials.png") as path:
-        optuna.visualization.matplotlib.plot_slice(study)[0].figure.savefig(path)
+        axes = np.asarray(optuna.visualization.matplotlib.plot_slice(study)).flat
+        next(iter(axes)).figure.savefig(path)
     return facts
 
 

@@ -101,8 +101,7 @@ def test_each_measure_is_written_as_it_ends_and_the_others_stay(tmp_path, monkey
     result = json.loads((tmp_path / "latest.json").read_text())
     assert set(result["ratios"]) == {"best_vs_limit", "time_to_als"} and result["ratios"]["time_to_als"]["median"] == 2
     assert result["cores"] >= 1 and result["versions"]["tensorflow"]
-    told = capsys.readouterr().out
-    assert "faiss-cpu is not installed here" in told and "target: at most 5" in told
+    assert "target: at most 5" in capsys.readouterr().out
 
 
 def test_a_pull_is_taken_back_exactly():
