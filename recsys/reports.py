@@ -49,6 +49,8 @@ def make_report(
     dated = f"{datetime.now():%Y-%m-%d_%H%M%S}_{re.sub('[^A-Za-z0-9_-]+', '-', dataset)}"
     partial, name = _claim(reports, named or dated, bool(named))
     run = Run(values.get("RUN", name), root)
+    if "RUN" in values and not earlier:
+        print(f"{run.name}: there is no run of that name to go on with, a new one begins")
     run.note(given=earlier.get("given", {}) | values)
     used["RUN"] = run.name
     record = {"name": name, "status": "succeeded", "exit_code": 0, "error": None, "dataset": dataset, "run": run.name}

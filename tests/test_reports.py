@@ -144,6 +144,8 @@ def test_a_finished_run_is_used_again_with_its_values(project, report):
 
 
 def test_an_interrupted_run_goes_on_where_it_was(project):
+    status, lines, _ = run(project, "RUN=tpyo", "ENDING=error")
+    assert "tpyo: there is no run of that name to go on with, a new one begins" in lines
     status, lines, _ = run(project, "ENDING=error")
     name = json.loads((project / lines[-1]).read_text())["run"]
     assert status == 1 and f"`make reports RUN={name}` goes on with it" in lines[-2]
