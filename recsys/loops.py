@@ -17,7 +17,7 @@ from recsys.recipes import N_JUDGED, Recipe
 from recsys.split import Split
 
 ROWS_PER_CALL = 2**18  # between two calls an interrupt is heard
-RESIDENT_ROWS = 2**27  # of a part: 1 GiB on the device; more stay in the host's memory and come block by block
+RESIDENT_ROWS = 2**24  # of a part: 128 MiB on the device; more stay in the host's memory and come block by block
 ORDER, NEGATIVES, VALIDATION, SAMPLE = range(4)  # what is drawn: the first two each epoch, the others once
 
 
@@ -69,7 +69,7 @@ class Loop:
             self.up_to = tf.constant(np.cumsum(counts), tf.int32)
             self.log_q = tf.constant(losses.popularity_log_q(counts, popular))
         for steps, part in ((self._steps, self.train), (self._judged, self.validation)):  # compiled, on no rows
-            users, items, place, n_steps = self._block(part, np.arange(len(part[0])), 0)
+            users, items, place, n_steps = self._block(part, np.arange(min(len(part[0]), ROWS_PER_CALL)), 0)
             numbers = (0, [0.0] * n_steps, 0.0) if part is self.train else (0,)
             steps(users, items, 0 * place, *map(tf.constant, numbers))
 
@@ -105,7 +105,8 @@ class Loop:
     def _learn(self, epoch: int) -> None:
         size, n = self.recipe.batch_size, len(self.train[0])
         n_steps, key = -(-n // size), losses.key(self.seed, epoch, NEGATIVES)
-        order = np.random.default_rng([self.seed, epoch, ORDER]).permutation(np.arange(n, dtype=np.int32))
+        order = np.arange(n, dtype=np.int32)
+        np.random.default_rng([self.seed, epoch, ORDER]).shuffle(order)
         while self.step < n_steps:
             block = self._block(self.train, order, self.step)
             rates = [self._rate(epoch, self.step + more, n_steps) for more in range(block[3])]
