@@ -13,7 +13,7 @@ from recsys.recipes import RECIPES
 from recsys.split import Split
 
 DIM = 64
-EPOCHS, TEMPERATURES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96), (0.1, 0.15, 0.2)
+EPOCHS, TEMPERATURES = (*range(1, 9), *range(10, 24, 2), 24, 28, 32, 48, 64, 96), (0.1, 0.15, 0.2)
 
 
 def compared(split: Split, runs: int) -> dict[str, Any]:

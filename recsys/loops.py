@@ -40,7 +40,7 @@ class Loop:
         xla = xla and self.strategy.num_replicas_in_sync == 1
         in_xla = xla and recipe.optimizer == "sgd" and not recipe.decay  # where tf.unique is not to be had
         self.optimizer = Optimizer(recipe.optimizer, self.tables, recipe.decay, add_up=not in_xla, xla=xla)
-        sample = np.random.default_rng([seed, SAMPLE]).permutation(len(split.train))[: len(split.validation)]
+        sample = _shuffled(len(split.train), seed, SAMPLE)[: len(split.validation)]
         sampled = split.train[np.sort(sample)]
         self.sample, self.validation = (_placed(part.user, part.item) for part in (sampled, split.validation))
         self._steps = tf.function(self._take_steps, jit_compile=in_xla)
@@ -105,8 +105,7 @@ class Loop:
     def _learn(self, epoch: int) -> None:
         size, n = self.recipe.batch_size, len(self.train[0])
         n_steps, key = -(-n // size), losses.key(self.seed, epoch, NEGATIVES)
-        order = np.arange(n, dtype=np.int32)
-        np.random.default_rng([self.seed, epoch, ORDER]).shuffle(order)
+        order = _shuffled(n, self.seed, epoch, ORDER)
         while self.step < n_steps:
             block = self._block(self.train, order, self.step)
             rates = [self._rate(epoch, self.step + more, n_steps) for more in range(block[3])]
@@ -232,6 +231,12 @@ class Loop:
             sums += losses.sums(row_losses, losses.hits(own, others, real), real)
             step += 1
         return sums
+
+
+def _shuffled(n: int, *key: int) -> np.ndarray:
+    numbers = np.arange(n, dtype=np.int32)
+    np.random.default_rng(key).shuffle(numbers)
+    return numbers
 
 
 def _placed(users: np.ndarray, items: np.ndarray) -> tuple:
