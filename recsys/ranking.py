@@ -103,7 +103,7 @@ def rank(
         scores = scorer.scores(batch)
         if scores.shape[0] != len(batch) or scores.shape[1] < n_items:
             raise ValueError(f"expected scores of shape ({len(batch)}, at least {n_items}), got {scores.shape}")
-        ours = scores.flags.writeable and scores.dtype == np.float32  # for a moment: copies would take half the time
+        ours = scores.flags.writeable and scores.dtype == np.float32  # to write into and put back, without a copy
         for start in range(0, len(batch), size):
             few = slice(start, start + size)
             own = scores[few, :n_items] if ours else scores[few, :n_items].astype(np.float32)
@@ -117,13 +117,14 @@ def rank(
 def _rank_few(scores, seen, relevant, depth):
     places = seen.nonzero()
     before, scores[places] = scores[places], -np.inf
-    items, values = top_k(scores, depth)
-    if np.isnan(values).any():  # NaN comes first in a list
-        raise ValueError(f"expected scores that are numbers, got NaN for {np.isnan(values).any(axis=1).sum()} users")
-    owner, songs = relevant.nonzero()
-    greater, tied = _tie_ranks(scores, values, owner, songs)
-    scores[places] = before  # they are the scorer's
-    return items, values, owner, greater, tied
+    try:
+        items, values = top_k(scores, depth)
+        if bad := np.isnan(values).any(axis=1).sum():  # NaN comes first in a list
+            raise ValueError(f"expected scores that are numbers, got NaN for {bad} users")
+        owner, songs = relevant.nonzero()
+        return items, values, owner, *_tie_ranks(scores, values, owner, songs)
+    finally:
+        scores[places] = before  # they are the scorer's
 
 
 def _tie_ranks(scores, best, owner, songs):

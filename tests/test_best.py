@@ -48,6 +48,12 @@ def test_a_checkerboard_is_learnt():
     assert min(np.where(own, scores, np.inf).min(axis=1) - np.where(own, -np.inf, scores).max(axis=1)) > 0
 
 
+def test_xla_changes_rounding_only():
+    plain, compiled = (train(groups(1000), SMALL, verbose=False, xla=xla).history["epochs"] for xla in (False, True))
+    for one, two in zip(plain, compiled, strict=True):
+        assert one["loss"] == pytest.approx(two["loss"], rel=1e-4)
+
+
 def test_the_step_is_that_of_adam_on_the_loss_of_all_the_users_songs(monkeypatch):
     monkeypatch.setattr(recipes, "FEWEST_STEPS", 1)
     split = groups(500)

@@ -37,21 +37,22 @@ class Twin:
             self.value[row] -= rate * (change + decay * self.value[row])
 
 
-def steps(rule, table, gradients, decay=0.0):
+def steps(rule, table, gradients, decay=0.0, xla=False):
     variable = tf.Variable(table)
-    optimizer = Optimizer(rule, [variable], decay)
+    optimizer = Optimizer(rule, [variable], decay, xla=xla)
     for step, (rate, gradient) in enumerate(zip([0.1, 0.02, 0.3, 0.1, 0.05], gradients, strict=True), 1):
         optimizer.apply([variable], [gradient], tf.constant(rate), tf.constant(float(step)))
         yield step, rate, variable.numpy()
 
 
+@pytest.mark.parametrize("xla", [False, True])
 @pytest.mark.parametrize("rule", sorted(RULES))
-def test_whole_tables_equal_the_definition_and_keras(rule):
+def test_whole_tables_equal_the_definition_and_keras(rule, xla):
     rng = np.random.default_rng(0)
     start = rng.normal(size=(5, 3)).astype(np.float32)
     gradients = rng.normal(size=(5, 5, 3)).astype(np.float32)
     twin, theirs, peer = Twin(rule, start), keras.Variable(start), PEERS[rule]()
-    for step, rate, ours in steps(rule, start, map(tf.constant, gradients)):
+    for step, rate, ours in steps(rule, start, map(tf.constant, gradients), xla=xla):
         twin.apply(dict(enumerate(gradients[step - 1].astype(float))), rate, step)
         peer.learning_rate = rate
         peer.apply([tf.constant(gradients[step - 1])], [theirs])

@@ -81,6 +81,25 @@ def test_batches_do_not_change_the_ranks(monkeypatch):
         np.testing.assert_array_equal(getattr(whole, name), getattr(split, name))
 
 
+@pytest.mark.parametrize("kind", ["its own", "read only", "of double precision"])
+def test_the_scorers_own_scores_stay_as_they_were(kind):
+    scores, seen, relevant = random_case(1)
+    kept = np.array(scores, np.float64 if kind == "of double precision" else np.float32)
+    kept.setflags(write=kind != "read only")
+    scorer = type("Kept", (), {"scores": lambda self, users: kept})()
+    users, before = np.arange(len(kept)), kept.copy()
+    first, expected = ranking.rank(scorer, users, seen, relevant), ranking.rank(Fixed(scores), users, seen, relevant)
+    np.testing.assert_array_equal(kept, before)
+    for name in ("items", "scores", "owner", "greater", "tied"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(expected, name))
+    if kind == "its own":
+        kept[3, np.flatnonzero(seen[[3]].toarray()[0] == 0)[0]] = np.nan  # it stops the ranking half-way
+        before = kept.copy()
+        with pytest.raises(ValueError, match="got NaN for 1 users"):
+            ranking.rank(scorer, users, seen, relevant)
+        np.testing.assert_array_equal(kept, before)
+
+
 def test_scores_that_are_no_numbers_or_of_another_shape_are_refused():
     scores, seen, relevant = random_case(0)
     scores[3, 4] = np.nan
