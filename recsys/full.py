@@ -1,5 +1,7 @@
 """Passes over the users of a split, each against the whole catalogue, and which loop a recipe takes."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 from scipy import sparse
@@ -23,6 +25,7 @@ class FullLoop(Loop):
     def __init__(self, model: SimpleRecommender, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False):
         super().__init__(model, split, recipe, seed, xla)
         signature = [tf.TensorSpec((None,), tf.int32)] * 3 + [tf.TensorSpec((), kind) for kind in NUMBERS]
+        self._powers = tf.function(losses.powers, jit_compile=True) if xla else losses.powers
         self._full_step = tf.function(self._on_replicas, signature)
 
     def _take(self, rows: sparse.csr_matrix) -> None:
@@ -50,21 +53,23 @@ class FullLoop(Loop):
 
     def _take_step(self, users, rows, columns, key, step, rate, count):
         n_real = tf.cast(tf.size(rows), tf.float32)
-        candidates = losses.uniform_candidates(columns, N_JUDGED, self.pool, key, step)
-        users, rows, columns, candidates = share_of_users(users, rows, columns, candidates)
+        candidates = losses.uniform((N_JUDGED,), self.pool, key, step)  # the same for the whole batch
+        users, rows, columns = share_of_users(users, rows, columns)
         tables = [local(table) for table in self.tables]
         with tf.GradientTape() as tape:
             vectors = tf.gather(tables[0], users), tf.convert_to_tensor(tables[1])
-            logits = self.model.products(*self.model.scaled(*vectors, self.temperature))  # (users, songs)
-            row_losses = losses.full_softmax(logits, rows, columns, self.gamma)  # (positives,)
+            scaled = self.model.scaled(*vectors, self.temperature)
+            powers = functools.partial(self._powers, highest=self.model.highest_logit(self.temperature))
+            places = tf.stack([rows, columns], axis=1)  # of all positives: they are no negatives
+            log_sums, own = losses.log_sum_exp(*scaled, powers, self.model.multiply, places)
+            row_losses = losses.bsl_of_sum(own, tf.gather(log_sums, rows), self.gamma)  # (positives,)
             loss = tf.reduce_sum(row_losses) / n_real
         gradients = [tf.convert_to_tensor(over_replicas(each)) for each in tape.gradient(loss, tables)]
         self.optimizer.apply(tables, gradients, rate, count)
-        inside = tf.minimum(candidates, self.model.n_items - 1)
-        drawn = tf.gather_nd(logits, tf.stack([tf.broadcast_to(rows[:, None], tf.shape(inside)), inside], axis=2))
+        judged = self.model.products(scaled[0], tf.gather(scaled[1], tf.minimum(candidates, self.model.n_items - 1)))
+        highest = tf.reduce_max(tf.where(candidates < self.model.n_items, judged, -np.inf), axis=1)  # (users,)
         real = tf.ones_like(rows, tf.bool)
-        drawn = tf.where(candidates < self.model.n_items, drawn, -np.inf)  # (positives, candidates)
-        return losses.sums(row_losses, losses.hits(drawn[:, 0], drawn[:, 1:], real), real)
+        return losses.sums(row_losses, losses.hits(own, tf.gather(highest, rows)[:, None], real), real)
 
 
 def loop_of(model: SimpleRecommender, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False) -> Loop:

@@ -1,6 +1,7 @@
 """Passes over the rows of a split inside the graph, with sampled negatives."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +19,7 @@ from recsys.split import Split
 
 ROWS_PER_CALL = 2**18  # between two calls an interrupt is heard
 RESIDENT_ROWS = 2**24  # of a part: 128 MiB on the device; more stay in the host's memory and come block by block
+LOGITS_IN_CACHE = 2**19  # of some rows of a batch
 ORDER, NEGATIVES, VALIDATION, SAMPLE = range(4)  # what is drawn: the first two each epoch, the others once
 
 
@@ -46,7 +48,8 @@ class Loop:
         self._steps = tf.function(self._take_steps, jit_compile=in_xla)
         self._judged = tf.function(self._judge_steps, jit_compile=xla)
         apart = xla and not in_xla  # the losses are compiled by themselves where not all of a step is
-        self._losses = tf.function(self._losses_of_rows, jit_compile=True) if apart else self._losses_of_rows
+        compiled = functools.partial(tf.function, jit_compile=True) if apart else lambda function: function
+        self._powers, self._losses = map(compiled, (self._powers_of_others, self._losses_of_others))
 
     def start(
         self, rows: sparse.csr_matrix | Any, temperature: float, gamma: float, epochs: int, name: str = ""
@@ -186,24 +189,58 @@ class Loop:
         vectors = tf.gather(users, user), tf.gather(items, songs)
         with tf.GradientTape() as tape:
             tape.watch(vectors)
-            shared = self.recipe.negatives != "uniform"
             scaled = self.model.scaled(*vectors, self.temperature)
-            own, others = self.model.contrast(*scaled, shared)  # (batch,), (batch, n)
-            row_losses, sums = self._losses(own, others, positive, negatives, self._cold(key, step), real)
-            loss = tf.reduce_sum(row_losses) / n_real
+        sums, slopes = self._slopes(*scaled, positive, negatives, self._cold(key, step), real, n_real)
         gradients = [
             over_replicas(tf.IndexedSlices(gradient, rows))
-            for gradient, rows in zip(tape.gradient(loss, vectors), (user, songs), strict=True)
+            for gradient, rows in zip(tape.gradient(scaled, vectors, slopes), (user, songs), strict=True)
         ]
         self.optimizer.apply((users, items), gradients, rate, count)
         return sums
 
-    def _losses_of_rows(self, own, others, positive, negatives, cold, real):
-        log_q = tf.gather(self.log_q, negatives) if self.recipe.n_popular else 0.0
-        masked = losses.without_hits(others, negatives, positive) if self.recipe.mask_hits else others
-        row_losses = tf.where(real, losses.LOSSES[self.recipe.loss](own, masked, log_q, self.gamma), 0.0)
-        few = tf.where(cold, -np.inf, others[:, : cold.shape[0]])
-        return row_losses, losses.sums(row_losses, losses.hits(own, few, real), real)
+    def _slopes(self, users, songs, positive, negatives, cold, real, n_real):
+        """Return sums, and the loss's slopes by scaled vectors, from some rows at a time: their logits stay in cache."""
+        size, few, shared = users.shape[0], max(1, LOGITS_IN_CACHE // self.recipe.n_negatives), negatives.shape.rank == 1
+        others = songs[size:] if shared else tf.reshape(songs[size:], (*negatives.shape, self.model.length_of_embedding))
+        sums, slopes = tf.zeros(3, tf.float64), []
+        for rows in (slice(start, start + few) for start in range(0, size, few)):
+            vectors = users[rows], songs[:size][rows], others if shared else others[rows]
+            with tf.GradientTape() as tape:
+                tape.watch(vectors)
+                row_losses, hits = self._of_rows(
+                    *vectors, positive[rows], negatives if shared else negatives[rows], cold, real[rows]
+                )
+                loss = tf.reduce_sum(row_losses) / n_real
+            slopes.append(tape.gradient(loss, vectors))
+            sums += losses.sums(row_losses, hits, real[rows])
+        of_users, of_positives, of_others = zip(*slopes, strict=True)
+        of_others = tf.add_n(of_others) if shared else tf.reshape(tf.concat(of_others, 0), songs[size:].shape)
+        return sums, (tf.concat(of_users, 0), tf.concat([*of_positives, of_others], 0))
+
+    def _of_rows(self, users, positives, others, positive, negatives, cold, real):
+        """Return the losses of rows and their hits, from scaled vectors and codes."""
+        own = tf.reduce_sum(users * positives, axis=1)
+        if negatives.shape.rank == 1 and self.recipe.loss in losses.OF_SUMS:
+            powers = functools.partial(self._powers, positive=positive, negatives=negatives)
+            log_sums, _ = losses.log_sum_exp(users, others, powers, self.model.multiply)
+            row_losses = losses.OF_SUMS[self.recipe.loss](own, log_sums, self.gamma)
+        else:
+            row_losses = self._losses(own, self.model.products(users, others), positive, negatives)
+        judged = others[: cold.shape[0]] if negatives.shape.rank == 1 else others[:, : cold.shape[0]]
+        judged = tf.where(cold, -np.inf, tf.stop_gradient(self.model.products(users, judged)))
+        return tf.where(real, row_losses, 0.0), losses.hits(own, judged, real)
+
+    def _powers_of_others(self, logits, positive, negatives):
+        logits = losses.corrected(logits, self._log_q(negatives))
+        masked = losses.without_hits(logits, negatives, positive) if self.recipe.mask_hits else logits
+        return losses.powers(masked, self.model.highest_logit(self.temperature))
+
+    def _losses_of_others(self, own, logits, positive, negatives):
+        masked = losses.without_hits(logits, negatives, positive) if self.recipe.mask_hits else logits
+        return losses.LOSSES[self.recipe.loss](own, masked, self._log_q(negatives), self.gamma)
+
+    def _log_q(self, negatives):
+        return tf.gather(self.log_q, negatives) if self.recipe.n_popular else 0.0
 
     def _cold(self, key, step):
         """Return which of the judged negatives the model would not know: it knows all that are drawn to learn from."""

@@ -43,12 +43,12 @@ def without_hits(negatives: tf.Tensor, codes: tf.Tensor, positives: tf.Tensor) -
 
 def softmax(positive: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float, gamma: tf.Tensor) -> tf.Tensor:
     """−s⁺ + log(exp(s⁺) + Σ exp(s⁻)), the cross-entropy of the author; it has no γ."""
-    return tf.reduce_logsumexp(tf.concat([positive[:, None], _corrected(negatives, log_q)], axis=1), axis=1) - positive
+    return softmax_of_sum(positive, tf.reduce_logsumexp(corrected(negatives, log_q), axis=1), gamma)
 
 
 def bsl(positive: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float, gamma: tf.Tensor) -> tf.Tensor:
     """−s⁺ + γ · log Σ exp(s⁻), the bilateral softmax loss (BSL, arXiv 2312.12882)."""
-    return gamma * tf.reduce_logsumexp(_corrected(negatives, log_q), axis=1) - positive
+    return bsl_of_sum(positive, tf.reduce_logsumexp(corrected(negatives, log_q), axis=1), gamma)
 
 
 def bpr(positive: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float, gamma: tf.Tensor) -> tf.Tensor:
@@ -61,7 +61,18 @@ def sigmoid(positive: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float,
     return tf.nn.softplus(-positive) + gamma * _mean(tf.nn.softplus(negatives), negatives, log_q)
 
 
-def _corrected(negatives: tf.Tensor, log_q: tf.Tensor | float) -> tf.Tensor:
+def softmax_of_sum(positive: tf.Tensor, log_sum: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
+    """The softmax from the positives' logits and log Σ exp(s⁻)."""
+    return tf.nn.softplus(log_sum - positive)
+
+
+def bsl_of_sum(positive: tf.Tensor, log_sum: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
+    """The bilateral softmax loss from the positives' logits and log Σ exp(s⁻)."""
+    return gamma * log_sum - positive
+
+
+def corrected(negatives: tf.Tensor, log_q: tf.Tensor | float) -> tf.Tensor:
+    """Take log q (n,) off negatives (batch, n)."""
     return negatives if isinstance(log_q, float) else negatives - log_q  # nothing is to be taken off uniform ones
 
 
@@ -72,6 +83,7 @@ def _mean(values: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float) -> 
 
 
 LOSSES: dict[str, Callable[..., tf.Tensor]] = {"softmax": softmax, "bsl": bsl, "bpr": bpr, "sigmoid": sigmoid}
+OF_SUMS: dict[str, Callable[..., tf.Tensor]] = {"softmax": softmax_of_sum, "bsl": bsl_of_sum}
 
 
 def hits(positive: tf.Tensor, negatives: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
@@ -84,25 +96,47 @@ def sums(row_losses: tf.Tensor, hits: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
     return tf.stack([tf.reduce_sum(tf.cast(each, tf.float64)) for each in (row_losses, hits, real)])
 
 
-@tf.custom_gradient
-def full_softmax(logits: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
-    """Return each positive's loss over a whole catalogue, (positives,): −s⁺ + γ · log Σ exp(s⁻).
+def powers(logits: tf.Tensor, highest: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return exp(logits − level) of logits (users, songs), their sum over the songs (users,), and the level.
 
-    `logits` (users, songs); `rows` and `columns` (positives,) say where all positives of these users stand, each once.
-    A user's positives are no negatives, and share one sum. γ = 1 is the softmax against the others, above 1 the
-    bilateral one (BSL, arXiv 2312.12882). A user without a negative has no meaningful loss. The gradient is of the
-    logits alone, and written out: the graph's own fills several matrices of that size more.
+    The level is `highest`, a scalar that no logit exceeds by far, else the highest logit of each user (users,).
     """
-    places = tf.stack([rows, columns], axis=1)
-    positives = tf.gather_nd(logits, places)
-    negatives = tf.tensor_scatter_nd_update(logits, places, tf.fill(tf.shape(positives), logits.dtype.min))
-    highest = tf.reduce_max(negatives, axis=1, keepdims=True)
-    powers = tf.exp(negatives - highest)  # (users, songs)
-    total = tf.reduce_sum(powers, axis=1)
-    row_losses = gamma * tf.gather(tf.math.log(total) + highest[:, 0], rows) - positives
+    level = tf.maximum(tf.reduce_max(logits, axis=1), logits.dtype.min) if highest is None else highest
+    counted = tf.exp(logits - level[..., None])
+    return counted, tf.reduce_sum(counted, axis=1), level
 
-    def gradient(upstream: tf.Tensor) -> tuple:
-        of_users = gamma * tf.math.unsorted_segment_sum(upstream, rows, tf.size(total)) / total
-        return tf.tensor_scatter_nd_update(powers * of_users[:, None], places, -upstream), None, None, None
 
-    return row_losses, gradient
+def log_sum_exp(
+    users: tf.Tensor,
+    songs: tf.Tensor,
+    powers: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]],
+    multiply: Callable[..., tf.Tensor] = tf.matmul,
+    places: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return log Σ exp of the products of each user (users, dim) with the songs (songs, dim), and those at `places`.
+
+    `powers` maps the products to what is summed, as the function of that name does. The `places` (n, 2), each once, are
+    of products that are not summed, such as a user's positives among all songs. The gradient is written out: it
+    scales vectors and no matrix of products, and the sum of a user whose slope is 0 is nobody's business.
+    """
+
+    @tf.custom_gradient
+    def of(users: tf.Tensor, songs: tf.Tensor) -> tuple:
+        products = multiply(users, songs, transpose_b=True)  # (users, songs)
+        taken = tf.zeros(0, products.dtype) if places is None else tf.gather_nd(products, places)
+        if places is not None:
+            with tf.control_dependencies([taken]):  # then nobody else needs them, and they are written in place
+                products = tf.tensor_scatter_nd_update(products, places, tf.fill(tf.shape(taken), tf.cast(-np.inf, products.dtype)))
+        counted, total, level = powers(products)
+
+        def gradient(upstream: tf.Tensor, of_taken: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            weights, slopes = tf.math.divide_no_nan(upstream, total), counted  # (users,), (users, songs)
+            if places is not None:
+                values = tf.math.divide_no_nan(of_taken, tf.gather(weights, places[:, 0]))
+                slopes = tf.tensor_scatter_nd_update(counted, places, values)
+            weights = weights[:, None]
+            return weights * multiply(slopes, songs), multiply(slopes, weights * users, transpose_a=True)
+
+        return (tf.math.log(total) + level, taken), gradient
+
+    return of(users, songs)

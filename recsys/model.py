@@ -13,6 +13,7 @@ import tensorflow as tf
 from recsys.runs import write_atomically
 
 SIMILARITIES = ("dot", "cosine")
+HIGHEST_LOGIT = 40.0  # exp of as much above or below it is a float32, and more than the highest temperature needs
 NO_LENGTH = 1e-12  # added under the root, so that a vector without length keeps a finite gradient
 
 
@@ -65,23 +66,20 @@ class SimpleRecommender(keras.Model):
         """
         return self._with_length(users) / temperature, self._with_length(songs)
 
-    def contrast(self, users: tf.Tensor, songs: tf.Tensor, shared: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map scaled vectors of users (batch, dim) and songs to logits of positives (batch,) and negatives (batch, n).
+    def highest_logit(self, temperature: tf.Tensor) -> tf.Tensor | None:
+        """Return what no cosine divided by the temperature exceeds by more than exp can take; None for products."""
+        return tf.minimum(1 / temperature, HIGHEST_LOGIT) if self.similarity == "cosine" else None
 
-        The songs are the positives (batch, dim), then the negatives: (n, dim) if shared, else (batch · n, dim).
-        """
-        positives, negatives = songs[: users.shape[0]], songs[users.shape[0] :]
-        if shared:
-            logits = self.products(users, negatives)
-        else:
-            negatives = tf.reshape(negatives, (users.shape[0], -1, self.length_of_embedding))
-            logits = tf.einsum("bd,bcd->bc", users, negatives)
-        return tf.reduce_sum(users * positives, axis=1), logits
+    def multiply(self, a: tf.Tensor, b: tf.Tensor, **transposed: bool) -> tf.Tensor:
+        """Multiply two matrices, as `tf.matmul` does, in the precision of the computation: float32."""
+        a, b = tf.cast(a, self.compute_dtype), tf.cast(b, self.compute_dtype)
+        return tf.cast(tf.matmul(a, b, **transposed), tf.float32)
 
     def products(self, users: tf.Tensor, songs: tf.Tensor) -> tf.Tensor:
-        """Multiply each user's vector (users, dim) with each song's (songs, dim): float32 (users, songs)."""
-        users, songs = tf.cast(users, self.compute_dtype), tf.cast(songs, self.compute_dtype)
-        return tf.cast(tf.matmul(users, songs, transpose_b=True), tf.float32)
+        """Multiply each user's vector (batch, dim) with all songs' (n, dim), or with his own (batch, n, dim): (batch, n)."""
+        if songs.shape.rank == 2:
+            return self.multiply(users, songs, transpose_b=True)
+        return tf.einsum("bd,bnd->bn", users, songs)
 
     def known(self, users: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
         """Return which user and song both have a vector: bool (batch, candidates)."""

@@ -74,7 +74,12 @@ class Optimizer:
         for slot, value in zip(slots, after, strict=True):
             slot.assign(value) if rows is None else slot.scatter_update(tf.IndexedSlices(value, rows))
         move = rate * change
-        table.assign_sub(move) if rows is None else table.scatter_sub(tf.IndexedSlices(move, rows))
+        if rows is None:
+            table.assign_sub(move)
+        elif self.add_up:  # scatter_sub is slower, but takes rows that occur more than once
+            table.scatter_update(tf.IndexedSlices(now(table) - move, rows))
+        else:
+            table.scatter_sub(tf.IndexedSlices(move, rows))
 
 
 def added_up(gradient: tf.IndexedSlices) -> tuple[tf.Tensor, tf.Tensor]:
