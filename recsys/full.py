@@ -25,7 +25,7 @@ class FullLoop(Loop):
     def __init__(self, model: SimpleRecommender, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False):
         super().__init__(model, split, recipe, seed, xla)
         signature = [tf.TensorSpec((None,), tf.int32)] * 3 + [tf.TensorSpec((), kind) for kind in NUMBERS]
-        self._powers = tf.function(losses.powers, jit_compile=True) if xla else losses.powers
+        self._powers = tf.function(losses.powers, jit_compile=True) if self.xla else losses.powers
         self._full_step = tf.function(self._on_replicas, signature)
 
     def _take(self, rows: sparse.csr_matrix) -> None:

@@ -19,7 +19,7 @@ from recsys.split import Split
 
 ROWS_PER_CALL = 2**18  # between two calls an interrupt is heard
 RESIDENT_ROWS = 2**24  # of a part: 128 MiB on the device; more stay in the host's memory and come block by block
-LOGITS_IN_CACHE = 2**19  # of some rows of a batch
+LOGITS_IN_CACHE = 2**20  # of some rows of a batch
 ORDER, NEGATIVES, VALIDATION, SAMPLE = range(4)  # what is drawn: the first two each epoch, the others once
 
 
@@ -39,7 +39,7 @@ class Loop:
         self.tables = [table.value for table in model.trainable_variables]
         self.first, self.name = model.get_weights(), ""
         self.strategy = tf.distribute.get_strategy()
-        xla = xla and self.strategy.num_replicas_in_sync == 1
+        self.xla = xla = xla and self.strategy.num_replicas_in_sync == 1
         in_xla = xla and recipe.optimizer == "sgd" and not recipe.decay  # where tf.unique is not to be had
         self.optimizer = Optimizer(recipe.optimizer, self.tables, recipe.decay, add_up=not in_xla, xla=xla)
         sample = _shuffled(len(split.train), seed, SAMPLE)[: len(split.validation)]
@@ -49,7 +49,9 @@ class Loop:
         self._judged = tf.function(self._judge_steps, jit_compile=xla)
         apart = xla and not in_xla  # the losses are compiled by themselves where not all of a step is
         compiled = functools.partial(tf.function, jit_compile=True) if apart else lambda function: function
-        self._powers, self._losses = map(compiled, (self._powers_of_others, self._losses_of_others))
+        self._powers, self._losses, self._parts = map(
+            compiled, (self._powers_of_others, self._losses_of_others, self._scaled_parts)
+        )
 
     def start(
         self, rows: sparse.csr_matrix | Any, temperature: float, gamma: float, epochs: int, name: str = ""
@@ -180,8 +182,8 @@ class Loop:
 
     def _take_step(self, user, positive, real, key, step, rate, count):
         negatives = self._negatives(positive, key, step)  # (batch, n) or (n,)
-        n_real = tf.maximum(tf.reduce_sum(tf.cast(real, tf.float32)), 1.0)
-        user, positive, real = (share(each) for each in (user, positive, real))
+        weights = tf.cast(real, tf.float32) / tf.maximum(tf.reduce_sum(tf.cast(real, tf.float32)), 1.0)
+        user, positive, real, weights = (share(each) for each in (user, positive, real, weights))
         negatives = share(negatives) if self.recipe.negatives == "uniform" else negatives
         users, items = (local(table) for table in self.tables)
         user = tf.clip_by_value(user, 0, self.model.n_users - 1)
@@ -189,46 +191,49 @@ class Loop:
         vectors = tf.gather(users, user), tf.gather(items, songs)
         with tf.GradientTape() as tape:
             tape.watch(vectors)
-            scaled = self.model.scaled(*vectors, self.temperature)
-        sums, slopes = self._slopes(*scaled, positive, negatives, self._cold(key, step), real, n_real)
+            parts = self._parts(*vectors)
+        row_losses, slopes = self._slopes(*parts, positive, negatives, weights)
         gradients = [
             over_replicas(tf.IndexedSlices(gradient, rows))
-            for gradient, rows in zip(tape.gradient(scaled, vectors, slopes), (user, songs), strict=True)
+            for gradient, rows in zip(tape.gradient(parts, vectors, slopes), (user, songs), strict=True)
         ]
         self.optimizer.apply((users, items), gradients, rate, count)
-        return sums
+        row_losses = tf.where(real, row_losses, 0.0)
+        return losses.sums(row_losses, self._hits(*parts, self._cold(key, step), real), real)
 
-    def _slopes(self, users, songs, positive, negatives, cold, real, n_real):
-        """Return sums, and the loss's slopes by scaled vectors, from some rows at a time: their logits stay in cache."""
-        size, few, shared = users.shape[0], max(1, LOGITS_IN_CACHE // self.recipe.n_negatives), negatives.shape.rank == 1
-        others = songs[size:] if shared else tf.reshape(songs[size:], (*negatives.shape, self.model.length_of_embedding))
-        sums, slopes = tf.zeros(3, tf.float64), []
-        for rows in (slice(start, start + few) for start in range(0, size, few)):
-            vectors = users[rows], songs[:size][rows], others if shared else others[rows]
+    def _scaled_parts(self, users, songs):
+        """Map raw vectors to scaled ones of users and negatives, and to the positives' logits."""
+        users, songs = self.model.scaled(users, songs, self.temperature)
+        positives, negatives = songs[: users.shape[0]], songs[users.shape[0] :]
+        if self.recipe.negatives == "uniform":
+            negatives = tf.reshape(negatives, (users.shape[0], self.recipe.n_negatives, -1))
+        return users, tf.reduce_sum(users * positives, axis=1), negatives
+
+    def _slopes(self, users, own, others, positive, negatives, weights):
+        """Return losses, and the slopes of their sum by the parts; some rows at a time: logits stay in the cache."""
+        shared, few = negatives.shape.rank == 1, max(1, LOGITS_IN_CACHE // self.recipe.n_negatives)
+        row_losses, slopes = [], []
+        for rows in (slice(start, start + few) for start in range(0, users.shape[0], few)):
+            theirs = (others, negatives) if shared else (others[rows], negatives[rows])
+            parts = users[rows], own[rows], theirs[0]
             with tf.GradientTape() as tape:
-                tape.watch(vectors)
-                row_losses, hits = self._of_rows(
-                    *vectors, positive[rows], negatives if shared else negatives[rows], cold, real[rows]
-                )
-                loss = tf.reduce_sum(row_losses) / n_real
-            slopes.append(tape.gradient(loss, vectors))
-            sums += losses.sums(row_losses, hits, real[rows])
-        of_users, of_positives, of_others = zip(*slopes, strict=True)
-        of_others = tf.add_n(of_others) if shared else tf.reshape(tf.concat(of_others, 0), songs[size:].shape)
-        return sums, (tf.concat(of_users, 0), tf.concat([*of_positives, of_others], 0))
+                tape.watch(parts)
+                row_losses.append(self._losses_of_rows(*parts, positive[rows], theirs[1]))
+            slopes.append(tape.gradient(row_losses[-1], parts, weights[rows]))
+        of_users, of_own, of_others = zip(*slopes, strict=True)
+        of_others = tf.add_n(of_others) if shared else tf.concat(of_others, 0)
+        return tf.concat(row_losses, 0), (tf.concat(of_users, 0), tf.concat(of_own, 0), of_others)
 
-    def _of_rows(self, users, positives, others, positive, negatives, cold, real):
-        """Return the losses of rows and their hits, from scaled vectors and codes."""
-        own = tf.reduce_sum(users * positives, axis=1)
+    def _losses_of_rows(self, users, own, others, positive, negatives):
         if negatives.shape.rank == 1 and self.recipe.loss in losses.OF_SUMS:
             powers = functools.partial(self._powers, positive=positive, negatives=negatives)
             log_sums, _ = losses.log_sum_exp(users, others, powers, self.model.multiply)
-            row_losses = losses.OF_SUMS[self.recipe.loss](own, log_sums, self.gamma)
-        else:
-            row_losses = self._losses(own, self.model.products(users, others), positive, negatives)
-        judged = others[: cold.shape[0]] if negatives.shape.rank == 1 else others[:, : cold.shape[0]]
-        judged = tf.where(cold, -np.inf, tf.stop_gradient(self.model.products(users, judged)))
-        return tf.where(real, row_losses, 0.0), losses.hits(own, judged, real)
+            return losses.OF_SUMS[self.recipe.loss](own, log_sums, self.gamma)
+        return self._losses(own, self.model.products(users, others), positive, negatives)
+
+    def _hits(self, users, own, others, cold, real):
+        judged = others[..., : cold.shape[0], :]
+        return losses.hits(own, tf.where(cold, -np.inf, self.model.products(users, judged)), real)
 
     def _powers_of_others(self, logits, positive, negatives):
         logits = losses.corrected(logits, self._log_q(negatives))

@@ -126,7 +126,8 @@ def log_sum_exp(
         taken = tf.zeros(0, products.dtype) if places is None else tf.gather_nd(products, places)
         if places is not None:
             with tf.control_dependencies([taken]):  # then nobody else needs them, and they are written in place
-                products = tf.tensor_scatter_nd_update(products, places, tf.fill(tf.shape(taken), tf.cast(-np.inf, products.dtype)))
+                nothing = tf.fill(tf.shape(taken), tf.cast(-np.inf, products.dtype))
+                products = tf.tensor_scatter_nd_update(products, places, nothing)
         counted, total, level = powers(products)
 
         def gradient(upstream: tf.Tensor, of_taken: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -22,9 +22,7 @@ def adagrad(gradient: tf.Tensor, step: tf.Tensor, total: tf.Tensor) -> tuple[tf.
     return gradient / (tf.sqrt(total) + SMALLEST), [total]
 
 
-def adam(
-    gradient: tf.Tensor, step: tf.Tensor, mean: tf.Tensor, square: tf.Tensor
-) -> tuple[tf.Tensor, list[tf.Tensor]]:
+def adam(gradient: tf.Tensor, step: tf.Tensor, mean: tf.Tensor, square: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Adam with bias correction by the number of steps (Kingma & Ba 2015, arXiv 1412.6980)."""
     root = tf.sqrt(1 - SQUARE_MEMORY**step)
     mean = mean + (1 - MEMORY) * (gradient - mean)

@@ -14,6 +14,7 @@ CHOICES = {
     "schedule": ("constant", "cosine"), "precision": ("float32", "tf32", "mixed_bfloat16"),
 }  # fmt: skip
 OF_FULL = {"loss": "bsl", "negatives": "full", "pool": "all", "optimizer": "adam", "decay": 0.0}  # and nothing else
+COLDEST = 0.01  # temperature at which exp of a cosine's logit is still a float32
 N_JUDGED = 20  # negatives of the accuracy that is noted
 
 
@@ -71,6 +72,8 @@ class Recipe:
                 raise ValueError(f"{name}: expected more than 0, got {value!r}")
         if not self.grid or not all(value > 0 for pair in self.grid for value in pair):
             raise ValueError(f"grid: expected pairs of temperature and gamma above 0, got {self.grid!r}")
+        if self.similarity == "cosine" and (cold := min(temperature for temperature, _ in self.grid)) < COLDEST:
+            raise ValueError(f"{self.name}, temperature: expected {COLDEST} or more for cosines, got {cold!r}")
         if not all(value > 0 for value in (*self.gammas, *(value for pair in self.latest for value in pair))):
             raise ValueError(f"gammas, latest: expected values above 0, got {self.gammas!r}, {self.latest!r}")
         odd = [gamma for gamma in (*self.gammas, *(gamma for _, gamma in self.grid)) if gamma != 1]

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from recsys import losses
+from recsys.model import SimpleRecommender
 
 
 def candidates(key=1, step=0, batch=4000, negatives=20, pool=50):
@@ -113,43 +114,98 @@ def test_the_corrected_sum_expects_what_a_uniform_one_does():
     assert both.numpy()[0] == pytest.approx(np.log(n * np.exp(logits).mean()), abs=0.01)
 
 
-def full_batch(seed=0, n_users=4, n_songs=7):
+def full_batch(seed=0, n_users=4, n_songs=7, dim=3):
+    """Vectors of users and songs, and the users and songs of their positives."""
     rng = np.random.default_rng(seed)
     rows, columns = np.nonzero(rng.random((n_users, n_songs)) < 0.4)
-    return rng.normal(0, 2, (n_users, n_songs)), rows.astype(np.int32), columns.astype(np.int32)
+    return rng.normal(0, 1, (n_users, dim)), rng.normal(0, 1, (n_songs, dim)), rows, columns
+
+
+def of_full(users, songs, rows, columns, gamma, highest=None):
+    """The loss of every positive, as the full loop has it."""
+    powers = lambda logits: losses.powers(logits, highest)  # noqa: E731
+    places = tf.constant(np.stack([rows, columns], axis=1), tf.int32)
+    log_sums, own = losses.log_sum_exp(tf.convert_to_tensor(users), tf.convert_to_tensor(songs), powers, places=places)
+    return losses.bsl_of_sum(own, tf.gather(log_sums, rows), gamma)
+
+
+def assert_slopes(total, values):
+    """Compare the gradient of a function of arrays with finite differences."""
+    with tf.GradientTape() as tape:
+        tensors = [tf.constant(value) for value in values]
+        tape.watch(tensors)
+        loss = total(*tensors)
+    for which, slope in enumerate(tape.gradient(loss, tensors)):
+        for place in np.ndindex(*slope.shape):
+            up, down = ([value.copy() for value in values] for _ in range(2))
+            up[which][place] += 1e-6
+            down[which][place] -= 1e-6
+            difference = (total(*up) - total(*down)).numpy() / 2e-6
+            assert slope.numpy()[place] == pytest.approx(difference, abs=1e-6)
 
 
 @pytest.mark.parametrize("gamma", [1.0, 1.25])
-def test_the_full_softmax_equals_a_slow_one(gamma):
-    logits, rows, columns = full_batch()
-    expected = []
+def test_the_full_loss_equals_a_slow_one(gamma):
+    users, songs, rows, columns = full_batch()
+    logits, expected = users @ songs.T, []
     for row, column in zip(rows, columns, strict=True):
         own = set(columns[rows == row])
         negatives = [np.exp(logits[row, song]) for song in range(7) if song not in own]
         expected.append(gamma * np.log(sum(negatives)) - logits[row, column])
-    np.testing.assert_allclose(losses.full_softmax(tf.constant(logits), rows, columns, gamma), expected, rtol=1e-12)
+    for highest in (None, tf.constant(5.0, tf.float64)):
+        ours = of_full(users, songs, rows, columns, gamma, highest)
+        np.testing.assert_allclose(ours, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("gamma", [1.0, 1.25])
-def test_the_full_softmax_has_the_slope_of_its_finite_differences(gamma):
-    logits, rows, columns = full_batch()
-    total = lambda values: tf.reduce_sum(losses.full_softmax(tf.convert_to_tensor(values), rows, columns, gamma))  # noqa: E731
-    with tf.GradientTape() as tape:
-        values = tf.constant(logits)
-        tape.watch(values)
-        loss = total(values)
-    slope = tape.gradient(loss, values).numpy()
-    for place in np.ndindex(*logits.shape):
-        nudge = np.zeros_like(logits)
-        nudge[place] = 1e-6
-        difference = (total(logits + nudge) - total(logits - nudge)).numpy() / 2e-6
-        assert slope[place] == pytest.approx(difference, abs=1e-7)
-    assert (np.abs(slope[rows, columns] + 1) < 1e-12).all()  # another positive's sum does not reach them
+def test_the_full_loss_has_the_slope_of_its_finite_differences(gamma):
+    users, songs, rows, columns = full_batch()
+    assert_slopes(lambda *vectors: tf.reduce_mean(of_full(*vectors, rows, columns, gamma)), [users, songs])
 
 
 def test_a_users_positives_are_no_negatives():
-    logits, rows, columns = full_batch()
-    before = losses.full_softmax(tf.constant(logits), rows, columns, 1.0).numpy()
-    logits[rows[0], columns[0]] += 50
-    after = losses.full_softmax(tf.constant(logits), rows, columns, 1.0).numpy()
-    assert after[0] == pytest.approx(before[0] - 50) and (after[1:] == before[1:]).all()
+    users, songs, rows, columns = full_batch()
+    before = of_full(users, songs, rows, columns, 1.0).numpy()
+    songs = np.append(songs, [50 * users[0] / (users[0] @ users[0])], axis=0)  # a song of the first user's, scored 50
+    after = of_full(users, songs, np.append(rows, 0), np.append(columns, 7), 1.0).numpy()
+    assert after[-1] < -40 and after[:-1][rows == 0] == pytest.approx(before[rows == 0])
+
+
+@pytest.mark.parametrize("name", sorted(losses.OF_SUMS))
+def test_a_sum_of_products_makes_the_loss_of_the_logits(name):
+    rng = np.random.default_rng(2)
+    users, songs, own = rng.normal(size=(5, 3)), rng.normal(size=(6, 3)), rng.normal(size=5)
+    out = rng.random((5, 6)) < 0.2
+
+    def masked(logits):
+        return tf.where(out, tf.cast(-np.inf, tf.float64), logits)
+
+    def through_sum(users, songs, own):
+        powers = lambda logits: losses.powers(masked(logits), None)  # noqa: E731
+        log_sums, _ = losses.log_sum_exp(tf.convert_to_tensor(users), tf.convert_to_tensor(songs), powers)
+        return tf.reduce_sum(losses.OF_SUMS[name](own, log_sums, 1.3))
+
+    plain = losses.LOSSES[name](tf.constant(own), masked(tf.constant(users @ songs.T)), 0.0, 1.3)
+    assert through_sum(users, songs, own).numpy() == pytest.approx(plain.numpy().sum(), rel=1e-12)
+    assert_slopes(through_sum, [users, songs, own])
+
+
+def test_a_user_without_negatives_has_no_slope_that_is_not_a_number():
+    nothing = lambda logits: losses.powers(tf.fill(tf.shape(logits), tf.constant(-np.inf)), None)  # noqa: E731
+    with tf.GradientTape() as tape:
+        users = tf.ones((2, 3))
+        tape.watch(users)
+        log_sums, _ = losses.log_sum_exp(users, tf.ones((4, 3)), nothing)
+        loss = tf.reduce_sum(losses.softmax_of_sum(tf.zeros(2), log_sums, 1.0))
+    assert loss.numpy() == 0 and (tape.gradient(loss, users).numpy() == 0).all()
+
+
+@pytest.mark.parametrize("temperature", [0.01, 0.07, 1.0])
+def test_the_highest_cosine_over_the_temperature_stays_a_number(temperature):
+    model = SimpleRecommender([0], [0], 2, similarity="cosine")
+    highest = model.highest_logit(tf.constant(temperature))
+    cosines = tf.linspace(0.0, 1.0, 1024)[None] / temperature
+    counted, total, level = losses.powers(cosines, highest)
+    exact = np.log(np.exp((cosines.numpy() - 1 / temperature).astype(np.float64)).sum()) + 1 / temperature
+    assert (tf.math.log(total) + level).numpy()[0] == pytest.approx(exact, rel=1e-5)
+    assert np.isfinite(counted).all()
