@@ -2,8 +2,12 @@
 
 import functools
 import os
+from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
+
+ROWS_AT_ONCE = 2**16  # of a table
 
 
 def device() -> str:
@@ -31,6 +35,18 @@ def set_up(precision: str, xla: bool, deterministic: bool) -> bool:
         return xla
     tf.config.experimental.enable_op_determinism()
     return False
+
+
+def write_rows(variable: tf.Variable, values: Callable[[int, tuple[int, int]], np.ndarray]) -> None:
+    """Write a table some rows at a time, as there may be no room for a second one.
+
+    `values` maps the number of the first row, and the shape of some, to what they are to be.
+    """
+    for each in tf.distribute.get_strategy().experimental_local_results(variable):
+        n, dim = each.shape
+        for first in range(0, n, ROWS_AT_ONCE):
+            rows = np.arange(first, min(first + ROWS_AT_ONCE, n))
+            each.scatter_update(tf.IndexedSlices(values(first, (len(rows), dim)), rows))
 
 
 def local(variable: tf.Variable) -> tf.Variable:

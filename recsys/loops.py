@@ -26,9 +26,9 @@ ORDER, NEGATIVES, VALIDATION, SAMPLE = range(4)  # what is drawn: the first two 
 class Loop:
     """A model, the rows it learns from, and passes over them with sampled negatives.
 
-    `start` begins a phase of epochs anew, from the first weights; `learn` and `judge` take one epoch. `state` is all
-    that an epoch goes on from, at any call of `pause`, and `restore` puts it back. Under a `tf.distribute` strategy
-    each replica takes its share of every batch.
+    `start` begins a phase of epochs anew, from the model's first weights; `learn` and `judge` take one epoch. `state`
+    is all that an epoch goes on from, at any call of `pause`, and `restore` puts it back. Under a `tf.distribute`
+    strategy each replica takes its share of every batch.
     """
 
     def __init__(self, model: SimpleRecommender, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False):
@@ -37,12 +37,12 @@ class Loop:
         self.pool = split.n_items_all if recipe.pool == "all" else split.n_items
         self.temperature, self.gamma = (tf.Variable(1.0, trainable=False) for _ in range(2))
         self.tables = [table.value for table in model.trainable_variables]
-        self.first, self.name = model.get_weights(), ""
+        self.name = ""
         self.strategy = tf.distribute.get_strategy()
         self.xla = xla = xla and self.strategy.num_replicas_in_sync == 1
         in_xla = xla and recipe.optimizer == "sgd" and not recipe.decay  # where tf.unique is not to be had
         self.optimizer = Optimizer(recipe.optimizer, self.tables, recipe.decay, add_up=not in_xla, xla=xla)
-        sample = _shuffled(len(split.train), seed, SAMPLE)[: len(split.validation)]
+        sample = np.random.default_rng([seed, SAMPLE]).integers(0, len(split.train), len(split.validation))
         sampled = split.train[np.sort(sample)]
         self.sample, self.validation = (_placed(part.user, part.item) for part in (sampled, split.validation))
         self._steps = tf.function(self._take_steps, jit_compile=in_xla)
@@ -58,8 +58,8 @@ class Loop:
     ) -> None:
         """Begin `epochs` of a schedule over `rows`: distinct pairs as a matrix (users, songs), or interactions."""
         self.name, self.epochs, self.epoch, self.step, self.sums = name, epochs, 0, 0, np.zeros(3)
-        self.model.set_weights(self.first)
-        self.mean = [np.zeros_like(table) for table in self.first] if self.recipe.average > 1 else []
+        self.model.start()
+        self.mean = [np.zeros(table.shape, np.float32) for table in self.tables] if self.recipe.average > 1 else []
         self.optimizer.reset()
         self.temperature.assign(temperature)
         self.gamma.assign(gamma)
@@ -101,7 +101,7 @@ class Loop:
         facts["rows_per_second"] = round((self.sums[2] - done) / (time.perf_counter() - started))
         self.epoch, self.step, self.sums = self.epoch + 1, 0, np.zeros(3)
         few = min(self.epoch, self.recipe.average)
-        self.mean = [mean + (now - mean) / few for mean, now in zip(self.mean, self.model.get_weights(), strict=False)]
+        self.mean = [mean + (table.numpy() - mean) / few for mean, table in zip(self.mean, self.tables, strict=False)]
         return facts
 
     def _means(self) -> dict[str, float]:
@@ -157,8 +157,11 @@ class Loop:
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
         """Let the model have the weights that are to be judged and kept: its own, or the mean over the last epochs."""
+        if not self.mean:
+            yield
+            return
         own = self.model.get_weights()
-        self.model.set_weights(self.mean or own)
+        self.model.set_weights(self.mean)
         yield
         self.model.set_weights(own)
 

@@ -1,5 +1,6 @@
 """The recommender: two vocabularies, two tables of vectors, and their dot product (or cosine)."""
 
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +11,11 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from recsys.devices import write_rows
 from recsys.runs import write_atomically
 
 SIMILARITIES = ("dot", "cosine")
+FARTHEST = 0.05  # from 0, of what the tables start from
 HIGHEST_LOGIT = 40.0  # exp of as much above or below it is a float32, and more than the highest temperature needs
 NO_LENGTH = 1e-12  # added under the root, so that a vector without length keeps a finite gradient
 
@@ -22,7 +25,7 @@ class SimpleRecommender(keras.Model):
     """The author's model: a user's and a song's vector, their dot product as the score, no bias.
 
     `user_ids` and `item_ids` are the `n_users` and `n_items` raw ids by code, whole numbers or text; code i is row i
-    of its table. The tables start uniform in ±0.05. For `similarity="cosine"` all vectors have length one.
+    of its table. The tables start uniform in ±`FARTHEST`. For `similarity="cosine"` all vectors have length one.
     """
 
     def __init__(
@@ -42,14 +45,21 @@ class SimpleRecommender(keras.Model):
         self.n_users, self.n_items = len(self.user_ids), len(self.item_ids)
         self.length_of_embedding, self.similarity, self.seed = length_of_embedding, similarity, seed
         self.user_embeddings, self.item_embeddings = (
-            self.add_weight(
-                shape=(len(ids), length_of_embedding),
-                initializer=keras.initializers.RandomUniform(-0.05, 0.05, seed=2 * seed + table),
-                name=name,
-            )
-            for table, (name, ids) in enumerate((("users", self.user_ids), ("items", self.item_ids)))
+            self.add_weight(shape=(len(ids), length_of_embedding), initializer="zeros", name=name)
+            for name, ids in (("users", self.user_ids), ("items", self.item_ids))
         )
         self.built = True
+        self.start()
+
+    def start(self) -> None:
+        """Set the tables to the values they start from, a function of the seed alone."""
+
+        def values(table: int, first: int, shape: tuple[int, int]) -> np.ndarray:
+            uniform = np.random.default_rng([self.seed, table, first]).random(shape, np.float32)
+            return FARTHEST * (2 * uniform - 1)
+
+        for number, table in enumerate(self.trainable_variables):
+            write_rows(table.value, functools.partial(values, number))
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         """Map codes of users (batch,) and songs (batch, candidates) to logits (batch, candidates); −inf if unknown."""

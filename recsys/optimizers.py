@@ -1,11 +1,13 @@
 """Descent on tables of vectors, whole or only on the rows that a batch touched, and the schedule of its rate."""
 
+import functools
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
-from recsys.devices import local
+from recsys.devices import local, write_rows
 
 MEMORY, SQUARE_MEMORY, SMALLEST = 0.9, 0.999, 1e-8
 WARM_UP = 0.02  # share of the steps
@@ -44,13 +46,14 @@ class Optimizer:
         self, rule: str, tables: Sequence[tf.Variable], decay: float = 0.0, add_up: bool = True, xla: bool = False
     ):
         (self.rule, n_slots), self.decay, self.add_up = RULES[rule], decay, add_up
-        self.slots = [[tf.Variable(tf.zeros_like(table)) for _ in range(n_slots)] for table in tables]
+        zeros = [functools.partial(tf.zeros, table.shape) for table in tables]  # as values they would be copied
+        self.slots = [[tf.Variable(each, dtype=tf.float32) for _ in range(n_slots)] for each in zeros]
         self._move_whole = tf.function(self._move, jit_compile=True) if xla else self._move
 
     def reset(self) -> None:
         """Forget all gradients."""
         for slot in sum(self.slots, []):
-            slot.assign(tf.zeros_like(slot))
+            write_rows(slot, lambda first, shape: np.zeros(shape, np.float32))
 
     def apply(
         self, tables: Sequence[tf.Variable], gradients: Sequence[tf.Tensor], rate: tf.Tensor, step: tf.Tensor

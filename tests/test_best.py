@@ -148,7 +148,7 @@ def test_equal_seeds_give_equal_bits_without_test_and_others_do_not():
 
 def test_the_refit_learns_from_validation_and_from_distinct_pairs_of_warm_ones(monkeypatch):
     monkeypatch.setattr(recipes, "FEWEST_STEPS", 1)
-    split, pair, recipe = groups(3000), [0, 299], SMALL.override(batch_size=20, epochs=10, grid=((0.15, 1.0),))
+    split, pair, recipe = groups(3000), [0, 299], SMALL.override(batch_size=20, epochs=16, grid=((0.15, 1.0),))
     assert split.seen("train")[*pair] == 0  # a song of another taste
     rows = [np.stack([part.user, part.item], axis=1) for part in (split.train, split.validation, split.test)]
     more = np.concatenate([rows[1], [pair] * 3, [[0, 305], [400, 7]]])

@@ -25,11 +25,11 @@ def test_a_checkerboard_is_learnt(i, j):
     split = Split.from_arrays(rows[:1100], rows[1100:], rows[:1])
     settings = {"loss": loss, "negatives": negatives, "optimizer": optimizer, "learning_rate": RATES[optimizer]}
     gamma = 1.25 if loss == "bsl" else 1.0
-    recipe = SMALL.override(grid=((0.2, gamma),), batch_size=40, n_negatives=40, epochs=8, **settings)
+    recipe = SMALL.override(grid=((0.2, gamma),), batch_size=40, n_negatives=40, epochs=10, **settings)
     model = SimpleRecommender(np.arange(60), np.arange(40), 8, similarity="cosine")
     loop = loops.Loop(model, split, recipe)
-    loop.start(split.seen("train"), 0.2, gamma, epochs=8)
-    for _ in range(8):
+    loop.start(split.seen("train"), 0.2, gamma, epochs=10)
+    for _ in range(10):
         loop.learn()
     scores = model.scores(np.arange(60))
     assert (np.where(OWN, scores, np.inf).min(axis=1) > np.where(OWN, -np.inf, scores).max(axis=1)).mean() > 0.95
