@@ -15,7 +15,7 @@ from bench import interleaved, peak_memory, spread
 from recsys import evaluation, metrics, ranking
 
 N_ITEMS, DIM, K = 450_000, 64, 100
-N_USERS, RUNS = 426, 5  # three batches
+N_USERS, RUNS = 426, 5  # six batches
 THREADS = os.cpu_count()
 
 
