@@ -19,7 +19,7 @@ from typing import Any
 from bench import ROOT, peak_memory
 from recsys.runs import read_json, write_json
 
-MEASURES = ("author", "limit", "ranking", "als", "growth")
+MEASURES = ("author", "limit", "ranking", "als", "growth", "startup")
 RESULT = ROOT / "data" / "bench" / "latest.json"
 TARGETS = {
     "author_rows_vs_rowwise": "at least 30",

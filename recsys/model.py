@@ -16,7 +16,6 @@ from recsys.runs import write_atomically
 
 SIMILARITIES = ("dot", "cosine")
 FARTHEST = 0.05  # from 0, of what the tables start from
-HIGHEST_LOGIT = 40.0  # exp of as much above or below it is a float32, and more than the highest temperature needs
 NO_LENGTH = 1e-12  # added under the root, so that a vector without length keeps a finite gradient
 
 
@@ -77,8 +76,8 @@ class SimpleRecommender(keras.Model):
         return self._with_length(users) / temperature, self._with_length(songs)
 
     def highest_logit(self, temperature: tf.Tensor) -> tf.Tensor | None:
-        """Return what no cosine divided by the temperature exceeds by more than exp can take; None for products."""
-        return tf.minimum(1 / temperature, HIGHEST_LOGIT) if self.similarity == "cosine" else None
+        """Return the highest logit that there can be: of cosines; None for products."""
+        return 1 / temperature if self.similarity == "cosine" else None
 
     def multiply(self, a: tf.Tensor, b: tf.Tensor, **transposed: bool) -> tf.Tensor:
         """Multiply two matrices, as `tf.matmul` does, in the precision of the computation: float32."""

@@ -14,7 +14,7 @@ CHOICES = {
     "schedule": ("constant", "cosine"), "precision": ("float32", "tf32", "mixed_bfloat16"),
 }  # fmt: skip
 OF_FULL = {"loss": "bsl", "negatives": "full", "pool": "all", "optimizer": "adam", "decay": 0.0}  # and nothing else
-COLDEST = 0.01  # temperature at which exp of a cosine's logit is still a float32
+COLDEST = 0.025  # temperature of cosines: their logits then span 80, as much as exp of a float32 can
 N_JUDGED = 20  # negatives of the accuracy that is noted
 
 

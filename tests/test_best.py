@@ -177,7 +177,7 @@ def test_batches_keep_within_memory_and_are_not_too_few(monkeypatch):
 def test_what_cannot_be_trained_is_a_clear_error(tmp_path, monkeypatch):
     split = groups(500)
     with pytest.raises(FloatingPointError, match=r"trial 1 of 2, epoch 1, step \d+ of 25 of training: expected a"):
-        quick(split, SMALL.override(learning_rate=1e38, grid=((0.01, 1.0), (1.0, 1.0))), folder=tmp_path)
+        quick(split, SMALL.override(learning_rate=1e38, grid=((0.025, 1.0), (1.0, 1.0))), folder=tmp_path)
     assert read_json(tmp_path / "history.json")["status"] == "failed" and load(tmp_path).n_items == 300
     with pytest.raises(ValueError, match="validation: expected users with a relevant song"):
         quick(Split.from_arrays([[0, 0], [1, 1]], [[0, 0]], [[0, 1]]))

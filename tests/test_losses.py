@@ -200,12 +200,12 @@ def test_a_user_without_negatives_has_no_slope_that_is_not_a_number():
     assert loss.numpy() == 0 and (tape.gradient(loss, users).numpy() == 0).all()
 
 
-@pytest.mark.parametrize("temperature", [0.01, 0.07, 1.0])
-def test_the_highest_cosine_over_the_temperature_stays_a_number(temperature):
+@pytest.mark.parametrize("temperature", [0.025, 0.07, 1.0])
+def test_any_cosine_over_the_coldest_temperature_has_a_power(temperature):
     model = SimpleRecommender([0], [0], 2, similarity="cosine")
     highest = model.highest_logit(tf.constant(temperature))
-    cosines = tf.linspace(0.0, 1.0, 1024)[None] / temperature
+    cosines = tf.linspace(-1.0, -0.9, 4)[None] / temperature
     counted, total, level = losses.powers(cosines, highest)
     exact = np.log(np.exp((cosines.numpy() - 1 / temperature).astype(np.float64)).sum()) + 1 / temperature
     assert (tf.math.log(total) + level).numpy()[0] == pytest.approx(exact, rel=1e-5)
-    assert np.isfinite(counted).all()
+    assert (counted.numpy() > 0).all()

@@ -97,6 +97,7 @@ def test_best_takes_the_sampled_form_where_songs_are_too_many():
     [("best", {"negatives": "shared"}, "best, negatives: expected full, as a batch is of users"),
      ("fast", {"negatives": "full"}, "fast, negatives: expected shared, as a batch is of rows"),
      ("best", {"n_negatives": 5}, "best, n_negatives: expected 0"),
+     ("fast", {"temperature": 0.02}, "fast, temperature: expected 0.025 or more for cosines, got 0.02"),
      ("best", {"loss": "bpr", "gamma": 1.0}, "best, loss: expected 'bsl'"),
      ("author", {"gamma": 1.2}, "author, gamma: expected 1, as the loss softmax has none; got 1.2"),
      ("author", {"optimizer": "adam"}, "author: expected a learning rate for the optimizer adam, got none"),
