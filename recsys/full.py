@@ -13,6 +13,7 @@ from recsys.model import SimpleRecommender
 from recsys.recipes import N_JUDGED, Recipe
 from recsys.split import Split
 
+N_DRAWS = 32  # of candidates a batch: one for every positive would take longer than its loss
 NUMBERS = (tf.int32, tf.int32, tf.float32, tf.float32)  # key and step of a draw, learning rate, steps so far
 
 
@@ -53,7 +54,7 @@ class FullLoop(Loop):
 
     def _take_step(self, users, rows, columns, key, step, rate, count):
         n_real = tf.cast(tf.size(rows), tf.float32)
-        candidates = losses.uniform((N_JUDGED,), self.pool, key, step)  # the same for the whole batch
+        candidates = losses.uniform((N_DRAWS, N_JUDGED), self.pool, key, step)
         users, rows, columns = share_of_users(users, rows, columns)
         tables = [local(table) for table in self.tables]
         with tf.GradientTape() as tape:
@@ -66,10 +67,15 @@ class FullLoop(Loop):
             loss = tf.reduce_sum(row_losses) / n_real
         gradients = [tf.convert_to_tensor(over_replicas(each)) for each in tape.gradient(loss, tables)]
         self.optimizer.apply(tables, gradients, rate, count)
-        judged = self.model.products(scaled[0], tf.gather(scaled[1], tf.minimum(candidates, self.model.n_items - 1)))
-        highest = tf.reduce_max(tf.where(candidates < self.model.n_items, judged, -np.inf), axis=1)  # (users,)
         real = tf.ones_like(rows, tf.bool)
-        return losses.sums(row_losses, losses.hits(own, tf.gather(highest, rows)[:, None], real), real)
+        return losses.sums(row_losses, self._full_hits(*scaled, own, rows, columns % N_DRAWS, candidates, real), real)
+
+    def _full_hits(self, users, songs, own, rows, draws, candidates, real):
+        """Return each positive's hit among one of the draws of candidates (draws, n), which all users share."""
+        inside = tf.reshape(tf.minimum(candidates, self.model.n_items - 1), [-1])
+        judged = tf.reshape(self.model.products(users, tf.gather(songs, inside)), (-1, *candidates.shape))
+        highest = tf.reduce_max(tf.where(candidates < self.model.n_items, judged, -np.inf), axis=2)  # (users, draws)
+        return losses.hits(own, tf.gather_nd(highest, tf.stack([rows, draws], axis=1))[:, None], real)
 
 
 def loop_of(model: SimpleRecommender, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False) -> Loop:
