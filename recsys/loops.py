@@ -205,12 +205,12 @@ class Loop:
         return losses.sums(row_losses, self._hits(*parts, self._cold(key, step), real), real)
 
     def _scaled_parts(self, users, songs):
-        """Map raw vectors to scaled ones of users and negatives, and to the positives' logits."""
+        """Map raw vectors to scaled ones of users, to the positives' logits, and to scaled ones of negatives."""
         users, songs = self.model.scaled(users, songs, self.temperature)
         positives, negatives = songs[: users.shape[0]], songs[users.shape[0] :]
         if self.recipe.negatives == "uniform":
             negatives = tf.reshape(negatives, (users.shape[0], self.recipe.n_negatives, -1))
-        return users, tf.reduce_sum(users * positives, axis=1), negatives
+        return users, tf.reduce_sum(users * positives, axis=1), negatives  # (batch, dim), (batch,), (…, n, dim)
 
     def _slopes(self, users, own, others, positive, negatives, weights):
         """Return losses, and the slopes of their sum by the parts; some rows at a time: logits stay in the cache."""

@@ -65,8 +65,7 @@ class SimpleRecommender(keras.Model):
         users, candidates = inputs
         user = self._vectors(self.user_embeddings, users)  # (batch, dim)
         songs = self._vectors(self.item_embeddings, candidates)  # (batch, candidates, dim)
-        logits = tf.einsum("bd,bcd->bc", user, songs)
-        return tf.where(self.known(users, candidates), logits, -np.inf)
+        return tf.where(self.known(users, candidates), self.products(user, songs), -np.inf)
 
     def scaled(self, users: tf.Tensor, songs: tf.Tensor, temperature: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Map raw vectors of users and songs, (n, dim) each, to those whose products are logits.
@@ -88,7 +87,7 @@ class SimpleRecommender(keras.Model):
         """Multiply each user's vector (batch, dim) with songs (n, dim) or (batch, n, dim): (batch, n)."""
         if songs.shape.rank == 2:
             return self.multiply(users, songs, transpose_b=True)
-        return tf.einsum("bd,bnd->bn", users, songs)
+        return tf.reduce_sum(users[:, None] * songs, axis=2)
 
     def known(self, users: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
         """Return which user and song both have a vector: bool (batch, candidates)."""
