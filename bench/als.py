@@ -28,7 +28,7 @@ def compared(split: Split, runs: int) -> dict[str, Any]:
     recipe = RECIPES["best"].fitting(split.n_users, split.n_items).override(dim=DIM)
     users, items = split.users["user_id"][: split.n_users], split.items["item_id"][: split.n_items]
     model = SimpleRecommender(users, items, DIM, similarity=recipe.similarity)
-    loop, rows = FullLoop(model, split, recipe, xla=True), split.seen("train")
+    loop, rows = FullLoop(model, split, recipe, xla=True), split.pairs("train")
 
     def learn(epochs: int, temperature: float) -> float:
         started = time.perf_counter()

@@ -20,7 +20,7 @@ recipe, rows = RECIPES[sys.argv[1]], np.argwhere(np.add.outer(np.arange(200), np
 split = Split.from_arrays(rows, rows, rows)
 model = SimpleRecommender(split.users["user_id"], split.items["item_id"], recipe.dim, similarity=recipe.similarity)
 loop = loop_of(model, split, recipe, xla=True)
-loop.start(split.seen("train"), *recipe.grid[0], epochs=1)
+loop.start(split.pairs("train"), *recipe.grid[0], epochs=1)
 loop.pause = sys.exit
 loop.learn()
 """

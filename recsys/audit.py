@@ -62,7 +62,7 @@ def require_clean(checks: list[Check]) -> None:
 
 def check_split(split: Split) -> list[Check]:
     """Look for leaks in the data: an event in two parts, seen pairs scored, the future in train, codes, twins."""
-    parts = [pd.DataFrame(vars(getattr(split, part))).assign(part=number) for number, part in enumerate(PARTS)]
+    parts = [pd.DataFrame(vars(getattr(split, part)[:])).assign(part=number) for number, part in enumerate(PARTS)]
     rows = pd.concat(parts, ignore_index=True).dropna(axis=1, how="all")  # timestamp only if there are any
     seen = (_had(split, part, *split.relevant(part).nonzero()) for part in PARTS[1:])
     return [

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-ROWS_AT_ONCE = 2**16  # of a table
+ROWS_AT_ONCE = 2**13  # of a table
 
 
 def device() -> str:

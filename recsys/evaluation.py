@@ -12,10 +12,11 @@ import pandas as pd
 from scipy.special import logsumexp
 
 from recsys import metrics
+from recsys.interactions import Interactions
 from recsys.metrics import Ranks
 from recsys.ranking import Ranking, Scorer, batches_of_users, rank
 from recsys.runs import write_atomically, write_json
-from recsys.split import PARTS, Interactions, Split
+from recsys.split import PARTS, Split
 
 CUTOFFS = (5, 10, 20, 100)
 N_RESAMPLES = 1000
@@ -130,7 +131,7 @@ def validation_ndcg(scorer: Scorer, split: Split, k: int = 20, max_users: int = 
         users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
     if not len(users):
         raise ValueError("validation: expected users with a relevant song, got none; try a larger VALIDATION_FRACTION")
-    ranking = rank(scorer, users, split.seen("train"), relevant, k)
+    ranking = rank(scorer, users, split.seen("train", users=users), relevant, k)
     return float(metrics.ndcg(Ranks(ranking.owner, ranking.greater, ranking.tied, len(users)), ranking.depth).mean())
 
 

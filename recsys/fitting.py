@@ -1,15 +1,14 @@
 """The phases of a training: settings tried on validation, the training itself, the pull, the refit on both parts."""
 
-from typing import Any
-
 import numpy as np
 
 from recsys.evaluation import validation_ndcg
+from recsys.interactions import Interactions, Stored
 from recsys.latest import latest_weights, pulled
 from recsys.loops import Loop
 from recsys.model import SimpleRecommender
 from recsys.record import Record
-from recsys.split import Interactions, Split
+from recsys.split import Split
 
 NDCG = "ndcg@20"  # what choices are made on
 GAIN = 1.01  # another gamma has to bring so much in a trial, as its few epochs flatter a large one
@@ -18,7 +17,7 @@ GAIN = 1.01  # another gamma has to bring so much in a trial, as its few epochs 
 def fit(loop: Loop, record: Record, split: Split) -> None:
     """Choose on validation, train until it stops improving, and where the recipe says so once more on both parts."""
     recipe, history = loop.recipe, record.history
-    rows = split.seen("train") if recipe.refit else split.train
+    rows = split.pairs("train") if recipe.refit else split.train
     if len(recipe.grid) + len(recipe.gammas) > 1:
         _try_out(loop, record, split, rows)
     settings = dict(zip(("temperature", "gamma"), recipe.grid[0], strict=True))
@@ -32,7 +31,7 @@ def fit(loop: Loop, record: Record, split: Split) -> None:
     if not recipe.refit:
         loop.model.set_weights(record.best)
         return
-    record.begin("refit", split.seen("train", "validation"), settings, recipe.epochs)
+    record.begin("refit", split.pairs("train", "validation"), settings, recipe.epochs)
     history.setdefault("refit_losses", [])
     while loop.epoch < history["best_epoch"]:
         history["refit_losses"].append(record.learn()["loss"])
@@ -47,7 +46,7 @@ def fit(loop: Loop, record: Record, split: Split) -> None:
     record.say(f"refitted on train and validation, loss {last:.4f}, {seconds:.1f} s")
 
 
-def _try_out(loop: Loop, record: Record, split: Split, rows: Any) -> None:
+def _try_out(loop: Loop, record: Record, split: Split, rows: Interactions | Stored) -> None:
     """Try each pair of temperature and gamma for a few epochs, then the best temperature with the other gammas."""
     recipe, trials = loop.recipe, record.history.setdefault("trials", [])
     n, epochs = len(recipe.grid) + len(recipe.gammas), min(recipe.trial_epochs, recipe.epochs)
@@ -96,7 +95,7 @@ def _pull(model: SimpleRecommender, rows: Interactions, pull: float, half_life: 
     model.set_weights([pulled(users, songs, weights, pull), songs])
 
 
-def _run(loop: Loop, record: Record, split: Split, rows: Any, settings: dict[str, float]) -> None:
+def _run(loop: Loop, record: Record, split: Split, rows: Interactions | Stored, settings: dict[str, float]) -> None:
     """Run epochs until validation stops improving; the best epoch's model is kept, or the last of a whole schedule."""
     recipe, history = loop.recipe, record.history
     record.begin("", rows, settings, recipe.epochs)

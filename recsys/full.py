@@ -8,8 +8,10 @@ from scipy import sparse
 
 from recsys import losses
 from recsys.devices import local, over_replicas, share_of_users
-from recsys.loops import NEGATIVES, ORDER, Loop, means
+from recsys.interactions import Interactions, Stored
+from recsys.loops import NEGATIVES, Loop, means
 from recsys.model import SimpleRecommender
+from recsys.order import ORDER
 from recsys.recipes import N_JUDGED, Recipe
 from recsys.split import Split
 
@@ -29,12 +31,14 @@ class FullLoop(Loop):
         self._powers = tf.function(losses.powers, jit_compile=True) if self.xla else losses.powers
         self._full_step = tf.function(self._on_replicas, signature)
 
-    def _take(self, rows: sparse.csr_matrix) -> None:
-        n_songs = np.diff(rows.indptr)
-        self.users = np.flatnonzero((n_songs > 0) & (n_songs < rows.shape[1])).astype(np.int32)
+    def _take(self, rows: Interactions | Stored) -> None:
+        users, items = rows.user, rows.item
+        shape = self.model.n_users, self.model.n_items
+        self.seen = sparse.csr_matrix((np.ones(len(users), np.float32), (users, items)), shape)
+        n_songs = np.diff(self.seen.indptr)
+        self.users = np.flatnonzero((n_songs > 0) & (n_songs < self.model.n_items)).astype(np.int32)
         if not len(self.users):
             raise ValueError("expected users with some, but not all songs of train, got none")
-        self.seen = rows
 
     def _means(self) -> dict[str, float]:
         return means("", self.sums, int(self.sums[2]))

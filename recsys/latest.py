@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from recsys.split import Interactions
+from recsys.interactions import Interactions
 
 
 def latest_weights(rows: Interactions, n_users: int, n_items: int, half_life: float) -> sparse.csr_matrix:

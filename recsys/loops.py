@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from scipy import sparse
 
 from recsys import losses
 from recsys.devices import local, over_replicas, share
+from recsys.interactions import Interactions, Stored
 from recsys.model import SimpleRecommender
 from recsys.optimizers import Optimizer, schedule
+from recsys.order import Order
 from recsys.recipes import N_JUDGED, Recipe
 from recsys.split import Split
 
 ROWS_PER_CALL = 2**18  # between two calls an interrupt is heard
-RESIDENT_ROWS = 2**24  # of a part: 128 MiB on the device; more stay in the host's memory and come block by block
 LOGITS_IN_CACHE = 2**20  # of some rows of a batch
-ORDER, NEGATIVES, VALIDATION, SAMPLE = range(4)  # what is drawn: the first two each epoch, the others once
+NEGATIVES, VALIDATION, SAMPLE = range(1, 4)  # what is drawn: the first each epoch, the others once
 
 
 class Loop:
@@ -33,6 +33,8 @@ class Loop:
 
     def __init__(self, model: SimpleRecommender, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False):
         self.model, self.recipe, self.seed = model, recipe, seed
+        sample = np.random.default_rng([seed, SAMPLE]).integers(0, len(split.train), len(split.validation))
+        self.sample, self.validation = split.train[np.sort(sample)], split.validation[:]
         self.pause = self.hear = lambda: None  # after each call: the one between steps, the other in between
         self.pool = split.n_items_all if recipe.pool == "all" else split.n_items
         self.temperature, self.gamma = (tf.Variable(1.0, trainable=False) for _ in range(2))
@@ -42,9 +44,6 @@ class Loop:
         self.xla = xla = xla and self.strategy.num_replicas_in_sync == 1
         in_xla = xla and recipe.optimizer == "sgd" and not recipe.decay  # where tf.unique is not to be had
         self.optimizer = Optimizer(recipe.optimizer, self.tables, recipe.decay, add_up=not in_xla, xla=xla)
-        sample = np.random.default_rng([seed, SAMPLE]).integers(0, len(split.train), len(split.validation))
-        sampled = split.train[np.sort(sample)]
-        self.sample, self.validation = (_placed(part.user, part.item) for part in (sampled, split.validation))
         self._steps = tf.function(self._take_steps, jit_compile=in_xla)
         self._judged = tf.function(self._judge_steps, jit_compile=xla)
         apart = xla and not in_xla  # the losses are compiled by themselves where not all of a step is
@@ -54,9 +53,9 @@ class Loop:
         )
 
     def start(
-        self, rows: sparse.csr_matrix | Any, temperature: float, gamma: float, epochs: int, name: str = ""
+        self, rows: Interactions | Stored, temperature: float, gamma: float, epochs: int, name: str = ""
     ) -> None:
-        """Begin `epochs` of a schedule over `rows`: distinct pairs as a matrix (users, songs), or interactions."""
+        """Begin `epochs` of a schedule over `rows`."""
         self.name, self.epochs, self.epoch, self.step, self.sums = name, epochs, 0, 0, np.zeros(3)
         self.model.start()
         self.mean = [np.zeros(table.shape, np.float32) for table in self.tables] if self.recipe.average > 1 else []
@@ -65,18 +64,21 @@ class Loop:
         self.gamma.assign(gamma)
         self._take(rows)
 
-    def _take(self, rows: sparse.csr_matrix | Any) -> None:
-        users, items = rows.nonzero() if sparse.issparse(rows) else (rows.user, rows.item)
-        self.train, self.up_to, self.log_q = _placed(users, items), tf.zeros(1, tf.int32), tf.zeros(1)
+    def _take(self, rows: Interactions | Stored) -> None:
+        self.rows, self.up_to, self.log_q = Order(rows, self.seed), tf.zeros(1, tf.int32), tf.zeros(1)
         if self.recipe.n_popular:
-            counts = np.bincount(items, minlength=self.model.n_items)
+            counts = np.zeros(self.model.n_items, np.int64)
+            for _, items in rows.pieces():
+                counts += np.bincount(items, minlength=len(counts))
             popular = self.recipe.n_popular / self.recipe.n_negatives
             self.up_to = tf.constant(np.cumsum(counts), tf.int32)
             self.log_q = tf.constant(losses.popularity_log_q(counts, popular))
-        for steps, part in ((self._steps, self.train), (self._judged, self.validation)):  # compiled, on no rows
-            users, items, place, n_steps = self._block(part, np.arange(min(len(part[0]), ROWS_PER_CALL)), 0)
-            numbers = (0, [0.0] * n_steps, 0.0) if part is self.train else (0,)
-            steps(users, items, 0 * place, *map(tf.constant, numbers))
+        few = self._steps_a_call(len(rows))
+        for steps, n, numbers in (
+            (self._steps, few, (0, [0.0] * few, 0.0)), (self._judged, self._steps_a_call(len(self.validation)), (0,))
+        ):  # compiled, on no rows
+            nothing = tf.zeros(n * self.recipe.batch_size, tf.int32)
+            steps(nothing, nothing, *map(tf.constant, ([0, 0], *numbers)))
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return the facts and the arrays that the rest of the phase depends on."""
@@ -105,18 +107,22 @@ class Loop:
         return facts
 
     def _means(self) -> dict[str, float]:
-        return means("", self.sums, len(self.train[0]))
+        return means("", self.sums, len(self.rows))
 
     def _learn(self, epoch: int) -> None:
-        size, n = self.recipe.batch_size, len(self.train[0])
+        size, n = self.recipe.batch_size, len(self.rows)
         n_steps, key = -(-n // size), losses.key(self.seed, epoch, NEGATIVES)
-        order = _shuffled(n, self.seed, epoch, ORDER)
+        few = self._steps_a_call(n)
         while self.step < n_steps:
-            block = self._block(self.train, order, self.step)
-            rates = [self._rate(epoch, self.step + more, n_steps) for more in range(block[3])]
-            numbers = map(tf.constant, (key, rates, float((epoch - 1) * n_steps + 1)))
-            sums, bad = self._steps(*block[:3], *numbers)
-            self._go_on(sums.numpy(), bad, min(self.step + block[3], n_steps), n_steps)
+            users, items = self.rows.take(epoch, self.step * size, few * size)
+            rates = [self._rate(epoch, self.step + more, n_steps) for more in range(few)]
+            numbers = map(tf.constant, ([self.step, n], key, rates, float((epoch - 1) * n_steps + 1)))
+            sums, bad = self._steps(users, items, *numbers)
+            self._go_on(sums.numpy(), bad, min(self.step + few, n_steps), n_steps)
+
+    def _steps_a_call(self, n: int) -> int:
+        size = self.recipe.batch_size
+        return min(-(-n // size), max(1, ROWS_PER_CALL // size))
 
     def _rate(self, epoch: int, step: int, n_steps: int) -> float:
         count = min((epoch - 1) * n_steps + step + 1, self.epochs * n_steps)
@@ -132,24 +138,16 @@ class Loop:
         self.sums, self.step = self.sums + sums, step
         self.pause()
 
-    def _block(self, part: tuple, order: np.ndarray, step: int) -> tuple:
-        """Return the users and songs of some steps from `step` on, padded, [step, rows in all], and how many steps."""
-        n, size = len(order), self.recipe.batch_size
-        n_steps = min(-(-n // size), max(1, ROWS_PER_CALL // size))
-        rows = np.zeros(n_steps * size, np.int32)
-        taken = order[step * size : (step + n_steps) * size]
-        rows[: len(taken)] = taken
-        users, items = (tf.gather(each, rows) if tf.is_tensor(each) else tf.constant(each[rows]) for each in part)
-        return users, items, tf.constant([step, n]), n_steps
-
     def judge(self) -> dict[str, float]:
         """Return loss and 1-of-21 accuracy on a sample of train and on validation, candidates drawn once."""
         facts: dict[str, float] = {}
         for name, part, what in (("train_", self.sample, SAMPLE), ("val_", self.validation, VALIDATION)):
-            n, sums = len(part[0]), np.zeros(3)
-            for step in range(0, -(-n // self.recipe.batch_size), max(1, ROWS_PER_CALL // self.recipe.batch_size)):
-                block = self._block(part, np.arange(n, dtype=np.int32), step)
-                sums += self._judged(*block[:3], tf.constant(losses.key(self.seed, 0, what))).numpy()
+            n, sums, key = len(part), np.zeros(3), losses.key(self.seed, 0, what)
+            few, size = self._steps_a_call(n), self.recipe.batch_size
+            for step in range(0, -(-n // size), few):
+                rows = part[step * size : (step + few) * size]
+                codes = (np.pad(each, (0, few * size - len(rows))) for each in (rows.user, rows.item))
+                sums += self._judged(*map(tf.constant, (*codes, [step, n], key))).numpy()
                 self.hear()
             facts |= means(name, sums, n)
         return facts
@@ -276,17 +274,6 @@ class Loop:
             sums += losses.sums(row_losses, losses.hits(own, others, real), real)
             step += 1
         return sums
-
-
-def _shuffled(n: int, *key: int) -> np.ndarray:
-    numbers = np.arange(n, dtype=np.int32)
-    np.random.default_rng(key).shuffle(numbers)
-    return numbers
-
-
-def _placed(users: np.ndarray, items: np.ndarray) -> tuple:
-    """Return the rows on the device, if that many may lie there, or as they are."""
-    return tuple(map(tf.constant, (users, items))) if len(users) <= RESIDENT_ROWS else (users, items)
 
 
 def means(name: str, sums: np.ndarray, n: int) -> dict[str, float]:

@@ -184,7 +184,8 @@ def load(folder: Path) -> SimpleRecommender:
 
 
 def _vocabulary(ids: Sequence[Any], what: str) -> np.ndarray:
-    raw = pd.Index(ids, dtype=object).to_numpy()
+    whole = pd.api.types.is_integer_dtype(getattr(ids, "dtype", None))  # millions of objects take time and memory
+    raw = np.asarray(ids) if whole else pd.Index(ids, dtype=object).to_numpy()
     if not len(raw):
         raise ValueError(f"{what} ids: expected at least one, got none")
     kind = pd.api.types.infer_dtype(raw, skipna=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys import checkpoints
+from recsys.interactions import Interactions, Stored
 from recsys.loops import Loop
 from recsys.runs import write_json
 
@@ -54,7 +55,7 @@ class Record:
         """Return the seconds since all, this phase or this epoch began, or since the last checkpoint."""
         return round(time.perf_counter() - self.began[what], 3)
 
-    def begin(self, phase: str, rows: Any, settings: dict[str, float], epochs: int) -> None:
+    def begin(self, phase: str, rows: Interactions | Stored, settings: dict[str, float], epochs: int) -> None:
         """Start the loop on a phase, or where the checkpoint left it."""
         self.phase, self.began["phase"] = phase, time.perf_counter()
         self.loop.start(rows, **settings, epochs=epochs, name=phase)

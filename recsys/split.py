@@ -7,27 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from scipy import sparse
 
+from recsys.interactions import Interactions, Stored, read, store_pairs
 from recsys.runs import read_json, sha256
 
 PARTS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True, eq=False)
-class Interactions:
-    """Positives in order: `user` and `item` codes, int32 (n,), and `timestamp`, datetime64 (n,) in UTC, or None."""
-
-    user: np.ndarray
-    item: np.ndarray
-    timestamp: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.user)
-
-    def __getitem__(self, rows: np.ndarray | slice) -> "Interactions":
-        return Interactions(self.user[rows], self.item[rows], None if self.timestamp is None else self.timestamp[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,34 +25,41 @@ class Split:
     """
 
     name: str
-    train: Interactions
-    validation: Interactions
-    test: Interactions
+    train: Interactions | Stored
+    validation: Interactions | Stored
+    test: Interactions | Stored
     users: pd.DataFrame
     items: pd.DataFrame
     manifest: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
+        warm = [np.zeros(self.n_users, bool), np.zeros(self.n_items, bool)]
         for part in PARTS:
             rows = getattr(self, part)
-            if not len(rows) == len(rows.item):
+            if isinstance(rows, Interactions) and not len(rows) == len(rows.item):
                 raise ValueError(f"{part}: expected as many songs as users, got {len(rows.item)} and {len(rows)}")
-            for what, codes, n in (("user", rows.user, self.n_users_all), ("song", rows.item, self.n_items_all)):
-                if len(codes) and not 0 <= codes.min() <= codes.max() < n:
-                    raise ValueError(f"{part}: expected {what} codes in 0…{n - 1}, got {codes.min()}…{codes.max()}")
-        for what, codes, n in (("users", self.train.user, self.n_users), ("songs", self.train.item, self.n_items)):
-            if (found := len(np.unique(codes))) != n:
-                raise ValueError(f"train: expected the {what} of train to be the codes 0…{n - 1}, got {found} codes")
+            for piece in rows.pieces():
+                sizes = (("user", self.n_users_all), ("song", self.n_items_all))
+                for (what, n), codes, found in zip(sizes, piece, warm, strict=True):
+                    if not 0 <= codes.min() <= codes.max() < n:
+                        raise ValueError(f"{part}: expected {what} codes in 0…{n - 1}, got {codes.min()}…{codes.max()}")
+                    if part == "train":
+                        found[codes] = True
+        for what, found in zip(("users", "songs"), warm, strict=True):
+            if not found.all():
+                raise ValueError(
+                    f"train: expected the {what} of train to be the codes 0…{len(found) - 1}, got {found.sum()} codes"
+                )
 
     @cached_property
     def n_users(self) -> int:
         """Number of warm users."""
-        return int(self.train.user.max(initial=-1)) + 1
+        return 1 + max((int(users.max()) for users, _ in self.train.pieces()), default=-1)
 
     @cached_property
     def n_items(self) -> int:
         """Number of warm songs."""
-        return int(self.train.item.max(initial=-1)) + 1
+        return 1 + max((int(items.max()) for _, items in self.train.pieces()), default=-1)
 
     @property
     def n_users_all(self) -> int:
@@ -94,15 +86,35 @@ class Split:
         joined = Interactions(*(np.concatenate([getattr(each, column) for each in rows]) for column in columns))
         return joined[(joined.user < self.n_users) & (joined.item < self.n_items)]
 
-    def counts(self, *parts: str) -> sparse.csr_matrix:
-        """Return how often each warm user listened to each warm song in the parts: float32 (n_users, n_items)."""
-        rows = self.warm(*parts)
-        ones = np.ones(len(rows), np.float32)  # of equal pairs, scipy makes the sum
-        return sparse.csr_matrix((ones, (rows.user, rows.item)), shape=(self.n_users, self.n_items))
+    def counts(self, *parts: str, users: np.ndarray | None = None) -> sparse.csr_matrix:
+        """Return how often each warm user listened to each warm song in the parts: float32 (n_users, n_items).
 
-    def seen(self, *parts: str) -> sparse.csr_matrix:
-        """Return which songs each warm user has in the parts: float32 0/1 (n_users, n_items), column indices sorted."""
-        return self.counts(*parts).sign()
+        Where only some `users` are asked for, the rows of the others are empty.
+        """
+        asked = np.arange(self.n_users_all) < self.n_users
+        if users is not None:
+            asked &= np.isin(np.arange(self.n_users_all), users)
+        found = [np.empty((2, 0), np.int32)]
+        for user, item in (piece for part in parts for piece in getattr(self, part).pieces()):
+            rows = asked[user] & (item < self.n_items)
+            found.append(np.stack([user[rows], item[rows]]))
+        pairs = np.concatenate(found, axis=1)
+        ones = np.ones(pairs.shape[1], np.float32)  # of equal pairs, scipy makes the sum
+        return sparse.csr_matrix((ones, tuple(pairs)), shape=(self.n_users, self.n_items))
+
+    def seen(self, *parts: str, users: np.ndarray | None = None) -> sparse.csr_matrix:
+        """Return which songs each warm user has in the parts: float32 0/1 (n_users, n_items), column indices sorted.
+
+        Where only some `users` are asked for, the rows of the others are empty.
+        """
+        return self.counts(*parts, users=users).sign()
+
+    def pairs(self, *parts: str) -> Interactions | Stored:
+        """Return each warm user with each warm song that he has in the parts, once, by user and song."""
+        if isinstance(self.train, Stored):
+            path = self.train.path.with_name(f".pairs-{'-'.join(parts)}.parquet")
+            return store_pairs([getattr(self, part) for part in parts], self.n_users, self.n_items, path)
+        return Interactions(*self.seen(*parts).nonzero())
 
     @cached_property
     def known(self) -> sparse.csr_matrix:
@@ -111,7 +123,11 @@ class Split:
 
     def relevant(self, part: str = "test") -> sparse.csr_matrix:
         """Return what a ranker should find: 0/1 (n_users, n_items), positives of the part not seen in earlier parts."""
-        return (self.seen(part) > self.seen(*PARTS[: PARTS.index(part)])).astype(np.float32)
+        return (self.seen(part) > self._before(part)).astype(np.float32)
+
+    def _before(self, part: str) -> sparse.csr_matrix:
+        """Return what the users of a part have in the earlier ones."""
+        return self.seen(*PARTS[: PARTS.index(part)], users=getattr(self, part).user)
 
     def account(self, part: str = "test") -> dict[str, int]:
         """Return where each row of a part went: `cold_user`, then `cold_item`, then `repeat`, and `scored` rows.
@@ -119,7 +135,7 @@ class Split:
         The four add up to `rows`. `scored` rows may repeat a pair within the part; `relevant` counts distinct pairs.
         """
         rows, warm = getattr(self, part), self.warm(part)
-        before = self.seen(*PARTS[: PARTS.index(part)])
+        before = self._before(part)
         cold_user = int((rows.user >= self.n_users).sum())
         cold = {"cold_user": cold_user, "cold_item": len(rows) - len(warm) - cold_user}
         repeat = int(before[warm.user, warm.item].sum()) if len(warm) else 0
@@ -137,7 +153,7 @@ class Split:
                     f"{folder.name}/{name}: expected SHA-256 {expected[:12]}…, as in the manifest, got "
                     f"{arrived[:12]}…; delete the folder and prepare it again"
                 )
-        parts = [_read_part(folder / f"{part}.parquet") for part in PARTS]
+        parts = [read(folder / f"{part}.parquet") for part in PARTS]
         users, items = (pd.read_parquet(folder / f"{what}.parquet") for what in ("users", "items"))
         return cls(manifest["dataset"], parts[0], parts[1], parts[2], users, items, manifest)
 
@@ -149,9 +165,3 @@ class Split:
         users, items = pd.DataFrame({"user_id": np.arange(n_users)}), pd.DataFrame({"item_id": np.arange(n_items)})
         first, second, third = (Interactions(part[:, 0], part[:, 1]) for part in arrays)
         return cls(name, first, second, third, users, items, {"dataset": name, "key": name, "split": "given"})
-
-
-def _read_part(path: Path) -> Interactions:
-    columns = pq.read_table(path)
-    timestamp = columns["timestamp"].to_numpy() if "timestamp" in columns.column_names else None
-    return Interactions(columns["user"].to_numpy(), columns["item"].to_numpy(), timestamp)

@@ -154,7 +154,7 @@ def evaluate_run(
     evaluation = evaluate(scorers, split, ks, seed=seed)
     say(f"ranked {split.n_items:,} songs for {evaluation.n_users:,} users by {len(scorers)} models")
     candidates = draw_candidates(split.test.item, NEGATIVES, split.n_items_all, seed)
-    sampled = {name: sampled_accuracy(scorer, split.test, candidates, seed=seed) for name, scorer in scorers.items()}
+    sampled = {name: sampled_accuracy(scorer, split.test[:], candidates, seed=seed) for name, scorer in scorers.items()}
     checks = _checks(split, models, histories, fitted, scorers, evaluation, seed)
     audit.require_clean(checks)
     measured = measures.measure(split, scorers, evaluation, sampled, histories, seed)

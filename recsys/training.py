@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from recsys.devices import device, set_up, strategy
@@ -21,8 +22,8 @@ from recsys.split import Split
 
 __all__ = ["RECIPES", "Recipe", "Trained", "device", "load", "train"]
 CODE = (
-    "checkpoints", "devices", "evaluation", "fitting", "full", "latest", "losses", "loops", "model", "optimizers",
-    "ranking", "recipes", "record", "training",
+    "checkpoints", "devices", "evaluation", "fitting", "full", "interactions", "latest", "losses", "loops", "model",
+    "optimizers", "order", "ranking", "recipes", "record", "training",
 )  # what a result depends on  # fmt: skip
 BITS = ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "XLA_FLAGS")  # of the environment, they change rounding
 
@@ -102,10 +103,13 @@ def _check(split: Split, recipe: Recipe) -> None:
 
 
 def _inputs(split: Split, recipe: Recipe, seed: int, **options: Any) -> dict[str, Any]:
-    codes = (codes for part in (split.train, split.validation) for codes in (part.user, part.item))
-    rows = hashlib.sha256(b"".join(map(bytes, codes)))
+    rows = [hashlib.sha256() for _ in range(4)]  # a digest a column: it does not depend on how rows come in pieces
+    for part, digests in ((split.train, rows[:2]), (split.validation, rows[2:])):
+        for piece in part.pieces():
+            for codes, digest in zip(piece, digests, strict=True):
+                digest.update(np.ascontiguousarray(codes).data)
     code = [sha256(Path(__file__).with_name(f"{module}.py"))[:12] for module in CODE]
-    facts = {"prepared": split.manifest.get("key"), "rows": rows.hexdigest()[:12], "code": code}
+    facts = {"prepared": split.manifest.get("key"), "rows": [digest.hexdigest()[:12] for digest in rows], "code": code}
     threads, replicas = tf.config.threading.get_intra_op_parallelism_threads(), strategy().num_replicas_in_sync
     facts["machine"] = [tf.__version__, device(), threads, replicas, *(os.environ.get(name, "") for name in BITS)]
     return facts | {"recipe": json.loads(json.dumps(dataclasses.asdict(recipe))), "seed": seed} | options

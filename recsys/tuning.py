@@ -119,7 +119,7 @@ def _try(trial: "optuna.Trial", split: Split, seed: int) -> float:
     users, items = split.users["user_id"][: split.n_users], split.items["item_id"][: split.n_items]
     model = SimpleRecommender(users, items, recipe.dim, similarity=recipe.similarity, seed=seed)
     loop = loop_of(model, split, recipe, seed)
-    loop.start(split.seen("train"), *recipe.grid[0], recipe.epochs)
+    loop.start(split.pairs("train"), *recipe.grid[0], recipe.epochs)
     value = 0.0
     for look in range(1, LOOKS + 1):
         while loop.epoch < look * recipe.epochs // LOOKS:

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from recsys import audit, baselines, loops, losses, synthetic, training
 from recsys.evaluation import candidate_scores, draw_candidates
+from recsys.interactions import Interactions
 from recsys.ranking import Ranking, rank
-from recsys.split import PARTS, Interactions, Split
+from recsys.split import PARTS, Split
 
 BEGIN, END = "<!-- begin: python tests/faults.py -->", "<!-- end -->"  # around the matrix in docs/evaluation.md
 SIZES = {"one": 0.0, "1 %": 0.01, "10 %": 0.1}

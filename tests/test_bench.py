@@ -13,9 +13,10 @@ import bench
 from bench import __main__ as command
 from bench import ablation
 from recsys.evaluation import evaluate
+from recsys.interactions import Interactions
 from recsys.latest import latest_weights, pulled
 from recsys.recipes import RECIPES
-from recsys.split import Interactions, Split
+from recsys.split import Split
 
 ROOT = bench.ROOT
 

@@ -7,16 +7,16 @@ import signal
 
 import numpy as np
 import pytest
-from scipy import sparse
 from test_training import groups
 
 from recsys import full, loops, recipes, training
 from recsys.evaluation import draw_candidates, sampled_accuracy, validation_ndcg
+from recsys.interactions import Interactions
 from recsys.losses import key, uniform_candidates
 from recsys.model import SimpleRecommender
 from recsys.recipes import RECIPES
 from recsys.runs import read_json
-from recsys.split import Interactions, Split
+from recsys.split import Split
 from recsys.training import load, train
 
 SMALL = RECIPES["best"].override(
@@ -28,7 +28,7 @@ ONE = ((0.2, 1.0),)
 def loop_of(split, recipe=SMALL, temperature=0.2, gamma=1.0, epochs=1):
     model = SimpleRecommender(np.arange(400), np.arange(300), 8, similarity="cosine", seed=0)
     loop = full.FullLoop(model, split, recipe)
-    loop.start(split.seen("train"), temperature, gamma, epochs=epochs)
+    loop.start(split.pairs("train"), temperature, gamma, epochs=epochs)
     return loop
 
 
@@ -169,7 +169,7 @@ def test_batches_keep_within_memory_and_are_not_too_few(monkeypatch):
         sizes.clear()
         monkeypatch.setattr(recipes, "LOGITS_IN_MEMORY", memory)
         monkeypatch.setattr(recipes, "FEWEST_STEPS", fewest)
-        loop.start(split.seen("train"), 0.2, 1.0, epochs=1)
+        loop.start(split.pairs("train"), 0.2, 1.0, epochs=1)
         loop.learn()
         assert sizes == expected
 
@@ -182,7 +182,7 @@ def test_what_cannot_be_trained_is_a_clear_error(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="validation: expected users with a relevant song"):
         quick(Split.from_arrays([[0, 0], [1, 1]], [[0, 0]], [[0, 1]]))
     with pytest.raises(ValueError, match="users with some, but not all songs"):
-        full.FullLoop(SimpleRecommender([0], [1]), split, SMALL).start(sparse.csr_matrix([[1.0]]), 1, 1, 1)
+        full.FullLoop(SimpleRecommender([0], [1]), split, SMALL).start(split.train[:1], 1, 1, 1)
     monkeypatch.setattr(training, "MOST_SONGS", 299)
     with pytest.raises(ValueError, match="best: expected at most 299 songs, .* got 300"):
         quick(split)

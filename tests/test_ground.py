@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCKED = ["lab", "movielens", "tune", "test"]  # the extras that an environment has
 LOCK = (ROOT / "requirements.lock").read_text()
-USING_KERAS = {"model", "losses", "optimizers", "devices", "loops", "full", "record", "fitting", "training"}
+USING_KERAS = {
+    "model", "losses", "optimizers", "devices", "order", "loops", "full", "record", "fitting", "training"
+}  # fmt: skip
 OTHERS = sorted({path.stem for path in (ROOT / "recsys").glob("*.py")} - USING_KERAS - {"__init__"})
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 HOSTS = [".".join(words) for words in (("pypi", "org"), ("pythonhosted", "org"), ("anaconda", "org"), ("npmjs", "org"))]

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recsys.interactions import Interactions
 from recsys.latest import latest_weights, pulled
 from recsys.recipes import RECIPES
-from recsys.split import Interactions, Split
+from recsys.split import Split
 from recsys.training import train
 
 RNG = np.random.default_rng(0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_training import groups
 
-from recsys import checkpoints, loops, record, steps
+from recsys import checkpoints, record, steps
 from recsys.model import SimpleRecommender
 from recsys.recipes import RECIPES
 from recsys.runs import Run, read_json, write_json
@@ -112,14 +112,6 @@ def test_a_checkpoint_of_other_inputs_or_a_damaged_one_is_not_used(tmp_path, mon
     for damaged in (kept[: len(kept) // 2], b"", b"nonsense"):
         (tmp_path / "checkpoint").write_bytes(damaged)
         assert checkpoints.read(tmp_path / "checkpoint") == ({}, {})
-
-
-def test_rows_that_come_block_by_block_from_the_host_give_the_same_bits(monkeypatch):
-    ends = []
-    for resident in (2**27, 0):
-        monkeypatch.setattr(loops, "RESIDENT_ROWS", resident)
-        ends.append(weights(train(groups(1500), TINY["fast"], verbose=False, xla=False).model))
-    assert (ends[0] == ends[1]).all()
 
 
 def test_a_half_trained_run_is_not_judged_unless_interrupted_with_a_best_model(tmp_path, capsys):

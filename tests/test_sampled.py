@@ -28,7 +28,7 @@ def test_a_checkerboard_is_learnt(i, j):
     recipe = SMALL.override(grid=((0.2, gamma),), batch_size=40, n_negatives=40, epochs=10, **settings)
     model = SimpleRecommender(np.arange(60), np.arange(40), 8, similarity="cosine")
     loop = loops.Loop(model, split, recipe)
-    loop.start(split.seen("train"), 0.2, gamma, epochs=10)
+    loop.start(split.pairs("train"), 0.2, gamma, epochs=10)
     for _ in range(10):
         loop.learn()
     scores = model.scores(np.arange(60))
@@ -59,7 +59,7 @@ def test_the_refit_takes_as_many_epochs_as_were_best_and_the_mean_of_the_last_we
     assert history["best_epoch"] == 1 + int(np.argmax(ndcg)) == len(history["refit_losses"])
     model = SimpleRecommender(np.arange(400), np.arange(300), 8, similarity="cosine")
     loop = loops.Loop(model, split, recipe)
-    loop.start(split.seen("train"), *recipe.grid[0], epochs=3)
+    loop.start(split.pairs("train"), *recipe.grid[0], epochs=3)
     after = []
     for epoch in range(2):
         loop.learn()

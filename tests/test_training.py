@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from recsys import loops, losses
 from recsys.model import SimpleRecommender
+from recsys.order import ORDER
 from recsys.runs import read_json
 from recsys.split import Split
 from recsys.training import RECIPES, Recipe, load, train
@@ -61,9 +62,9 @@ def quick(split, recipe=SMALL, *, verbose=False, **settings):
 
 def plain_batches(loop, epoch):
     """The batches of an epoch, by the same keys, outside the loop."""
-    users, items = loop.train
+    users, items = loop.rows.rows.user, loop.rows.rows.item
     key = tf.constant(losses.key(loop.seed, epoch, loops.NEGATIVES))
-    order = np.random.default_rng([loop.seed, epoch, loops.ORDER]).permutation(len(users))
+    order = np.random.default_rng([loop.seed, epoch, ORDER]).permutation(len(users))
     size = loop.recipe.batch_size
     for step, first in enumerate(range(0, len(order), size)):
         rows = order[first : first + size]
@@ -189,7 +190,8 @@ def test_every_row_is_trained_on_once_an_epoch_whatever_the_batch(monkeypatch):
         loop._steps = noted
         facts = loop.learn()
         assert facts["unknown_rows"] == 0 and pause() is None
-        assert sorted(rows) == sorted(zip(*(part.numpy() for part in loop.train), strict=True))
+        train = loop.rows.rows
+        assert sorted(rows) == sorted(zip(train.user, train.item, strict=True))
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_it(tmp_path, capsys):
