@@ -4,6 +4,8 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +34,23 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 def peak_memory() -> float:
     """Return the most memory that this process has had since it began, in GB; NaN where the system does not tell."""
+    return _status("VmHWM")
+
+
+def mapped_memory() -> float:
+    """Return how much of this process's memory is of files, such as libraries, in GB; NaN where nobody tells."""
+    return _status("RssFile")
+
+
+def _status(name: str) -> float:
     lines = STATUS.read_text().splitlines() if STATUS.exists() else []
-    return next((int(line.split()[1]) / 1e6 for line in lines if line.startswith("VmHWM")), float("nan"))
+    return next((int(line.split()[1]) / 1e6 for line in lines if line.startswith(name)), float("nan"))
+
+
+def apart(work: Callable, *arguments: object) -> object:
+    """Return what `work` returns in a process of its own, whose memory is its alone."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
 
 
 def zipf_rows(n_users: int, n_items: int, n_rows: int) -> tuple[np.ndarray, np.ndarray]:

@@ -32,9 +32,8 @@ class Order:
         short = place + n - until
         while place < until:
             self._open(epoch, place)
-            rows = self.shuffled[place - self.start : until - self.start]
-            found.append([tf.gather(codes, rows) for codes in self.codes])
-            place += len(rows)
+            found.append([codes[place - self.start : until - self.start] for codes in self.codes])
+            place += len(found[-1][0])
         joined = (tf.concat(codes, 0) for codes in zip(*found, strict=True))
         pairs = zip(joined, self.first, strict=True)
         return [tf.pad(codes, [[0, short]], constant_values=first) for codes, first in pairs]
@@ -56,9 +55,9 @@ class Order:
             for codes, some in zip(found, piece, strict=True):
                 codes[end : end + len(rows)] = some[rows]
             end += len(rows)
-        self.codes = [tf.constant(found.pop(0)) for _ in range(2)]
-        self.start, self.shuffled = self.ends[window] - size, np.arange(size, dtype=np.int32)
-        np.random.default_rng([self.seed, epoch, ORDER, window]).shuffle(self.shuffled)
+        for codes in found:  # alike, without an order to keep
+            np.random.default_rng([self.seed, epoch, ORDER, window]).shuffle(codes)
+        self.start, self.codes = int(self.ends[window]) - size, [tf.constant(found.pop(0)) for _ in range(2)]
 
     def _draws(self, epoch: int) -> Callable[[int], np.ndarray]:
         """Return a function that draws the windows of the next n rows, int32 (n,)."""
