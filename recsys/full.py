@@ -79,7 +79,7 @@ class FullLoop(Loop):
         inside = tf.reshape(tf.minimum(candidates, self.model.n_items - 1), [-1])
         judged = tf.reshape(self.model.products(users, tf.gather(songs, inside)), (-1, *candidates.shape))
         highest = tf.reduce_max(tf.where(candidates < self.model.n_items, judged, -np.inf), axis=2)  # (users, draws)
-        return losses.hits(own, tf.gather_nd(highest, tf.stack([rows, draws], axis=1))[:, None], real)
+        return losses.hits(own, tf.gather_nd(highest, tf.stack([rows, draws], axis=1)), real)
 
 
 def loop_of(model: SimpleRecommender, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False) -> Loop:

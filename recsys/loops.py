@@ -193,14 +193,13 @@ class Loop:
         with tf.GradientTape() as tape:
             tape.watch(vectors)
             parts = self._parts(*vectors)
-        row_losses, slopes = self._slopes(*parts, positive, negatives, weights)
+        row_losses, highest, slopes = self._slopes(*parts, positive, negatives, weights, self._cold(key, step))
         gradients = [
             over_replicas(tf.IndexedSlices(gradient, rows))
             for gradient, rows in zip(tape.gradient(parts, vectors, slopes), (user, songs), strict=True)
         ]
         self.optimizer.apply((users, items), gradients, rate, count)
-        row_losses = tf.where(real, row_losses, 0.0)
-        return losses.sums(row_losses, self._hits(*parts, self._cold(key, step), real), real)
+        return losses.sums(tf.where(real, row_losses, 0.0), losses.hits(parts[1], highest, real), real)
 
     def _scaled_parts(self, users, songs):
         """Map raw vectors to scaled ones of users, to the positives' logits, and to scaled ones of negatives."""
@@ -210,40 +209,42 @@ class Loop:
             negatives = tf.reshape(negatives, (users.shape[0], self.recipe.n_negatives, -1))
         return users, tf.reduce_sum(users * positives, axis=1), negatives  # (batch, dim), (batch,), (…, n, dim)
 
-    def _slopes(self, users, own, others, positive, negatives, weights):
-        """Return losses, and the slopes of their sum by the parts; some rows at a time: logits stay in the cache."""
+    def _slopes(self, users, own, others, positive, negatives, weights, cold):
+        """Return losses, the highest logits that are judged, and the slopes of the losses' sum by the parts.
+
+        Some rows at a time, so that their logits stay in the cache.
+        """
         shared, few = negatives.shape.rank == 1, max(1, LOGITS_IN_CACHE // self.recipe.n_negatives)
-        row_losses, slopes = [], []
+        found, slopes = [], []
         for rows in (slice(start, start + few) for start in range(0, users.shape[0], few)):
             theirs = (others, negatives) if shared else (others[rows], negatives[rows])
             parts = users[rows], own[rows], theirs[0]
             with tf.GradientTape() as tape:
                 tape.watch(parts)
-                row_losses.append(self._losses_of_rows(*parts, positive[rows], theirs[1]))
-            slopes.append(tape.gradient(row_losses[-1], parts, weights[rows]))
+                found.append(self._judged_losses(*parts, positive[rows], theirs[1], cold))
+            slopes.append(tape.gradient(found[-1][0], parts, weights[rows]))
         of_users, of_own, of_others = zip(*slopes, strict=True)
         of_others = tf.add_n(of_others) if shared else tf.concat(of_others, 0)
-        return tf.concat(row_losses, 0), (tf.concat(of_users, 0), tf.concat(of_own, 0), of_others)
+        row_losses, highest = (tf.concat(each, 0) for each in zip(*found, strict=True))
+        return row_losses, highest, (tf.concat(of_users, 0), tf.concat(of_own, 0), of_others)
 
-    def _losses_of_rows(self, users, own, others, positive, negatives):
+    def _judged_losses(self, users, own, others, positive, negatives, cold):
+        """Return the losses of rows, and the highest logit of the negatives that are judged."""
         if negatives.shape.rank == 1 and self.recipe.loss in losses.OF_SUMS:
-            powers = functools.partial(self._powers, positive=positive, negatives=negatives)
-            log_sums, _ = losses.log_sum_exp(users, others, powers, self.model.multiply)
-            return losses.OF_SUMS[self.recipe.loss](own, log_sums, self.gamma)
-        return self._losses(own, self.model.products(users, others), positive, negatives)
+            powers = functools.partial(self._powers, positive=positive, negatives=negatives, cold=cold)
+            log_sums, _, highest = losses.log_sum_exp(users, others, powers, self.model.multiply)
+            return losses.OF_SUMS[self.recipe.loss](own, log_sums, self.gamma), highest
+        return self._losses(own, self.model.products(users, others), positive, negatives, cold)
 
-    def _hits(self, users, own, others, cold, real):
-        judged = others[..., : cold.shape[0], :]
-        return losses.hits(own, tf.where(cold, -np.inf, self.model.products(users, judged)), real)
-
-    def _powers_of_others(self, logits, positive, negatives):
-        logits = losses.corrected(logits, self._log_q(negatives))
+    def _powers_of_others(self, logits, positive, negatives, cold):
+        highest, logits = losses.highest_known(logits, cold), losses.corrected(logits, self._log_q(negatives))
         masked = losses.without_hits(logits, negatives, positive) if self.recipe.mask_hits else logits
-        return losses.powers(masked, self.model.highest_logit(self.temperature))
+        return *losses.powers(masked, self.model.highest_logit(self.temperature)), highest
 
-    def _losses_of_others(self, own, logits, positive, negatives):
+    def _losses_of_others(self, own, logits, positive, negatives, cold):
         masked = losses.without_hits(logits, negatives, positive) if self.recipe.mask_hits else logits
-        return losses.LOSSES[self.recipe.loss](own, masked, self._log_q(negatives), self.gamma)
+        row_losses = losses.LOSSES[self.recipe.loss](own, masked, self._log_q(negatives), self.gamma)
+        return row_losses, losses.highest_known(logits, cold)
 
     def _log_q(self, negatives):
         return tf.gather(self.log_q, negatives) if self.recipe.n_popular else 0.0
@@ -271,7 +272,7 @@ class Loop:
             real = (first * size + rows < n) & tf.math.is_finite(logits[:, 0])
             own, others = tf.where(real, logits[:, 0], 0.0), logits[:, 1:]
             row_losses = tf.where(real, losses.softmax(own, others, 0.0, self.gamma), 0.0)
-            sums += losses.sums(row_losses, losses.hits(own, others, real), real)
+            sums += losses.sums(row_losses, losses.hits(own, tf.reduce_max(others, axis=1), real), real)
             step += 1
         return sums
 

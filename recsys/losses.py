@@ -86,9 +86,17 @@ LOSSES: dict[str, Callable[..., tf.Tensor]] = {"softmax": softmax, "bsl": bsl, "
 OF_SUMS: dict[str, Callable[..., tf.Tensor]] = {"softmax": softmax_of_sum, "bsl": bsl_of_sum}
 
 
-def hits(positive: tf.Tensor, negatives: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-    """Return whether no negative has a higher logit, bool (batch,), as the author counts: a tie is a hit."""
-    return real & (positive >= tf.reduce_max(negatives, axis=1))
+def hits(positive: tf.Tensor, highest: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+    """Return whether no negative's logit exceeds the positive's, bool (batch,), as the author counts: a tie is a hit.
+
+    `highest` (batch,) is the highest logit of each row's negatives.
+    """
+    return real & (positive >= highest)
+
+
+def highest_known(logits: tf.Tensor, unknown: tf.Tensor) -> tf.Tensor:
+    """Return the highest of each row's first n logits (batch, …) but the `unknown` ones, bool (n,): (batch,)."""
+    return tf.reduce_max(tf.where(unknown, -np.inf, logits[:, : unknown.shape[0]]), axis=1)
 
 
 def sums(row_losses: tf.Tensor, hits: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
@@ -109,13 +117,14 @@ def powers(logits: tf.Tensor, highest: tf.Tensor | None) -> tuple[tf.Tensor, tf.
 def log_sum_exp(
     users: tf.Tensor,
     songs: tf.Tensor,
-    powers: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]],
+    powers: Callable[[tf.Tensor], tuple[tf.Tensor, ...]],
     multiply: Callable[..., tf.Tensor] = tf.matmul,
     places: tf.Tensor | None = None,
-) -> tuple[tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, ...]:
     """Return log Σ exp of the products of each user (users, dim) with the songs (songs, dim), and those at `places`.
 
-    `powers` maps the products to what is summed, as the function of that name does. The `places` (n, 2), each once, are
+    `powers` maps the products to what is summed, as the function of that name does; what else it returns is returned
+    as well, without a gradient. The `places` (n, 2), each once, are
     of products that are not summed, such as a user's positives among all songs. The gradient is written out: it
     scales vectors and no matrix of products, and the sum of a user whose slope is 0 is nobody's business.
     """
@@ -128,9 +137,9 @@ def log_sum_exp(
             with tf.control_dependencies([taken]):  # then nobody else needs them, and they are written in place
                 nothing = tf.fill(tf.shape(taken), tf.cast(-np.inf, products.dtype))
                 products = tf.tensor_scatter_nd_update(products, places, nothing)
-        counted, total, level = powers(products)
+        counted, total, level, *beside = powers(products)
 
-        def gradient(upstream: tf.Tensor, of_taken: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def gradient(upstream: tf.Tensor, of_taken: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             weights, slopes = tf.math.divide_no_nan(upstream, total), counted  # (users,), (users, songs)
             if places is not None:
                 values = tf.math.divide_no_nan(of_taken, tf.gather(weights, places[:, 0]))
@@ -138,6 +147,6 @@ def log_sum_exp(
             weights = weights[:, None]
             return weights * multiply(slopes, songs), multiply(slopes, weights * users, transpose_a=True)
 
-        return (tf.math.log(total) + level, taken), gradient
+        return (tf.math.log(total) + level, taken, *beside), gradient
 
     return of(users, songs)

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -49,6 +49,7 @@ class Optimizer:
         zeros = [functools.partial(tf.zeros, table.shape) for table in tables]  # as values they would be copied
         self.slots = [[tf.Variable(each, dtype=tf.float32) for _ in range(n_slots)] for each in zeros]
         self._move_whole = tf.function(self._move, jit_compile=True) if xla else self._move
+        self._total = tf.function(by_place, jit_compile=True) if xla else by_place
 
     def reset(self) -> None:
         """Forget all gradients."""
@@ -62,7 +63,7 @@ class Optimizer:
         for table, slots, gradient in zip(tables, self.slots, gradients, strict=True):
             slots = [local(slot) for slot in slots]
             if isinstance(gradient, tf.IndexedSlices):
-                rows, values = added_up(gradient) if self.add_up else (gradient.indices, gradient.values)
+                rows, values = added_up(gradient, self._total) if self.add_up else (gradient.indices, gradient.values)
                 self._move(table, slots, values, rate, step, rows)
             else:
                 self._move_whole(table, slots, gradient, rate, step)
@@ -83,10 +84,17 @@ class Optimizer:
             table.scatter_sub(tf.IndexedSlices(move, rows))
 
 
-def added_up(gradient: tf.IndexedSlices) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the distinct rows of a gradient, int32 (rows,), and the sum for each, (rows, dim)."""
+def by_place(values: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+    """Return the sum of the values (n, dim) of each place in 0…n−1, (n, dim)."""
+    return tf.math.unsorted_segment_sum(values, place, tf.shape(values)[0])
+
+
+def added_up(
+    gradient: tf.IndexedSlices, total: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = by_place
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the distinct rows of a gradient, int32 (rows,), and the sum for each, (rows, dim), by `total`."""
     rows, place = tf.unique(gradient.indices)
-    return rows, tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows))
+    return rows, total(gradient.values, place)[: tf.size(rows)]
 
 
 def schedule(kind: str, step: int, n_steps: int) -> float:

@@ -48,10 +48,13 @@ def test_softmax_and_accuracy_equal_keras_and_a_tie_is_a_hit():
     ours = losses.softmax(tf.constant(logits[:, 0]), tf.constant(logits[:, 1:]), 0.0, 1.0)
     theirs = keras.losses.CategoricalCrossentropy(from_logits=True, reduction=None)(labels, logits)
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
-    hits = losses.hits(tf.constant(logits[:, 0]), tf.constant(logits[:, 1:]), real)
+    highest = losses.highest_known(tf.constant(logits[:, 1:]), tf.zeros(20, bool))
+    hits = losses.hits(tf.constant(logits[:, 0]), highest, real)
     assert (hits.numpy() == (keras.metrics.categorical_accuracy(labels, logits).numpy() == 1)).all()
     assert hits.numpy()[:50].all()
-    assert not losses.hits(tf.constant(logits[:, 0]), tf.constant(logits[:, 1:]), ~real).numpy().any()
+    assert not losses.hits(tf.constant(logits[:, 0]), highest, ~real).numpy().any()
+    known = losses.highest_known(tf.constant(logits[:, 1:]), tf.constant([True, *[False] * 4])).numpy()
+    assert (known == logits[:, 2:6].max(axis=1)).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
