@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -40,16 +40,19 @@ class Optimizer:
 
     Rows that occur more than once are added up first, unless not to `add_up`: plain descent takes them one by one, in
     an order of its own outside XLA. `decay` (decoupled) draws the rows that move towards 0, by `rate` times itself.
+    Raises ValueError for rows taken one by one by any other rule, or with decay.
     """
 
     def __init__(
         self, rule: str, tables: Sequence[tf.Variable], decay: float = 0.0, add_up: bool = True, xla: bool = False
     ):
         (self.rule, n_slots), self.decay, self.add_up = RULES[rule], decay, add_up
+        if not add_up and (rule != "sgd" or decay):
+            raise ValueError(f"add_up: expected True for all but sgd without decay, got False for {rule} with {decay}")
         zeros = [functools.partial(tf.zeros, table.shape) for table in tables]  # as values they would be copied
         self.slots = [[tf.Variable(each, dtype=tf.float32) for _ in range(n_slots)] for each in zeros]
-        self._move_whole = tf.function(self._move, jit_compile=True) if xla else self._move
-        self._total = tf.function(by_place, jit_compile=True) if xla else by_place
+        compiled = functools.partial(tf.function, jit_compile=True) if xla else lambda function: function
+        self._move_whole, self._rows_after = map(compiled, (self._assign, self._after_sums))
 
     def reset(self) -> None:
         """Forget all gradients."""
@@ -61,40 +64,35 @@ class Optimizer:
     ) -> None:
         """Move the tables by one step; `step` counts from 1, `rate` and `step` are float32 scalars."""
         for table, slots, gradient in zip(tables, self.slots, gradients, strict=True):
-            slots = [local(slot) for slot in slots]
-            if isinstance(gradient, tf.IndexedSlices):
-                rows, values = added_up(gradient, self._total) if self.add_up else (gradient.indices, gradient.values)
-                self._move(table, slots, values, rate, step, rows)
+            variables = [table, *map(local, slots)]
+            if not isinstance(gradient, tf.IndexedSlices):
+                self._move_whole(variables, gradient, rate, step)
+            elif self.add_up:
+                self._move_rows(variables, gradient, rate, step)
             else:
-                self._move_whole(table, slots, gradient, rate, step)
+                table.scatter_sub(tf.IndexedSlices(rate * gradient.values, gradient.indices))
 
-    def _move(self, table, slots, gradient, rate, step, rows=None):
-        now = (lambda variable: variable) if rows is None else lambda variable: tf.gather(variable, rows)
-        change, after = self.rule(gradient, step, *map(now, slots))
-        if self.decay:
-            change += self.decay * now(table)
-        for slot, value in zip(slots, after, strict=True):
-            slot.assign(value) if rows is None else slot.scatter_update(tf.IndexedSlices(value, rows))
-        move = rate * change
-        if rows is None:
-            table.assign_sub(move)
-        elif self.add_up:  # scatter_sub is slower, but takes rows that occur more than once
-            table.scatter_update(tf.IndexedSlices(now(table) - move, rows))
-        else:
-            table.scatter_sub(tf.IndexedSlices(move, rows))
+    def _move_rows(self, variables, gradient, rate, step):
+        rows, place = tf.unique(gradient.indices)
+        n = tf.size(rows)
+        padded = tf.pad(rows, [[0, tf.size(gradient.indices) - n]])  # a number of rows that XLA knows beforehand
+        padded.set_shape(gradient.indices.shape)
+        now = [tf.gather(variable, padded) for variable in variables]
+        after = self._rows_after(gradient.values, place, rate, step, *now)
+        for variable, values in zip(variables, after, strict=True):
+            variable.scatter_update(tf.IndexedSlices(values[:n], rows))
 
+    def _after_sums(self, values, place, rate, step, table, *slots):
+        sums = tf.math.unsorted_segment_sum(values, place, tf.shape(values)[0])  # of each distinct row
+        return self._after(sums, rate, step, table, *slots)
 
-def by_place(values: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
-    """Return the sum of the values (n, dim) of each place in 0…n−1, (n, dim)."""
-    return tf.math.unsorted_segment_sum(values, place, tf.shape(values)[0])
+    def _assign(self, variables, gradient, rate, step):
+        for variable, value in zip(variables, self._after(gradient, rate, step, *variables), strict=True):
+            variable.assign(value)
 
-
-def added_up(
-    gradient: tf.IndexedSlices, total: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = by_place
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the distinct rows of a gradient, int32 (rows,), and the sum for each, (rows, dim), by `total`."""
-    rows, place = tf.unique(gradient.indices)
-    return rows, total(gradient.values, place)[: tf.size(rows)]
+    def _after(self, gradient, rate, step, table, *slots):
+        change, slots = self.rule(gradient, step, *slots)
+        return [table - rate * (change + self.decay * table if self.decay else change), *slots]
 
 
 def schedule(kind: str, step: int, n_steps: int) -> float:

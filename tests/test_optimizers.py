@@ -62,14 +62,15 @@ def test_whole_tables_equal_the_definition_and_keras(rule, xla):
 
 @pytest.mark.parametrize("rule", sorted(RULES))
 @pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_rows_are_added_up_and_no_other_moves(rule, decay):
+@pytest.mark.parametrize("xla", [False, True])
+def test_rows_are_added_up_and_no_other_moves(rule, decay, xla):
     rng = np.random.default_rng(1)
     start = rng.normal(size=(9, 3)).astype(np.float32)
     rows = rng.choice([0, 2, 3, 8], (5, 6))  # some of them more than once
     gradients = rng.normal(size=(5, 6, 3)).astype(np.float32)
-    sparse = [tf.IndexedSlices(*each, (9, 3)) for each in zip(gradients, rows.astype(np.int32), strict=True)]
+    sparse = [tf.IndexedSlices(*map(tf.constant, each), (9, 3)) for each in zip(gradients, rows.astype("i"), strict=True)]
     twin = Twin(rule, start)
-    for step, rate, ours in steps(rule, start, sparse, decay):
+    for step, rate, ours in steps(rule, start, sparse, decay, xla):
         added = {row: gradients[step - 1][rows[step - 1] == row].sum(axis=0) for row in set(rows[step - 1])}
         twin.apply(added, rate, step, decay)
         np.testing.assert_allclose(ours, twin.value, rtol=1e-4, atol=1e-5)
@@ -96,6 +97,12 @@ def test_it_forgets_when_told_and_plain_descent_needs_no_adding_up():
             optimizer.reset()
             optimizer.apply([table], [twice], tf.constant(0.1), tf.constant(1.0))
             assert table.numpy().ravel() == pytest.approx([1.0, expected])
+
+
+def test_rows_one_by_one_are_for_plain_descent_alone():
+    for rule, decay in (("adam", 0.0), ("sgd", 0.1)):
+        with pytest.raises(ValueError, match=f"got False for {rule}"):
+            Optimizer(rule, [tf.Variable([[1.0]])], decay, add_up=False)
 
 
 def test_the_rate_warms_up_and_falls_to_nothing_or_stays():
