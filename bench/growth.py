@@ -30,7 +30,8 @@ class Enough(Exception):
 
 def write(path: Path, n_users: int, n_items: int, n_rows: int) -> None:
     """Write rows to a Parquet file."""
-    pq.write_table(pa.table(zipf_rows(n_users, n_items, n_rows), ["user", "item"]), path, row_group_size=ROWS_OF_A_GROUP)
+    rows = pa.table(zipf_rows(n_users, n_items, n_rows), ["user", "item"])
+    pq.write_table(rows, path, row_group_size=ROWS_OF_A_GROUP)
 
 
 def cost(n_rows: int, n_items: int, path: Path) -> dict[str, Any]:

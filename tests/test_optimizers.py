@@ -68,7 +68,8 @@ def test_rows_are_added_up_and_no_other_moves(rule, decay, xla):
     start = rng.normal(size=(9, 3)).astype(np.float32)
     rows = rng.choice([0, 2, 3, 8], (5, 6))  # some of them more than once
     gradients = rng.normal(size=(5, 6, 3)).astype(np.float32)
-    sparse = [tf.IndexedSlices(*map(tf.constant, each), (9, 3)) for each in zip(gradients, rows.astype("i"), strict=True)]
+    pairs = zip(map(tf.constant, gradients), map(tf.constant, rows.astype("i")), strict=True)
+    sparse = [tf.IndexedSlices(*each, (9, 3)) for each in pairs]
     twin = Twin(rule, start)
     for step, rate, ours in steps(rule, start, sparse, decay, xla):
         added = {row: gradients[step - 1][rows[step - 1] == row].sum(axis=0) for row in set(rows[step - 1])}
