@@ -135,7 +135,8 @@ def tried(study: "optuna.Study") -> pd.DataFrame:
     """Return a row a trial: its number, settings, NDCG@20 on validation when it ended, how it ended, and how long."""
     table = study.trials_dataframe(("number", "params", "value", "state", "duration"))
     names = {name: name.removeprefix("params_") for name in table} | {"number": "trial", "value": "ndcg@20"}
-    return table.rename(columns=names).assign(trial=table["number"] + 1, seconds=table["duration"].dt.total_seconds())
+    seconds = table["duration"].dt.total_seconds()
+    return table.rename(columns=names).assign(trial=table["number"] + 1, seconds=seconds).drop(columns="duration")
 
 
 def main(arguments: Sequence[str]) -> int:
