@@ -1,5 +1,6 @@
 """Frame in, Axes out: every figure has units on its axes; captions are the notebooks' sentences."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -80,6 +81,24 @@ def training_curves(histories: dict[str, dict[str, Any]]) -> Axes:
     ax.set(xlabel="epoch", ylabel="1-of-21 accuracy, %")
     ax.legend(frameon=False)
     return ax
+
+
+def trials(table: pd.DataFrame, settings: Sequence[str]) -> np.ndarray:
+    """Draw NDCG@20 on validation by each of the settings tried, one panel a setting, the best trial marked."""
+    size = (2.9 * len(settings), 3.4)
+    axs = plt.subplots(1, len(settings), figsize=size, layout="constrained", sharey=True, squeeze=False)[1][0]
+    whole = table["state"] == "COMPLETE"
+    best = table[whole].nlargest(1, "ndcg@20")
+    for ax, setting in zip(axs, settings, strict=True):
+        for rows, fill, told in ((table[whole], COLOURS[0], "to its end"), (table[~whole], "none", "ended early")):
+            _plain(ax).scatter(rows[setting], rows["ndcg@20"], 26, facecolors=fill, edgecolors=COLOURS[0], label=told)
+        ax.plot(best[setting], best["ndcg@20"], "o", ms=12, mfc="none", color=COLOURS[1], label="best")
+        ax.set_xlabel(setting.replace("_", " "))
+        ax.xaxis.set_major_locator(MaxNLocator(3))
+        ax.margins(0.12)
+    axs[0].set_ylabel("NDCG@20 on validation")
+    axs[0].figure.legend(*axs[0].get_legend_handles_labels(), frameon=False, ncols=3, loc="outside upper left")
+    return axs
 
 
 def means_with_intervals(evaluation: Evaluation, metrics: tuple[str, ...]) -> np.ndarray:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
+from recsys import figures
 from recsys.evaluation import validation_ndcg
 from recsys.parameters import Parameter, read_parameters, read_values
 from recsys.prepare import prepare
@@ -64,7 +64,7 @@ def search(split: Split, where: Path, trials: int, minutes: float, seed: int = 0
     import optuna
     from optuna.exceptions import ExperimentalWarning
 
-    warnings.simplefilter("ignore", ExperimentalWarning)
+    warnings.simplefilter("ignore", ExperimentalWarning)  # of the sampler
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     where.mkdir(parents=True, exist_ok=True)
     storage = f"sqlite:///{where / 'study.db'}"
@@ -90,8 +90,8 @@ def search(split: Split, where: Path, trials: int, minutes: float, seed: int = 0
     with write_atomically(where / "trials.csv") as path:
         table.to_csv(path, index=False)
     with write_atomically(where / "trials.png") as path:
-        axes = np.asarray(optuna.visualization.matplotlib.plot_slice(study)).flat
-        next(iter(axes)).figure.savefig(path)
+        figure = figures.trials(table, list(study.best_params))[0].get_figure()
+        figure.savefig(path, dpi=150)
     return facts
 
 
