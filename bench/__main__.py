@@ -77,7 +77,7 @@ def main() -> None:
     if given.into:
         return write_json(given.into, measured(given.only[0], given.full, given.data))
     result = (read_json(RESULT) if RESULT.exists() and len(given.only) < len(MEASURES) else {}) | circumstances()
-    result |= {"ratios": result.get("ratios", {}), "measures": result.get("measures", {})}
+    result |= {"ratios": result.get("ratios", {}), "measures": result.get("measures", {}), "targets": TARGETS}
     for name in given.only:
         with tempfile.TemporaryDirectory() as folder:
             into, started = Path(folder) / "measure.json", time.perf_counter()

@@ -218,11 +218,14 @@ def costs_table(found: Benchmark) -> pd.DataFrame:
 
 
 def speeds_table(speeds: dict[str, Any]) -> pd.DataFrame:
-    """Return the ratios of `make bench`, a row each: median, lowest, highest, number of runs."""
-    return pd.DataFrame(speeds.get("ratios", {})).T.round(2)
+    """Return the ratios of `make bench`, a row each: median, lowest, highest, number of runs, and the target."""
+    table = pd.DataFrame(speeds.get("ratios", {})).T.round(2).convert_dtypes()
+    return table.assign(target=pd.Series(speeds.get("targets", {}), dtype=str).reindex(table.index, fill_value=""))
 
 
 def growth_table(speeds: dict[str, Any]) -> pd.DataFrame:
     """Return what a row of training costs as rows and songs grow, as `make bench` measured it, a row a size."""
     sizes = speeds.get("measures", {}).get("growth", {}).get("facts", {}).get("sizes", [])
-    return pd.DataFrame([each | {"nanoseconds a row": each["nanoseconds a row"]["median"]} for each in sizes]).round(2)
+    table = pd.DataFrame([each | {"nanoseconds a row": each["nanoseconds a row"]["median"]} for each in sizes])
+    counts = {name: table[name].map("{:,}".format) for name in ("rows", "songs", "users") if name in table}
+    return table.round(2).assign(**counts)

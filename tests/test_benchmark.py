@@ -36,7 +36,8 @@ def found(split, tmp_path_factory) -> benchmark.Benchmark:
     run = Run("a", tmp_path_factory.mktemp("project"))
     sizes = [{"rows": 10, "songs": 2, "nanoseconds a row": {"median": 1.25}}]
     measures = {"growth": {"facts": {"sizes": sizes}}}
-    write_json(run.root / "data/bench/latest.json", {"ratios": {"x": {"median": 2}}, "measures": measures})
+    speeds = {"ratios": {"x": {"median": 2}}, "measures": measures, "targets": {"x": "at most 3"}}
+    write_json(run.root / "data/bench/latest.json", speeds)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(steps, "open_models", lambda run: (split, models, histories))
         patch.setitem(sys.modules, "lenskit.als", None)
@@ -81,7 +82,8 @@ def test_tables(found):
     table = benchmark.costs_table(found)
     values = [float(cell.split()[0]) for cell in table["NDCG@20 on test"]]
     assert values == sorted(values) and set(table.index) == {"als", "author", "best"}
-    assert benchmark.speeds_table(found.speeds).loc["x", "median"] == 2 and benchmark.speeds_table({}).empty
+    assert benchmark.speeds_table(found.speeds).loc["x"].tolist() == [2, "at most 3"]
+    assert benchmark.speeds_table({}).empty
     assert (
         benchmark.growth_table(found.speeds)["nanoseconds a row"].tolist() == [1.25]
         and benchmark.growth_table({}).empty
