@@ -33,7 +33,7 @@ def standing(split: Split, scorer: Scorer, seed: int = 0) -> pd.DataFrame:
     users, n_all = np.unique(split.test.user), split.n_items_all
     if len(users) > (most := max(300, SCORES // n_all)):
         users = np.sort(np.random.default_rng(seed).choice(users, most, replace=False))
-    rows = pd.concat(pd.DataFrame({"part": part, **vars(getattr(split, part))}) for part in PARTS)
+    rows = pd.concat(pd.DataFrame({"part": part, **vars(getattr(split, part)[:])}) for part in PARTS)
     rows = rows[np.isin(rows["user"], users)].sort_values("user", kind="stable", ignore_index=True)
     popular = np.bincount(split.warm("train", "validation").item, minlength=n_all)
     pools = [np.ones(n_all), np.arange(n_all) < split.n_items, popular]

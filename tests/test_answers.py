@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from test_evaluation import random_split
 
-from recsys import answers, baselines, evaluation, explore, steps, tables
+from recsys import answers, baselines, evaluation, explore, interactions, steps, tables
 from recsys.runs import Run
 
 EXCHANGE = {"ease": "popularity", "popularity": "ease"}
@@ -65,11 +65,12 @@ def test_a_missing_step_of_any_run_but_the_sample_names_the_command(tmp_path):
         Run("../up", tmp_path)
 
 
-def test_the_sample_is_made_on_the_spot_and_the_same_seed_gives_the_same_figures(tmp_path, capsys):
+def test_the_sample_is_made_on_the_spot_and_the_same_seed_gives_the_same_figures(tmp_path, capsys, monkeypatch):
     found = []
     for name in ("one", "two"):
         run = Run("sample", tmp_path / name)
         if name == "two":
+            monkeypatch.setattr(interactions, "IN_MEMORY", 0)  # the second time its rows stay in their files
             steps.train_run(run, seed=0)
         judged = steps.evaluate_run(run, "5 20", "random popularity", seed=1)
         metrics = json.loads((run.folder / "metrics.json").read_text())
