@@ -17,6 +17,7 @@ import yaml
 
 from recsys.runs import read_json, write_json
 
+QUIET = 30.0  # seconds after which what a long cell printed is worth a line, where lines stay
 CAUSES = {"DeadKernelError": "the kernel died", "CellTimeoutError": "time-out, the cell took too long"}  # of nbclient
 
 
@@ -34,17 +35,20 @@ def execute(source: Path, target: Path, values: dict[str, Any], root: Path, time
     if values:  # papermill puts them into a cell after the tagged one
         code.insert(1 + ["parameters" in cell.metadata.get("tags", ()) for cell in cells].index(True), False)
     where, log, began = source.stem, [], time.monotonic()
+    shown = began
     with tempfile.TemporaryDirectory() as folder:
         process = _papermill(source, target, values, root, timeout, Path(folder))
         try:
             for line in process.stdout or ():
                 log.append(line.rstrip())
-                mark = re.match("(Executing|Ending) Cell ([0-9]+)-", line)
+                mark, now = re.match("(Executing|Ending) Cell ([0-9]+)-", line), time.monotonic()
+                said = "" if mark else log[-1]
                 if mark and mark[1] == "Executing" and code[int(mark[2]) - 1]:
                     where = f"{source.stem}, cell {sum(code[: int(mark[2])])} of {sum(code)}"
-                    _show(f"{where}, {time.monotonic() - began:.0f} s")
-                elif not mark and log[-1]:
-                    _show(f"{where}, {time.monotonic() - began:.0f} s", log[-1])
+                elif not said or (now - shown < QUIET and not sys.stdout.isatty()):
+                    continue
+                _show(f"{where}, {now - began:.0f} s", said)
+                shown = now
         except KeyboardInterrupt as interrupt:
             raise KeyboardInterrupt(f"{where}: interrupted by {interrupt}") from None
         finally:
@@ -71,12 +75,13 @@ def _papermill(source: Path, target: Path, values: dict, root: Path, timeout: in
     )  # fmt: skip
 
 
-def _show(progress: str, output: str = "") -> None:
-    """Print a line of progress; on a live terminal in place of the one before, with the latest output behind it."""
+def _show(progress: str, output: str) -> None:
+    """Print a line of progress with the latest output; on a live terminal in place of the one before."""
+    latest = re.sub("[^ -~–…]", "", output)
     if sys.stdout.isatty():
-        print(f"\r\x1b[2K{progress}  {re.sub('[^ -~–…]', '', output)[:60]}", end="", flush=True)
-    elif not output:
-        print(progress, flush=True)
+        print(f"\r\x1b[2K{progress}  {latest[:60]}", end="", flush=True)
+    else:
+        print(f"{progress}  {latest}".rstrip(), flush=True)
 
 
 def _check(target: Path, last: str, status: int, log: list[str], where: str) -> None:

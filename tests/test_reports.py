@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,8 +14,8 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from recsys import resume
-from recsys.execution import hide_paths
+from recsys import execution, resume
+from recsys.execution import execute, hide_paths
 from recsys.parameters import read_parameters, read_values
 from recsys.reports import _claim, main, write_index
 from recsys.runs import Run, run_of
@@ -99,6 +100,16 @@ def test_a_run_becomes_a_report(project, report):
     assert record["parameters"]["RUN"] == {"value": folder.name, "given": False} and record["seed"] == 3
     assert set(record["seconds"]) == set(record["hashes"]["notebooks"]) == {"01_prepare", "02_train"}
     assert set(record["files"]) == names and record["versions"]["papermill"]
+
+
+def test_a_long_cell_is_heard_of_where_lines_stay_but_not_each_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(execution, "QUIET", 0.5)
+    cell = "import time\nfor i in range(20): print('epoch', i, flush=True); time.sleep(0.1)"
+    source = write_notebook(tmp_path / "notebooks" / "02_train.ipynb", RUN, cell)
+    execute(source, tmp_path / "done.ipynb", {}, tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    heard = [line for line in lines if re.fullmatch(r"02_train, cell 2 of 2, \d+ s  epoch \d+", line)]
+    assert 2 <= len(heard) <= 5, lines  # of 20
 
 
 def test_values_arrive_as_they_were_typed(project, report):
