@@ -152,8 +152,8 @@ RECIPES: dict[str, Recipe] = {
         patience=3, grid=((0.12, 1.0),),
     ),
     "best": Recipe(
-        "best", dim=128, negatives="full", n_negatives=N_JUDGED, batch_size=512, learning_rate=0.03, epochs=32,
-        patience=32, grid=((0.07, 1.0), (0.1, 1.0), (0.15, 1.0), (0.2, 1.0)), gammas=(1.15, 1.3), trial_epochs=8,
-        least_steps=1200, latest=LATEST, every=4,
+        "best", dim=128, negatives="full", n_negatives=N_JUDGED, batch_size=512, learning_rate=0.03, epochs=48,
+        patience=48, grid=((0.07, 1.0), (0.1, 1.0), (0.15, 1.0), (0.2, 1.0)), gammas=(1.15, 1.3), trial_epochs=8,
+        least_steps=2400, latest=LATEST, every=4,
     ),
 }  # fmt: skip
