@@ -30,6 +30,7 @@ NOTE = (
     "comparison on equal terms is with the step before the last."
 )
 BESIDE = ("popularity", "itemknn", "als", "ease")
+LONGER = 256  # vectors beyond what a recipe may have, to see whether their length is what holds it back
 
 
 def changes(n_users: int, n_items: int) -> dict[str, Recipe]:
@@ -106,6 +107,11 @@ def ablation(split: Split, kept: Path, seed: int = 0) -> str:
                 unpulled(split, trained.model, **trained.history["latest"]),
                 seconds[last],
             )
+    chosen = (tuple(trained.history["settings"].values()),)
+    longer = dataclasses.replace(recipes[before], name=f"dim {LONGER}", dim=LONGER, grid=chosen, gammas=())
+    larger = training.train(split, longer, seed=seed, folder=kept / split.manifest["key"] / f"dim-{LONGER}")
+    what = f"the step before `best`, its temperature and γ, dim {LONGER}"
+    scorers[what], seconds[what] = larger.model, larger.history["seconds"]
     for name in BESIDE:
         began = time.perf_counter()
         scorers[name] = baselines.fit(name, split, seed).scorer
@@ -115,8 +121,25 @@ def ablation(split: Split, kept: Path, seed: int = 0) -> str:
     return (
         f"{manifest['dataset']}, split {manifest['split']}: NDCG@20 over {split.n_items:,} songs on test, "
         f"{evaluation.n_users:,} listeners, 95 % intervals over listeners, paired differences, seed {seed}. Seconds "
-        "are of everything: choices, training, refit.\n\n" + table(evaluation, seconds, list(recipes))
+        "are of everything: choices, training, refit.\n\n"
+        f"{_limits(split, trained.history['pulls'])}\n\n{table(evaluation, seconds, list(recipes))}"
     )
+
+
+def _limits(split: Split, pulls: list[dict[str, float]]) -> str:
+    """Return what of test no model can score, and what the pulls that were tried gave on validation."""
+    account, values = split.account(), [each[METRIC] for each in pulls]
+    shares = {name: f"{n / account['rows']:.1%}" for name, n in account.items()}
+    text = (
+        f"Of {account['rows']:,} listens of test {shares['cold_user']} are by listeners and {shares['cold_item']} of "
+        f"songs that no training saw, and {shares['repeat']} are of songs that the listener had before."
+    )
+    if values:
+        text += (
+            f" On validation NDCG@20 is {values[0]:.4f} without a pull towards the latest songs, {min(values[1:]):.4f} "
+            f"to {max(values[1:]):.4f} with those that are tried."
+        )
+    return text
 
 
 def unpulled(split: Split, model: Any, pull: float = 0.0, half_life: float = 1.0) -> baselines.Vectors:
