@@ -31,6 +31,7 @@ NOTE = (
 )
 BESIDE = ("popularity", "itemknn", "als", "ease")
 LONGER = 256  # vectors beyond what a recipe may have, to see whether their length is what holds it back
+LONGER_STEP = f"the step before `best`, its temperature and γ, dim {LONGER}"
 
 
 def changes(n_users: int, n_items: int) -> dict[str, Recipe]:
@@ -110,8 +111,7 @@ def ablation(split: Split, kept: Path, seed: int = 0) -> str:
     chosen = (tuple(trained.history["settings"].values()),)
     longer = dataclasses.replace(recipes[before], name=f"dim {LONGER}", dim=LONGER, grid=chosen, gammas=())
     larger = training.train(split, longer, seed=seed, folder=kept / split.manifest["key"] / f"dim-{LONGER}")
-    what = f"the step before `best`, its temperature and γ, dim {LONGER}"
-    scorers[what], seconds[what] = larger.model, larger.history["seconds"]
+    scorers[LONGER_STEP], seconds[LONGER_STEP] = larger.model, larger.history["seconds"]
     for name in BESIDE:
         began = time.perf_counter()
         scorers[name] = baselines.fit(name, split, seed).scorer
