@@ -1,5 +1,6 @@
 """Sentences and tables say what the numbers say, whichever model they belong to."""
 
+import dataclasses
 import json
 import re
 
@@ -9,6 +10,7 @@ import pytest
 from test_evaluation import random_split
 
 from recsys import answers, baselines, evaluation, explore, interactions, steps, tables
+from recsys.recipes import RECIPES
 from recsys.runs import Run
 
 EXCHANGE = {"ease": "popularity", "popularity": "ease"}
@@ -66,6 +68,8 @@ def test_a_missing_step_of_any_run_but_the_sample_names_the_command(tmp_path):
 
 
 def test_the_sample_is_made_on_the_spot_and_the_same_seed_gives_the_same_figures(tmp_path, capsys, monkeypatch):
+    short = {"epochs": 8, "patience": 8, "trial_epochs": 1, "least_steps": 0}
+    monkeypatch.setitem(RECIPES, "best", dataclasses.replace(RECIPES["best"], **short))
     found = []
     for name in ("one", "two"):
         run = Run("sample", tmp_path / name)
