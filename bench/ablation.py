@@ -15,6 +15,7 @@ import numpy as np
 
 from bench import ROOT
 from recsys import baselines
+from recsys.answers import account_sentence
 from recsys.evaluation import Evaluation, evaluate
 from recsys.latest import latest_weights, pulled
 from recsys.prepare import prepare
@@ -122,24 +123,19 @@ def ablation(split: Split, kept: Path, seed: int = 0) -> str:
         f"{manifest['dataset']}, split {manifest['split']}: NDCG@20 over {split.n_items:,} songs on test, "
         f"{evaluation.n_users:,} listeners, 95 % intervals over listeners, paired differences, seed {seed}. Seconds "
         "are of everything: choices, training, refit.\n\n"
-        f"{_limits(split, trained.history['pulls'])}\n\n{table(evaluation, seconds, list(recipes))}"
+        f"{account_sentence(split)}{_pulls(trained.history['pulls'])}\n\n{table(evaluation, seconds, list(recipes))}"
     )
 
 
-def _limits(split: Split, pulls: list[dict[str, float]]) -> str:
-    """Return what of test no model can score, and what the pulls that were tried gave on validation."""
-    account, values = split.account(), [each[METRIC] for each in pulls]
-    shares = {name: f"{n / account['rows']:.1%}" for name, n in account.items()}
-    text = (
-        f"Of {account['rows']:,} listens of test {shares['cold_user']} are by listeners and {shares['cold_item']} of "
-        f"songs that no training saw, and {shares['repeat']} are of songs that the listener had before."
+def _pulls(tried: list[dict[str, float]]) -> str:
+    """Say what the pulls that were tried gave on validation; nothing, where none was."""
+    if not tried:
+        return ""
+    none, *values = (each[METRIC] for each in tried)
+    return (
+        f" On validation NDCG@20 is {none:.4f} without a pull towards the latest songs, {min(values):.4f} to "
+        f"{max(values):.4f} with those that are tried."
     )
-    if values:
-        text += (
-            f" On validation NDCG@20 is {values[0]:.4f} without a pull towards the latest songs, {min(values[1:]):.4f} "
-            f"to {max(values[1:]):.4f} with those that are tried."
-        )
-    return text
 
 
 def unpulled(split: Split, model: Any, pull: float = 0.0, half_life: float = 1.0) -> baselines.Vectors:

@@ -57,8 +57,6 @@ def sentences(evaluation: Evaluation, sampled: dict[str, dict[str, Any]]) -> lis
     first, by_test = best(evaluation)[0], max(sampled, key=lambda name: sampled[name]["tie_fair"]["value"])
     share = {key: evaluation.means.loc[(first, key), "value"] for key in ("precision@20", "hit@20")}
     top, recall = sampled[by_test], evaluation.means.loc[(by_test, "recall@20"), "value"]
-    account = evaluation.split.account(evaluation.part)
-    parts = {key: percent(account[key] / account["rows"]) for key in ("scored", "repeat", "cold_user", "cold_item")}
     few = (
         f"Only {evaluation.n_users:,} listeners can be scored, too few to tell much from; "
         "what was not scored, and why, stands in a table of its own."
@@ -71,10 +69,19 @@ def sentences(evaluation: Evaluation, sampled: dict[str, dict[str, Any]]) -> lis
         f"({percent(top['tie_fair']['value'], 2)} with ties shared); its recall@20 over all "
         f"{evaluation.split.n_items:,} songs is {percent(recall, 2)}. "
         f"To tell a song from {top['candidates'] - 1} random ones is not to find it.",
-        f"Of {account['rows']:,} listens in {evaluation.part}, {parts['scored']} are new songs of known listeners "
-        f"and are scored; {parts['repeat']} repeat a song that the listener already had, {parts['cold_user']} are by "
-        f"listeners and {parts['cold_item']} of songs that training never saw.",
+        account_sentence(evaluation.split, evaluation.part),
     ]
+
+
+def account_sentence(split: Split, part: str = "test") -> str:
+    """Say how many listens of a part are scored, and why the others are not."""
+    account = split.account(part)
+    parts = {key: percent(account[key] / account["rows"]) for key in ("scored", "repeat", "cold_user", "cold_item")}
+    return (
+        f"Of {account['rows']:,} listens in {part}, {parts['scored']} are new songs of known listeners "
+        f"and are scored; {parts['repeat']} repeat a song that the listener already had, {parts['cold_user']} are by "
+        f"listeners and {parts['cold_item']} of songs that training never saw."
+    )
 
 
 def seeds_sentence(by_seed: dict[str, list[float]], evaluation: Evaluation) -> str:
