@@ -56,12 +56,8 @@ def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """
     if k < 1:
         raise ValueError(f"k: expected 1 or more, got {k}")
-    n_columns = scores.shape[1]
-    k = min(k, n_columns)
-    if n_columns > 2 * CHUNK * k:
-        columns, candidates = _in_best_chunks(scores, k + 1)  # one more than needed: a tie for the last place shows
-    else:
-        columns, candidates = np.broadcast_to(np.arange(n_columns), scores.shape), scores
+    k = min(k, scores.shape[1])
+    columns, candidates = _candidates(scores, k + 1)  # one more than needed: a tie for the last place shows
     best = np.argpartition(candidates, candidates.shape[1] - k, axis=1)[:, -k:]  # (rows, k)
     columns, values = np.take_along_axis(columns, best, axis=1), np.take_along_axis(candidates, best, axis=1)
     last = values.min(axis=1, keepdims=True)  # (rows, 1)
@@ -73,19 +69,28 @@ def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     return np.where(np.isneginf(values), -1, columns).astype(np.int32), values
 
 
-def _in_best_chunks(scores: np.ndarray, n_best: int) -> tuple[np.ndarray, np.ndarray]:
+def _candidates(scores: np.ndarray, n_best: int) -> tuple[np.ndarray, np.ndarray]:
     """Return columns and scores of the chunks with the highest maximum: the n_best songs cannot be elsewhere.
 
-    A chunk is every n_chunks-th column, so that the maxima are taken along contiguous memory.
+    A chunk is every n_chunks-th column, so that the maxima are taken along contiguous memory. Of short rows: all.
     """
     n_rows, n_columns = scores.shape
+    if n_columns <= 2 * CHUNK * n_best:
+        return np.broadcast_to(np.arange(n_columns), scores.shape), scores
     n_chunks = n_columns // CHUNK
-    whole = scores[:, : n_chunks * CHUNK].reshape(n_rows, CHUNK, n_chunks)
-    best = np.argpartition(whole.max(axis=1), n_chunks - n_best, axis=1)[:, None, -n_best:]  # (rows, 1, n_best)
+    maxima = scores[:, : n_chunks * CHUNK].reshape(n_rows, CHUNK, n_chunks).max(axis=1)
+    best = _highest(maxima, n_best)[:, None]  # (rows, 1, n_best)
     columns = (best + np.arange(0, n_chunks * CHUNK, n_chunks)[:, None]).reshape(n_rows, -1)
     rest = np.broadcast_to(np.arange(n_chunks * CHUNK, n_columns), (n_rows, n_columns % CHUNK))  # in no chunk
     columns = np.concatenate([columns, rest], axis=1)
     return columns, np.take_along_axis(scores, columns, axis=1)
+
+
+def _highest(scores: np.ndarray, n_best: int) -> np.ndarray:
+    """Return the columns of the n_best scores of each row, in any order: int (rows, n_best)."""
+    columns, candidates = _candidates(scores, n_best)
+    best = np.argpartition(candidates, candidates.shape[1] - n_best, axis=1)[:, -n_best:]
+    return np.take_along_axis(columns, best, axis=1)
 
 
 def rank(
@@ -108,6 +113,7 @@ def rank(
             few = slice(start, start + size)
             own = scores[few, :n_items] if ours else scores[few, :n_items].astype(np.float32)
             parts.append(_rank_few(own, seen[batch[few]], relevant[batch[few]], depth))
+        del scores, own  # before the next ones are asked for: the same memory, warm, takes them
     items, values, owner, greater, tied = ([part[i] for part in parts] for i in range(5))
     starts = np.cumsum([0] + [len(part) for part in items[:-1]])
     owner = [part + start for part, start in zip(owner, starts, strict=True)]
