@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from recsys import losses
-from recsys.devices import local, over_replicas, share
+from recsys.devices import local, n_replicas, over_replicas, share
 from recsys.interactions import Interactions, Stored
 from recsys.model import SimpleRecommender
 from recsys.optimizers import Optimizer, schedule
@@ -190,15 +190,13 @@ class Loop:
         user = tf.clip_by_value(user, 0, self.model.n_users - 1)
         songs = tf.clip_by_value(tf.concat([positive, tf.reshape(negatives, [-1])], 0), 0, self.model.n_items - 1)
         vectors = tf.gather(users, user), tf.gather(items, songs)
-        with tf.GradientTape() as tape:
-            tape.watch(vectors)
-            parts = self._parts(*vectors)
+        parts = self._parts(*vectors)
         row_losses, highest, slopes = self._slopes(*parts, positive, negatives, weights, self._cold(key, step))
-        gradients = [
-            over_replicas(tf.IndexedSlices(gradient, rows))
-            for gradient, rows in zip(tape.gradient(parts, vectors, slopes), (user, songs), strict=True)
-        ]
-        self.optimizer.apply((users, items), gradients, rate, count)
+        rows, gradients, inputs = (user, songs), self._gradients, (vectors, slopes)
+        if n_replicas() > 1:  # where they meet before they are added up
+            met = [over_replicas(tf.IndexedSlices(*each)) for each in zip(gradients(*inputs), rows, strict=True)]
+            gradients, rows, inputs = given, [each.indices for each in met], [each.values for each in met]
+        self.optimizer.apply_to_rows((users, items), rows, gradients, inputs, rate, count)
         return losses.sums(tf.where(real, row_losses, 0.0), losses.hits(parts[1], highest, real), real)
 
     def _scaled_parts(self, users, songs):
@@ -208,6 +206,12 @@ class Loop:
         if self.recipe.negatives == "uniform":
             negatives = tf.reshape(negatives, (users.shape[0], self.recipe.n_negatives, -1))
         return users, tf.reduce_sum(users * positives, axis=1), negatives  # (batch, dim), (batch,), (…, n, dim)
+
+    def _gradients(self, vectors, slopes):
+        with tf.GradientTape() as tape:
+            tape.watch(vectors)
+            parts = self._scaled_parts(*vectors)
+        return tape.gradient(parts, vectors, slopes)  # (batch, dim), (batch + negatives, dim)
 
     def _slopes(self, users, own, others, positive, negatives, weights, cold):
         """Return losses, the highest logits that are judged, and the slopes of the losses' sum by the parts.
@@ -281,3 +285,8 @@ def means(name: str, sums: np.ndarray, n: int) -> dict[str, float]:
     """Name the mean loss of the rows that have vectors, the share of hits among all, and the number of the others."""
     loss, hits, rows = sums.tolist()
     return {f"{name}loss": loss / max(rows, 1), f"{name}accuracy": hits / n, f"{name}unknown_rows": n - int(rows)}
+
+
+def given(*values: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """Return gradients that are there already."""
+    return values

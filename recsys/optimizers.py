@@ -2,7 +2,8 @@
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -36,7 +37,7 @@ RULES = {"sgd": (sgd, 0), "adagrad": (adagrad, 1), "adam": (adam, 2)}  # and how
 
 
 class Optimizer:
-    """A rule of `RULES` on a few tables; a gradient of rows touches these rows alone, their slots and their decay.
+    """A rule of `RULES` on a few tables, whole or on some rows, their slots and their decay alone.
 
     Rows that occur more than once are added up first, unless not to `add_up`: plain descent takes them one by one, in
     an order of its own outside XLA. `decay` (decoupled) draws the rows that move towards 0, by `rate` times itself.
@@ -62,29 +63,45 @@ class Optimizer:
     def apply(
         self, tables: Sequence[tf.Variable], gradients: Sequence[tf.Tensor], rate: tf.Tensor, step: tf.Tensor
     ) -> None:
-        """Move the tables by one step; `step` counts from 1, `rate` and `step` are float32 scalars."""
-        for table, slots, gradient in zip(tables, self.slots, gradients, strict=True):
-            variables = [table, *map(local, slots)]
-            if not isinstance(gradient, tf.IndexedSlices):
-                self._move_whole(variables, gradient, rate, step)
-            elif self.add_up:
-                self._move_rows(variables, gradient, rate, step)
-            else:
-                table.scatter_sub(tf.IndexedSlices(rate * gradient.values, gradient.indices))
+        """Move the whole tables by one step; `step` counts from 1, `rate` and `step` are float32 scalars."""
+        for variables, gradient in zip(self._with_slots(tables), gradients, strict=True):
+            self._move_whole(variables, gradient, rate, step)
 
-    def _move_rows(self, variables, gradient, rate, step):
-        rows, place = tf.unique(gradient.indices)
-        n = tf.size(rows)
-        padded = tf.pad(rows, [[0, tf.size(gradient.indices) - n]])  # a number of rows that XLA knows beforehand
-        padded.set_shape(gradient.indices.shape)
-        now = [tf.gather(variable, padded) for variable in variables]
-        after = self._rows_after(gradient.values, place, rate, step, *now)
-        for variable, values in zip(variables, after, strict=True):
-            variable.scatter_update(tf.IndexedSlices(values[:n], rows))
+    def apply_to_rows(
+        self,
+        tables: Sequence[tf.Variable],
+        rows: Sequence[tf.Tensor],
+        gradients: Callable[..., Sequence[tf.Tensor]],
+        inputs: Sequence[Any],
+        rate: tf.Tensor,
+        step: tf.Tensor,
+    ) -> None:
+        """Move the `rows` of each table, codes (n,), by one step along `gradients(*inputs)`, (n, dim) for each table.
 
-    def _after_sums(self, values, place, rate, step, table, *slots):
-        sums = tf.math.unsorted_segment_sum(values, place, tf.shape(values)[0])  # of each distinct row
-        return self._after(sums, rate, step, table, *slots)
+        A function and not its values, so that one compiled function has the gradients and what comes of them.
+        """
+        if not self.add_up:
+            for table, codes, gradient in zip(tables, rows, gradients(*inputs), strict=True):
+                table.scatter_sub(tf.IndexedSlices(rate * gradient, codes))
+            return
+        variables, distinct = self._with_slots(tables), [tf.unique(codes) for codes in rows]
+        places, now = [place for _, place in distinct], []
+        for (codes, place), each in zip(distinct, variables, strict=True):
+            padded = tf.pad(codes, [[0, tf.size(place) - tf.size(codes)]])  # a number of rows that XLA knows beforehand
+            padded.set_shape(place.shape)
+            now.append([tf.gather(variable, padded) for variable in each])
+        after = self._rows_after(gradients, inputs, places, now, rate, step)
+        for (codes, _), each, values in zip(distinct, variables, after, strict=True):
+            for variable, value in zip(each, values, strict=True):
+                variable.scatter_update(tf.IndexedSlices(value[: tf.size(codes)], codes))
+
+    def _with_slots(self, tables):
+        return [[table, *map(local, slots)] for table, slots in zip(tables, self.slots, strict=True)]
+
+    def _after_sums(self, gradients, inputs, places, now, rate, step):
+        values = zip(gradients(*inputs), places, now, strict=True)
+        sums = [(tf.math.unsorted_segment_sum(each, place, tf.shape(each)[0]), now) for each, place, now in values]
+        return [self._after(of_distinct, rate, step, *now) for of_distinct, now in sums]
 
     def _assign(self, variables, gradient, rate, step):
         for variable, value in zip(variables, self._after(gradient, rate, step, *variables), strict=True):

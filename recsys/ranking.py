@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from scipy import sparse
 
-CHUNK = 30  # songs whose maximum stands for them in the first pass; 20 to 40 are alike, 150 takes twice as long
+CHUNK = 30  # songs whose maximum stands for them in the first pass; 20 to 40 are alike, 150 takes half as long again
 SCORES_IN_MEMORY = 32_000_000  # float32 scores of one batch of users: 128 MB
 SCORES_IN_CACHE = 4_000_000  # of these, how many are looked at in one go
 

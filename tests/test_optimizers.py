@@ -41,8 +41,17 @@ def steps(rule, table, gradients, decay=0.0, xla=False):
     variable = tf.Variable(table)
     optimizer = Optimizer(rule, [variable], decay, xla=xla)
     for step, (rate, gradient) in enumerate(zip([0.1, 0.02, 0.3, 0.1, 0.05], gradients, strict=True), 1):
-        optimizer.apply([variable], [gradient], tf.constant(rate), tf.constant(float(step)))
+        numbers = tf.constant(rate), tf.constant(float(step))
+        if isinstance(gradient, tf.IndexedSlices):
+            half = [gradient.values / 2]
+            optimizer.apply_to_rows([variable], [gradient.indices], doubled, half, *numbers)
+        else:
+            optimizer.apply([variable], [gradient], *numbers)
         yield step, rate, variable.numpy()
+
+
+def doubled(values):
+    return [2 * values]
 
 
 @pytest.mark.parametrize("xla", [False, True])
@@ -89,14 +98,14 @@ def test_rows_touched_in_each_step_move_as_in_a_whole_table(rule):
 
 
 def test_it_forgets_when_told_and_plain_descent_needs_no_adding_up():
-    twice = tf.IndexedSlices(tf.constant([[1.0], [2.0]]), tf.constant([1, 1]), tf.constant([2, 1]))
+    half, rows = tf.constant([[0.5], [1.0]]), tf.constant([1, 1])
     for rule, expected, add_up in (("adam", 0.9, True), ("sgd", 0.7, True), ("sgd", 0.7, False)):
         table = tf.Variable([[1.0], [1.0]])
         optimizer = Optimizer(rule, [table], add_up=add_up)
         for _ in range(2):
             table.assign([[1.0], [1.0]])
             optimizer.reset()
-            optimizer.apply([table], [twice], tf.constant(0.1), tf.constant(1.0))
+            optimizer.apply_to_rows([table], [rows], doubled, [half], tf.constant(0.1), tf.constant(1.0))
             assert table.numpy().ravel() == pytest.approx([1.0, expected])
 
 
