@@ -99,9 +99,10 @@ class Optimizer:
         return [[table, *map(local, slots)] for table, slots in zip(tables, self.slots, strict=True)]
 
     def _after_sums(self, gradients, inputs, places, now, rate, step):
-        values = zip(gradients(*inputs), places, now, strict=True)
-        sums = [(tf.math.unsorted_segment_sum(each, place, tf.shape(each)[0]), now) for each, place, now in values]
-        return [self._after(of_distinct, rate, step, *now) for of_distinct, now in sums]
+        return [
+            self._after(tf.math.unsorted_segment_sum(gradient, place, tf.shape(gradient)[0]), rate, step, *variables)
+            for gradient, place, variables in zip(gradients(*inputs), places, now, strict=True)
+        ]
 
     def _assign(self, variables, gradient, rate, step):
         for variable, value in zip(variables, self._after(gradient, rate, step, *variables), strict=True):

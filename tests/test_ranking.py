@@ -25,12 +25,17 @@ def slow_top_k(row, k):
 
 
 @settings(deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 200), st.integers(1, 12), st.booleans())
-def test_top_k_is_exact_with_ties_and_forbidden_songs(seed, rows, columns, k, tied):
+@given(
+    st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 200), st.integers(1, 12), st.booleans(),
+    st.sampled_from([2, 3, ranking.CHUNK]),
+)  # fmt: skip
+def test_top_k_is_exact_with_ties_and_forbidden_songs(seed, rows, columns, k, tied, chunk):
     rng = np.random.default_rng(seed)
     scores = rng.integers(0, 4, (rows, columns)) if tied else rng.normal(size=(rows, columns))
     scores = np.where(rng.random((rows, columns)) < 0.2, -np.inf, scores).astype(np.float32)
-    items, values = ranking.top_k(scores, k)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "CHUNK", chunk)  # of 2: chunks of chunks of chunks
+        items, values = ranking.top_k(scores, k)
     for row in range(rows):
         assert items[row].tolist() == slow_top_k(scores[row], k)
         assert values[row].tolist() == sorted(scores[row], reverse=True)[:k]
@@ -39,9 +44,9 @@ def test_top_k_is_exact_with_ties_and_forbidden_songs(seed, rows, columns, k, ti
 @pytest.mark.parametrize("levels", [3, 50, 10**6])
 def test_long_rows_by_chunks_agree_with_sorting_all(levels):
     rng = np.random.default_rng(levels)
-    scores = rng.integers(0, levels, (20, 5000)).astype(np.float32)
+    scores = rng.integers(0, levels, (20, 25_000)).astype(np.float32)
     scores[0] = 7  # all alike
-    scores[1, :4998] = -np.inf  # two songs left
+    scores[1, :24_998] = -np.inf  # two songs left
     items, _ = ranking.top_k(scores, 10)
     assert items.tolist() == [slow_top_k(row, 10) for row in scores]
 
