@@ -1,9 +1,10 @@
 """One notebook run by papermill, in a process and a kernel of its own: with progress, and with a true outcome."""
 
-import base64
 import contextlib
+import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,6 @@ from typing import Any
 
 import nbformat
 import psutil
-import yaml
 
 from recsys.runs import read_json, write_json
 
@@ -64,15 +64,26 @@ def execute(source: Path, target: Path, values: dict[str, Any], root: Path, time
 def _papermill(source: Path, target: Path, values: dict, root: Path, timeout: int, folder: Path) -> subprocess.Popen:
     kernel = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python"}
     write_json(folder / "kernels" / "python3" / "kernel.json", {**kernel, "display_name": "Python 3"})
-    command = [sys.executable, "-m", "papermill", str(source), str(target), "--kernel=python3", "--language=python"]
-    command += [f"--cwd={root}", "--log-output", "--no-progress-bar"]
-    command += ["--parameters_base64", base64.b64encode(yaml.safe_dump(values).encode()).decode()]
-    command += [f"--execution-timeout={timeout}"] if timeout else []
-    environment = {**os.environ, "JUPYTER_PATH": str(folder), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    arguments = {"parameters": values, "cwd": str(root), "execution_timeout": timeout or None}
+    command = [sys.executable, "-m", "recsys.kernel", str(source), str(target)]
+    command += [json.dumps(arguments), json.dumps(_channels(folder))]
+    quiet = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {**os.environ, "JUPYTER_PATH": str(folder), **quiet}
     return subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True,
         errors="replace", process_group=0,
     )  # fmt: skip
+
+
+def _channels(folder: Path) -> dict[str, str]:
+    """A kernel's settings for sockets in `folder`; none where such a file cannot be made, as under a long name.
+
+    Without them it listens to ports that were free when they were chosen, and dies if another process took one since.
+    """
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as trial:
+        trial.bind(str(folder / "trial-1"))
+        return {"transport": "ipc", "ip": str(folder / "kernel")}
+    return {}
 
 
 def _show(progress: str, output: str) -> None:

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -110,6 +111,20 @@ def test_a_long_cell_is_heard_of_where_lines_stay_but_not_each_line(tmp_path, mo
     lines = capsys.readouterr().out.splitlines()
     heard = [line for line in lines if re.fullmatch(r"02_train, cell 2 of 2, \d+ s  epoch \d+", line)]
     assert 2 <= len(heard) <= 5, lines  # of 20
+
+
+@pytest.mark.parametrize(("name", "transport"), [("short", "ipc"), ("long" * 25, "tcp")])
+def test_a_kernel_has_no_port_that_another_takes_first_unless_sockets_have_no_place(
+    tmp_path, monkeypatch, name, transport
+):
+    cell = "import json\nfrom ipykernel.connect import get_connection_info\ninfo = json.loads(get_connection_info())"
+    last = f"assert info['transport'] == {transport!r}, info"
+    source = write_notebook(tmp_path / "notebooks" / "02_train.ipynb", RUN, cell, last)
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    execute(source, tmp_path / "done.ipynb", {}, tmp_path)
+    assert not any(folder.iterdir())
 
 
 def test_values_arrive_as_they_were_typed(project, report):
@@ -287,8 +302,10 @@ def test_an_interrupted_run_says_so_and_leaves_no_kernel(project, number):
 
 def test_two_runs_at_once_share_nothing_and_agree(project):
     both = [start(project, "SEED=4") for _ in range(2)]
-    pages = [project / process.communicate(timeout=120)[0].splitlines()[-1] for process in both]
-    assert [process.returncode for process in both] == [0, 0] and pages[0] != pages[1]
+    printed = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], printed
+    pages = [project / out.splitlines()[-1] for out, _ in printed]
+    assert pages[0] != pages[1]
     first, second = (page.with_name("metrics.json").read_bytes() for page in pages)
     assert first == second
     listed = (project / "reports" / "index.html").read_text()
