@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from recsys.runs import write_atomically
 
-IN_MEMORY = 2**22  # rows of a part: 32 MiB of codes; more stay in their file
+IN_MEMORY = 2**21  # rows of a part: 16 MiB of codes; more stay in their file
 PIECE = 2**19  # rows
 ENGINE = {"memory_limit": "500MB", "threads": 2}  # to sort and compare; what does not fit is spilled to disk
 
