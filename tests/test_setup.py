@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -51,10 +50,8 @@ def setup(project: Path, chosen: str = "") -> tuple[int, str, int]:
 def test_it_is_made_once(project):
     status, said, calls = setup(project)
     assert (status, calls) == (0, 3) and "making .venv by uv" in said
-    began = time.monotonic()
     status, said, calls = setup(project)
     assert (status, calls) == (0, 0) and "is as requirements.lock and pyproject.toml want it" in said
-    assert time.monotonic() - began < 1
 
 
 @pytest.mark.parametrize("changed", ["requirements.lock", "pyproject.toml"])
