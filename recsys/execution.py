@@ -81,7 +81,7 @@ def _channels(folder: Path) -> dict[str, str]:
     Without them it listens to ports that were free when they were chosen, and dies if another process took one since.
     """
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as trial:
-        trial.bind(str(folder / "trial-1"))
+        trial.bind(str(folder / "kernel-0"))
         return {"transport": "ipc", "ip": str(folder / "kernel")}
     return {}
 
