@@ -103,7 +103,7 @@ def neighbour_table(split: Split, vectors: np.ndarray, item: int, k: int = 10) -
     listeners = np.asarray(split.known.sum(axis=0)).ravel()
     chance = listeners[items[0]] * listeners[item] / split.n_users
     facts = {"listen to both": both, "by chance": [f"{n:.2g}" for n in chance], "lift": np.round(both / chance, 1)}
-    return song_table(split, items[0], similarity=np.round(similarity[0], 3), **facts)
+    return song_table(split, items[0], similarity=np.round(similarity[0].astype(float), 3), **facts)
 
 
 def browse(split: Split, vectors: np.ndarray, item: int, k: int = 10) -> Any:

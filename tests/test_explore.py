@@ -178,6 +178,10 @@ def test_neighbours_say_how_many_listen_to_both_and_what_chance_gives():
         both, chance = int((seen[:, 3] * seen[:, other]).sum()), seen[:, 3].sum() * seen[:, other].sum() / split.n_users
         assert (row["listen to both"], row["lift"]) == (both, pytest.approx(both / chance, abs=0.06))
         assert row["similarity"] == pytest.approx(vectors[3] @ vectors[other], abs=6e-4)
+    long = explore.neighbour_table(split, 4 * vectors, 3, k=5)  # similarities above 16, as dot products have
+    shown = BeautifulSoup(tables.songs_in_full(long).data, "html.parser").select("tbody tr")
+    place = 1 + list(long.columns).index("similarity")  # after the number of the row
+    assert all(len(row.select("td")[place].text.partition(".")[2]) <= 3 for row in shown), shown
     assert table["song"].tolist() == [str(song) for song in slow_lists(split, vectors, 5)["dot product"][3]]
     model = SimpleRecommender(np.arange(3), np.arange(split.n_items), vectors.shape[1])
     model.item_embeddings.assign(vectors)
