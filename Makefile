@@ -26,7 +26,7 @@ reports: setup ## run the notebooks 01 to 04 into a dated report: make reports D
 	@$(BIN)/python -m recsys.reports $(PARAMETERS)
 
 compare: setup ## what differs between two reports, and which is better: make compare A=<report> B=<report>, or the last two
-	@$(BIN)/python -m recsys.comparison '$(subst ','\'',$(value A))' '$(subst ','\'',$(value B))'
+	@$(BIN)/python -m recsys.reports.comparison '$(subst ','\'',$(value A))' '$(subst ','\'',$(value B))'
 
 example: setup ## make the report anew that is kept in reports/example
 	@$(BIN)/python -m recsys.reports --name=example $(PARAMETERS)
@@ -66,7 +66,7 @@ benchmark: setup ## quality against time, beside peers, as a page: make benchmar
 	@$(BIN)/python -m recsys.reports --last=5 $(PARAMETERS)
 
 tune: setup ## search for a recipe on validation: make tune DATASET=movielens TRIALS=30 MINUTES=40; then RECIPES="best tuned"
-	@$(BIN)/python -m recsys.tuning $(PARAMETERS)
+	@$(BIN)/python -m recsys.tune $(PARAMETERS)
 
 ablation: setup ## what each change from author to best is worth, into docs/training.md: make ablation DATA_PATH=<sessions.parquet>
 	@$(BIN)/python -m bench.ablation $(PARAMETERS)

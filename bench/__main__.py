@@ -54,8 +54,8 @@ def measured(name: str, full: bool, data: list[str]) -> dict[str, Any]:
 
 def splits(data: list[str]) -> dict[str, Any]:
     """Prepare the data sets given as NAME=PATH, by the users' last listens where there are times."""
-    from recsys.prepare import prepare
-    from recsys.split import Split
+    from recsys.data.prepare import prepare
+    from recsys.data.split import Split
 
     chosen = {}
     for each in data or ["sample="]:

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 
 from bench import ROOT
-from recsys import baselines
-from recsys.answers import account_sentence
-from recsys.evaluation import Evaluation, evaluate
-from recsys.latest import latest_weights, pulled
-from recsys.prepare import prepare
-from recsys.recipes import RECIPES, Recipe
+from recsys.data.prepare import prepare
+from recsys.data.split import Split
+from recsys.evaluation.evaluate import Evaluation, evaluate
+from recsys.models import baselines
+from recsys.models.baselines import scorers
+from recsys.reports.narrative import account_sentence
 from recsys.runs import write_atomically
-from recsys.split import Split
+from recsys.training.recency import recency_weights, with_recency
+from recsys.training.recipes import RECIPES, Recipe
 
 PAGE = ROOT / "docs" / "training.md"
 PLACE = re.compile(r"(<!-- begin: make ablation -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -96,13 +97,13 @@ def _gap(evaluation: Evaluation, a: str, b: str) -> str:
 
 def ablation(split: Split, kept: Path, seed: int = 0) -> str:
     """Train every step, fit the baselines, judge all on test at once, and return what to say of it in Markdown."""
-    from recsys import training
+    from recsys.training import trainer
 
     seconds, scorers = {}, {}
     *others, before, last = (recipes := changes(split.n_users, split.n_items))
     for number, what in enumerate([*others, last]):
         recipe, folder = dataclasses.replace(recipes[what], name=f"step {number}"), kept / split.manifest["key"]
-        trained = training.train(split, recipe, seed=seed, folder=folder / f"step-{number}")
+        trained = trainer.train(split, recipe, seed=seed, folder=folder / f"step-{number}")
         scorers[what], seconds[what] = trained.model, trained.history["seconds"]
         if what == last:  # the step before is the same training without what is done at its end
             scorers[before], seconds[before] = (
@@ -111,7 +112,7 @@ def ablation(split: Split, kept: Path, seed: int = 0) -> str:
             )
     chosen = (tuple(trained.history["settings"].values()),)
     longer = dataclasses.replace(recipes[before], name=f"dim {LONGER}", dim=LONGER, grid=chosen, gammas=())
-    larger = training.train(split, longer, seed=seed, folder=kept / split.manifest["key"] / f"dim-{LONGER}")
+    larger = trainer.train(split, longer, seed=seed, folder=kept / split.manifest["key"] / f"dim-{LONGER}")
     scorers[LONGER_STEP], seconds[LONGER_STEP] = larger.model, larger.history["seconds"]
     for name in BESIDE:
         began = time.perf_counter()
@@ -138,13 +139,13 @@ def _pulls(tried: list[dict[str, float]]) -> str:
     )
 
 
-def unpulled(split: Split, model: Any, pull: float = 0.0, half_life: float = 1.0) -> baselines.Vectors:
+def unpulled(split: Split, model: Any, pull: float = 0.0, half_life: float = 1.0) -> scorers.Vectors:
     """Return a trained model as it was before its listeners were pulled towards their latest songs."""
     users, songs = model.get_weights()
     if pull:
-        weights = latest_weights(split.warm("train", "validation"), model.n_users, model.n_items, half_life)
-        users = users - pulled(np.zeros_like(users), songs, weights, pull)
-    return baselines.vectors(split, users, songs / np.linalg.norm(songs, axis=1, keepdims=True))
+        weights = recency_weights(split.warm("train", "validation"), model.n_users, model.n_items, half_life)
+        users = users - with_recency(np.zeros_like(users), songs, weights, pull)
+    return scorers.vectors(split, users, songs / np.linalg.norm(songs, axis=1, keepdims=True))
 
 
 def write(page: Path, text: str) -> None:

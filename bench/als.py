@@ -5,12 +5,13 @@ import time
 from typing import Any
 
 from bench import interleaved, spread
-from recsys import baselines
-from recsys.evaluation import validation_ndcg
-from recsys.full import FullLoop
-from recsys.model import SimpleRecommender
-from recsys.recipes import RECIPES
-from recsys.split import Split
+from recsys.data.split import Split
+from recsys.evaluation.evaluate import validation_ndcg
+from recsys.models import baselines
+from recsys.models.baselines import factorisation
+from recsys.models.embeddings import Embeddings
+from recsys.training.full_softmax import FullLoop
+from recsys.training.recipes import RECIPES
 
 DIM = 64
 EPOCHS, TEMPERATURES = (*range(1, 9), *range(10, 24, 2), 24, 28, 32, 48, 64, 96), (0.1, 0.15, 0.2)
@@ -23,11 +24,11 @@ def compared(split: Split, runs: int) -> dict[str, Any]:
     in the ratio, but beside it.
     """
     settings = baselines.fit("als", split).settings
-    als = baselines.fit_als(split, ("train",), 0, **settings)
+    als = factorisation.fit_als(split, ("train",), 0, **settings)
     goal = validation_ndcg(als, split)
     recipe = RECIPES["best"].fitting(split.n_users, split.n_items).override(dim=DIM)
     users, items = split.users["user_id"][: split.n_users], split.items["item_id"][: split.n_items]
-    model = SimpleRecommender(users, items, DIM, similarity=recipe.similarity)
+    model = Embeddings(users, items, DIM, similarity=recipe.similarity)
     loop, rows = FullLoop(model, split, recipe, xla=True), split.pairs("train")
 
     def learn(epochs: int, temperature: float) -> float:
@@ -46,7 +47,7 @@ def compared(split: Split, runs: int) -> dict[str, Any]:
     else:
         raise RuntimeError(f"{split.name}: expected NDCG@20 of ALS on validation, {goal:.4f}, got {ours:.4f} at most")
     fits = {
-        "als": lambda: baselines.fit_als(split, ("train",), 0, **settings),
+        "als": lambda: factorisation.fit_als(split, ("train",), 0, **settings),
         "ours": lambda: learn(epochs, temperature),
     }
     seconds = interleaved(fits, runs)

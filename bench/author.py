@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from bench import ROOT, spread, zipf_rows
-from recsys.loops import Loop
-from recsys.model import SimpleRecommender
-from recsys.recipes import RECIPES
-from recsys.split import Split
+from recsys.data.split import Split
+from recsys.models.embeddings import Embeddings
+from recsys.training.recipes import RECIPES
+from recsys.training.sampled_softmax import SampledLoop
 
 sys.path.insert(0, str(ROOT / "tests"))
 import rowwise  # noqa: E402
@@ -24,8 +24,8 @@ RUNS = 7
 
 def ours(split: Split, xla: bool) -> Callable[[], float]:
     """Return a function that trains one epoch and returns rows per second."""
-    model = SimpleRecommender(split.users["user_id"], split.items["item_id"])
-    loop = Loop(model, split, RECIPES["author"], seed=0, xla=xla)
+    model = Embeddings(split.users["user_id"], split.items["item_id"])
+    loop = SampledLoop(model, split, RECIPES["author"], seed=0, xla=xla)
     loop.start(split.train, 1.0, 1.0, epochs=50)
     return lambda: loop.learn()["rows_per_second"]
 

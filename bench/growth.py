@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench import apart, mapped_memory, peak_memory, spread, zipf_rows
-from recsys.interactions import Interactions, read
-from recsys.loops import Loop
-from recsys.model import SimpleRecommender
-from recsys.recipes import RECIPES
-from recsys.split import Split
+from recsys.data.interactions import Interactions, read
+from recsys.data.split import Split
+from recsys.models.embeddings import Embeddings
+from recsys.training.recipes import RECIPES
+from recsys.training.sampled_softmax import SampledLoop
 
 SIZES = ((10**6, 20_000), (5 * 10**6, 100_000), (50 * 10**6, 1_000_000))  # rows and songs
 ROWS_OF_A_USER = 100
@@ -43,8 +43,8 @@ def cost(n_rows: int, n_items: int, path: Path) -> dict[str, Any]:
     tables = [pd.DataFrame({name: np.arange(n)}) for name, n in (("user_id", n_users), ("item_id", n_items))]
     train, few = read(path), Interactions(np.arange(1024, dtype=np.int32), np.arange(1024, dtype=np.int32))
     split, recipe = Split("zipf", train, few, few[:1], *tables), RECIPES["fast"]
-    model = SimpleRecommender(tables[0]["user_id"], tables[1]["item_id"], recipe.dim, similarity=recipe.similarity)
-    loop, times = Loop(model, split, recipe, xla=True), []
+    model = Embeddings(tables[0]["user_id"], tables[1]["item_id"], recipe.dim, similarity=recipe.similarity)
+    loop, times = SampledLoop(model, split, recipe, xla=True), []
     loop.start(split.train, *recipe.grid[0], epochs=1)
 
     def note() -> None:

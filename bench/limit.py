@@ -8,18 +8,18 @@ import numpy as np
 import tensorflow as tf
 
 from bench import spread, zipf_rows
-from recsys.loops import Loop
-from recsys.model import SimpleRecommender
-from recsys.recipes import RECIPES, Recipe
-from recsys.split import Split
+from recsys.data.split import Split
+from recsys.models.embeddings import Embeddings
+from recsys.training.recipes import RECIPES, Recipe
+from recsys.training.sampled_softmax import SampledLoop
 
 N_USERS, N_ITEMS, N_ROWS = 14_000, 20_000, 2**19
 
 
 def trained(split: Split, recipe: Recipe) -> Callable[[], float]:
     """Return a function that trains one epoch and returns rows per second."""
-    model = SimpleRecommender(split.users["user_id"], split.items["item_id"], recipe.dim, similarity=recipe.similarity)
-    loop = Loop(model, split, recipe, xla=True)
+    model = Embeddings(split.users["user_id"], split.items["item_id"], recipe.dim, similarity=recipe.similarity)
+    loop = SampledLoop(model, split, recipe, xla=True)
     loop.start(split.train, *recipe.grid[0], epochs=1000)
     return lambda: loop.learn()["rows_per_second"]
 

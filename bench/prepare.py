@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from bench import peak_memory
-from recsys import synthetic
-from recsys.prepare import prepare
+from recsys.data import synthetic
+from recsys.data.prepare import prepare
 
 
 def measured(work, rows: int, name: str) -> None:

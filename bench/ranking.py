@@ -12,7 +12,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from bench import interleaved, peak_memory, spread
-from recsys import evaluation, metrics, ranking
+from recsys.evaluation import bootstrap, evaluate, metrics, ranking
 
 N_ITEMS, DIM, K = 450_000, 64, 100
 N_USERS, RUNS = 426, 5  # six batches
@@ -86,9 +86,9 @@ def popular(rng: np.random.Generator) -> None:
 
 def resampling(rng: np.random.Generator) -> None:
     """Time the bootstrap of 100,000 users and all metrics."""
-    columns = (len(metrics.BY_USER) + 2) * len(evaluation.CUTOFFS)
+    columns = (len(metrics.BY_USER) + 2) * len(evaluate.CUTOFFS)
     values = rng.random((100_000, columns))
-    tasks = {f"100,000 users, {columns} metrics, 1,000 resamples": lambda: evaluation.bootstrap(values, 1_000)}
+    tasks = {f"100,000 users, {columns} metrics, 1,000 resamples": lambda: bootstrap.bootstrap(values, 1_000)}
     print("\nseconds of the bootstrap:")
     print(told(interleaved(tasks, 3)))
 

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from bench import ROOT, spread
-from recsys.recipes import RECIPES
+from recsys.training.recipes import RECIPES
 
 FIRST_STEP = """
 import sys

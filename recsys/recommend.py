@@ -14,16 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy import sparse
 
-from recsys import metrics
-from recsys.baselines import Vectors
-from recsys.evaluation import over_users, ratio
-from recsys.explore import SHOWN
-from recsys.metrics import Ranks
-from recsys.neighbours import nearest, unit
-from recsys.parameters import Parameter, read_values
-from recsys.ranking import Ranking, Scorer, batches_of_users, rank
+from recsys.evaluation import metrics
+from recsys.evaluation.bootstrap import over_users, ratio
+from recsys.evaluation.metrics import Ranks
+from recsys.evaluation.ranking import Ranking, Scorer, batches_of_users, rank
+from recsys.models.baselines.scorers import Vectors
+from recsys.models.neighbours import nearest, unit
+from recsys.reports.exploration import SHOWN
+from recsys.reports.parameters import Parameter, read_values
 from recsys.runs import Run, project_root, read_json, run_of, write_atomically
-from recsys.steps import open_models
+from recsys.workflow import open_models
 
 PARAMETERS = (
     Parameter("RUN", str, "", "the run whose model recommends; empty is the newest finished one"),
@@ -59,7 +59,7 @@ class Recommender:
     @cached_property
     def other_vectors(self) -> np.ndarray | None:
         """The songs' vectors after training with another seed, where the run has more than one."""
-        from recsys.model import load
+        from recsys.models.embeddings import load
 
         for seed in self.run.record.get("other_seeds", []):
             return load(self.run.folder / self.recipe / seed).item_embeddings.numpy()[: self.split.n_items]

@@ -10,11 +10,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from recsys import audit, baselines, loops, losses, synthetic, training
-from recsys.evaluation import candidate_scores, draw_candidates
-from recsys.interactions import Interactions
-from recsys.ranking import Ranking, rank
-from recsys.split import PARTS, Split
+from recsys.audit import checks
+from recsys.data import synthetic
+from recsys.data.interactions import Interactions
+from recsys.data.split import PARTS, Split
+from recsys.evaluation.ranking import Ranking, rank
+from recsys.evaluation.sampled import candidate_scores, draw_candidates
+from recsys.models import baselines
+from recsys.models.baselines import scorers
+from recsys.training import losses, sampled_softmax, trainer
 
 BEGIN, END = "<!-- begin: python tests/faults.py -->", "<!-- end -->"  # around the matrix in docs/evaluation.md
 SIZES = {"one": 0.0, "1 %": 0.01, "10 %": 0.1}
@@ -47,16 +51,16 @@ class Work:
     ranking: Ranking
     neighbours: np.ndarray
 
-    def checks(self) -> dict[str, audit.Check]:
+    def checks(self) -> dict[str, checks.Check]:
         found = [
-            *audit.check_split(self.split),
-            *audit.check_training(self.split, self.histories),
-            *audit.check_candidates(*self.epochs),
-            *audit.check_scorers(self.split, self.scorers),
-            *audit.check_baselines(self.split, self.fitted, 0),
-            *audit.check_ties(self.logits, self.hits),
-            *audit.check_ranking(self.split, self.ranking),
-            *audit.check_neighbours(np.arange(len(self.neighbours)), self.neighbours),
+            *checks.check_split(self.split),
+            *checks.check_training(self.split, self.histories),
+            *checks.check_candidates(*self.epochs),
+            *checks.check_scorers(self.split, self.scorers),
+            *checks.check_baselines(self.split, self.fitted, 0),
+            *checks.check_ties(self.logits, self.hits),
+            *checks.check_ranking(self.split, self.ranking),
+            *checks.check_neighbours(np.arange(len(self.neighbours)), self.neighbours),
         ]
         return {check.name: check for check in found}
 
@@ -125,12 +129,12 @@ def fitted_on(split: Split, name: str) -> baselines.Fitted:
 
 def noted(split: Split) -> str:
     """What a training on the split notes about its rows."""
-    return training._inputs(split, training.RECIPES["author"], 0)["rows"]
+    return trainer._inputs(split, trainer.RECIPES["author"], 0)["rows"]
 
 
-def drawn(split: Split, epoch: int, what: int = loops.VALIDATION) -> np.ndarray:
+def drawn(split: Split, epoch: int, what: int = sampled_softmax.VALIDATION) -> np.ndarray:
     """The candidates that the training loop judges an epoch by; with NEGATIVES, other ones each epoch."""
-    key = losses.key(0, epoch if what == loops.NEGATIVES else 0, what)
+    key = losses.key(0, epoch if what == sampled_softmax.NEGATIVES else 0, what)
     return losses.uniform_candidates(split.validation.item, 20, split.n_items_all, key, 0).numpy()
 
 
@@ -221,7 +225,7 @@ def other_candidates(work, share, rng):
     """The second epoch's candidates of some validation rows are drawn anew."""
     rows = some(rng, len(work.split.validation), share)
     second = work.epochs[0].copy()
-    second[rows] = drawn(work.split, 2, loops.NEGATIVES)[rows]
+    second[rows] = drawn(work.split, 2, sampled_softmax.NEGATIVES)[rows]
     return dataclasses.replace(work, epochs=(work.epochs[0], second))
 
 
@@ -229,7 +233,7 @@ def popularity_of_test(work, share, rng):
     """Popularity counts rows of test too."""
     items = work.split.test.item[some(rng, len(work.split.test), share)]
     row = work.scorers["popularity"].row + np.bincount(items, minlength=work.split.n_items_all)
-    return dataclasses.replace(work, scorers=work.scorers | {"popularity": baselines.SameForAll(row)})
+    return dataclasses.replace(work, scorers=work.scorers | {"popularity": scorers.SameForAll(row)})
 
 
 def baseline_of_test(work, share, rng):
@@ -318,7 +322,7 @@ def matrix(seed: int = 0) -> pd.DataFrame:
     columns = {"none": {name: str(check.count) for name, check in clean.checks().items()}}
     for fault in FAULTS.values():
         found = [fault(clean, share, np.random.default_rng(seed)).checks() for share in SIZES.values()]
-        columns[fault.__name__] = {name: " ".join(str(each[name].count) for each in found) for name in audit.CLAIMS}
+        columns[fault.__name__] = {name: " ".join(str(each[name].count) for each in found) for name in checks.CLAIMS}
     return pd.DataFrame(columns).loc[list(FAULTS)].replace("0 0 0", "")
 
 

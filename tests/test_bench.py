@@ -12,11 +12,11 @@ import pytest
 import bench
 from bench import __main__ as command
 from bench import ablation
-from recsys.evaluation import evaluate
-from recsys.interactions import Interactions
-from recsys.latest import latest_weights, pulled
-from recsys.recipes import RECIPES
-from recsys.split import Split
+from recsys.data.interactions import Interactions
+from recsys.data.split import Split
+from recsys.evaluation.evaluate import evaluate
+from recsys.training.recency import recency_weights, with_recency
+from recsys.training.recipes import RECIPES
 
 ROOT = bench.ROOT
 
@@ -116,8 +116,8 @@ def test_a_pull_is_taken_back_exactly():
     split = dataclasses.replace(split, train=Interactions(*rows.T.astype(np.int32), times))
     split = dataclasses.replace(split, validation=Interactions(*rows[:1].T.astype(np.int32), times[:1]))
     users, songs = rng.normal(size=(20, 4)).astype(np.float32), rng.normal(size=(12, 4)).astype(np.float32)
-    weights = latest_weights(split.warm("train", "validation"), 20, 12, 2.0)
-    model = SimpleNamespace(get_weights=lambda: [pulled(users, songs, weights, 1.5), songs], n_users=20, n_items=12)
+    weights = recency_weights(split.warm("train", "validation"), 20, 12, 2.0)
+    model = SimpleNamespace(get_weights=lambda: [with_recency(users, songs, weights, 1.5), songs], n_users=20, n_items=12)
     taken_back = ablation.unpulled(split, model, 1.5, 2.0).scores(np.arange(20))
     expected = (users / np.linalg.norm(users, axis=1, keepdims=True)) @ (
         songs / np.linalg.norm(songs, axis=1)[:, None]

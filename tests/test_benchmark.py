@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsys import benchmark, steps, training
-from recsys.baselines import fit_als
-from recsys.evaluation import validation_ndcg
-from recsys.recipes import RECIPES
+from recsys import workflow
+from recsys.data.split import Split
+from recsys.evaluation.evaluate import validation_ndcg
+from recsys.models.baselines.factorisation import fit_als
+from recsys.reports import benchmark
 from recsys.runs import Run, write_json
-from recsys.split import Split
+from recsys.training import trainer
+from recsys.training.recipes import RECIPES
 
 SMALL = {"epochs": 4, "patience": 4, "trial_epochs": 1, "least_steps": 0, "dim": 8, "every": 2}
 
@@ -30,7 +32,7 @@ def split() -> Split:
 def found(split, tmp_path_factory) -> benchmark.Benchmark:
     small = {name: dataclasses.replace(RECIPES[name], epochs=4, patience=3) for name in ("author", "best")}
     small["best"] = dataclasses.replace(small["best"], **SMALL)
-    trained = {name: training.train(split, recipe, verbose=False) for name, recipe in small.items()}
+    trained = {name: trainer.train(split, recipe, verbose=False) for name, recipe in small.items()}
     models = {name: each.model for name, each in trained.items()}
     histories = {name: each.history for name, each in trained.items()}
     run = Run("a", tmp_path_factory.mktemp("project"))
@@ -39,7 +41,7 @@ def found(split, tmp_path_factory) -> benchmark.Benchmark:
     speeds = {"ratios": {"x": {"median": 2}}, "measures": measures, "targets": {"x": "at most 3"}}
     write_json(run.root / "data/bench/latest.json", speeds)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps, "open_models", lambda run: (split, models, histories))
+        patch.setattr(workflow, "open_models", lambda run: (split, models, histories))
         patch.setitem(sys.modules, "lenskit.als", None)
         patch.setattr(benchmark, "SHARES", (0.5,))
         patch.setitem(benchmark.PEERS, "als", (fit_als, (1, 2, 3), benchmark.PEERS["als"][2]))

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from test_training import groups
 
-from recsys import full, loops, recipes, training
-from recsys.evaluation import draw_candidates, sampled_accuracy, validation_ndcg
-from recsys.interactions import Interactions
-from recsys.losses import key, uniform_candidates
-from recsys.model import SimpleRecommender
-from recsys.recipes import RECIPES
+from recsys.data.interactions import Interactions
+from recsys.data.split import Split
+from recsys.evaluation.evaluate import validation_ndcg
+from recsys.evaluation.sampled import draw_candidates, sampled_accuracy
+from recsys.models.embeddings import Embeddings
 from recsys.runs import read_json
-from recsys.split import Split
-from recsys.training import load, train
+from recsys.training import full_softmax, recipes, sampled_softmax, trainer
+from recsys.training.losses import key, uniform_candidates
+from recsys.training.recipes import RECIPES
+from recsys.training.trainer import load, train
 
 SMALL = RECIPES["best"].override(
     dim=8, batch_size=100, learning_rate=0.03, epochs=5, trial_epochs=2, grid=((0.1, 1.25), (0.2, 1.0))
@@ -26,8 +27,8 @@ ONE = ((0.2, 1.0),)
 
 
 def loop_of(split, recipe=SMALL, temperature=0.2, gamma=1.0, epochs=1):
-    model = SimpleRecommender(np.arange(400), np.arange(300), 8, similarity="cosine", seed=0)
-    loop = full.FullLoop(model, split, recipe)
+    model = Embeddings(np.arange(400), np.arange(300), 8, similarity="cosine", seed=0)
+    loop = full_softmax.FullLoop(model, split, recipe)
     loop.start(split.pairs("train"), temperature, gamma, epochs=epochs)
     return loop
 
@@ -83,7 +84,7 @@ def test_both_accuracies_are_the_authors_and_unknown_songs_are_misses():
     assert judged["val_accuracy"] == pytest.approx(other, abs=4 * np.sqrt(0.05 / n))
     batches = range(-(-n // 100))
     item = np.pad(split.validation.item, (0, len(batches) * 100 - n)).reshape(-1, 100)
-    draws = [uniform_candidates(row, 20, 350, key(0, 0, loops.VALIDATION), step) for step, row in enumerate(item)]
+    draws = [uniform_candidates(row, 20, 350, key(0, 0, sampled_softmax.VALIDATION), step) for step, row in enumerate(item)]
     own = sampled_accuracy(model, split.validation, np.concatenate(draws)[:n], n_resamples=2)["as_author"]["value"]
     assert judged["val_accuracy"] == pytest.approx(own, abs=1e-6)
 
@@ -182,14 +183,14 @@ def test_what_cannot_be_trained_is_a_clear_error(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="validation: expected users with a relevant song"):
         quick(Split.from_arrays([[0, 0], [1, 1]], [[0, 0]], [[0, 1]]))
     with pytest.raises(ValueError, match="users with some, but not all songs"):
-        full.FullLoop(SimpleRecommender([0], [1]), split, SMALL).start(split.train[:1], 1, 1, 1)
-    monkeypatch.setattr(training, "MOST_SONGS", 299)
+        full_softmax.FullLoop(Embeddings([0], [1]), split, SMALL).start(split.train[:1], 1, 1, 1)
+    monkeypatch.setattr(trainer, "MOST_SONGS", 299)
     with pytest.raises(ValueError, match="best: expected at most 299 songs, .* got 300"):
         quick(split)
 
 
 def test_an_interrupt_leaves_a_model_that_loads(tmp_path, monkeypatch):
-    learn = full.FullLoop.learn
+    learn = full_softmax.FullLoop.learn
     calls = []
 
     def interrupted(self):
@@ -198,7 +199,7 @@ def test_an_interrupt_leaves_a_model_that_loads(tmp_path, monkeypatch):
             signal.raise_signal(signal.SIGINT)
         return learn(self)
 
-    monkeypatch.setattr(full.FullLoop, "learn", interrupted)
+    monkeypatch.setattr(full_softmax.FullLoop, "learn", interrupted)
     split = groups(500)
     with pytest.raises(KeyboardInterrupt):
         quick(split, folder=tmp_path)

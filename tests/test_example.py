@@ -9,14 +9,14 @@ import nbformat
 import pytest
 from test_hostile import ABSOLUTE, contents
 
-from recsys import baselines
-from recsys.evaluation import evaluate
-from recsys.metrics import BY_USER
-from recsys.parameters import read_parameters
-from recsys.prepare import prepare
-from recsys.recipes import RECIPES
+from recsys.data.prepare import prepare
+from recsys.data.split import Split
+from recsys.evaluation.evaluate import evaluate
+from recsys.evaluation.metrics import BY_USER
+from recsys.models import baselines
+from recsys.reports.parameters import read_parameters
 from recsys.runs import read_json
-from recsys.split import Split
+from recsys.training.recipes import RECIPES
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 EXAMPLE = REPOSITORY / "reports" / "example"

@@ -6,9 +6,10 @@ from implicit.als import AlternatingLeastSquares
 from implicit.evaluation import ranking_metrics_at_k
 from test_evaluation import random_split
 
-from recsys import baselines, metrics
-from recsys.metrics import Ranks
-from recsys.ranking import rank
+from recsys.evaluation import metrics
+from recsys.evaluation.metrics import Ranks
+from recsys.evaluation.ranking import rank
+from recsys.models.baselines import scorers
 
 K = 5
 
@@ -21,7 +22,7 @@ def als():
     relevant = split.relevant()
     users = np.flatnonzero(np.diff(relevant.indptr))
     nobody = np.zeros((1, 8), np.float32)
-    scorer = baselines.Vectors(np.concatenate([model.user_factors, nobody]), model.item_factors)
+    scorer = scorers.Vectors(np.concatenate([model.user_factors, nobody]), model.item_factors)
     ranked = rank(scorer, users, split.known, relevant, K)
     return split, model, users, Ranks(ranked.owner, ranked.greater, ranked.tied, len(users))
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from recsys import losses
-from recsys.model import SimpleRecommender
+from recsys.models.embeddings import Embeddings
+from recsys.training import losses
 
 
 def candidates(key=1, step=0, batch=4000, negatives=20, pool=50):
@@ -205,7 +205,7 @@ def test_a_user_without_negatives_has_no_slope_that_is_not_a_number():
 
 @pytest.mark.parametrize("temperature", [0.025, 0.07, 1.0])
 def test_any_cosine_over_the_coldest_temperature_has_a_power(temperature):
-    model = SimpleRecommender([0], [0], 2, similarity="cosine")
+    model = Embeddings([0], [0], 2, similarity="cosine")
     highest = model.highest_logit(tf.constant(temperature))
     cosines = tf.linspace(-1.0, -0.9, 4)[None] / temperature
     counted, total, level = losses.powers(cosines, highest)

@@ -10,11 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsys import audit, baselines, figures, standing
-from recsys.evaluation import draw_candidates, evaluate, sampled_accuracy
-from recsys.findings import findings
-from recsys.measures import measure, of_data
-from recsys.split import Split
+from recsys.audit import checks
+from recsys.audit.findings import findings
+from recsys.audit.measures import measure, of_data
+from recsys.data.split import Split
+from recsys.evaluation import sampled
+from recsys.evaluation.evaluate import evaluate
+from recsys.evaluation.sampled import draw_candidates, sampled_accuracy
+from recsys.models import baselines
+from recsys.reports import figures
 
 matplotlib.use("Agg")
 
@@ -57,7 +61,7 @@ def scorers_of(split, *names):
 
 def test_expectation_by_hand():
     def accuracy(worse, level, n):
-        return float(standing.expected_accuracy(np.array(worse), np.array(level), n))
+        return float(sampled.expected_accuracy(np.array(worse), np.array(level), n))
 
     assert accuracy(0.7, 0.0, 3) == pytest.approx(0.7**3)
     assert accuracy(0.0, 1.0, 20) == pytest.approx(1 / 21)  # a model that scores all songs alike
@@ -75,7 +79,7 @@ def rounded_scores(split, seed=0):
 def test_standing_against_plain_loops():
     split = world()
     scorer = rounded_scores(split)
-    rows = standing.standing(split, scorer)
+    rows = sampled.rank_distribution(split, scorer)
     assert set(rows["user"]) == set(split.test.user)
     popularity = np.bincount(split.warm("train", "validation").item, minlength=split.n_items_all)
     parts = [split.train, split.validation, split.test]
@@ -95,7 +99,7 @@ def test_standing_against_plain_loops():
 def test_expectation_against_simulation(n):
     split = world(1)
     scorer = rounded_scores(split, 1)
-    rows = standing.standing(split, scorer).query("part == 'test'")
+    rows = sampled.rank_distribution(split, scorer).query("part == 'test'")
     popularity = np.bincount(split.warm("train", "validation").item, minlength=split.n_items_all)
     rng = np.random.default_rng(0)
 
@@ -107,22 +111,22 @@ def test_expectation_against_simulation(n):
 
     for pool in ("all", "warm", "popular"):
         found = [sampled_accuracy(scorer, split.test, draws(pool, seed), 2)["tie_fair"]["value"] for seed in range(40)]
-        exact = standing.hits(rows, pool, n).mean()
+        exact = sampled.expected_hits(rows, pool, n).mean()
         assert abs(np.mean(found) - exact) < 4 * np.std(found) / np.sqrt(40) + 1e-6, pool
 
 
 def test_the_draw_of_users_is_bounded_and_seeded(monkeypatch):
-    monkeypatch.setattr(standing, "SCORES", 10)
+    monkeypatch.setattr(sampled, "SCORES", 10)
     pairs = [(user, user % 7) for user in range(900)]
     split = Split.from_arrays(pairs, pairs[:5], [(user, (user + 1) % 7) for user in range(900)])
-    users = [standing.standing(split, Fixed(np.zeros((900, 7))), seed)["user"].unique() for seed in (0, 0, 1)]
+    users = [sampled.rank_distribution(split, Fixed(np.zeros((900, 7))), seed)["user"].unique() for seed in (0, 0, 1)]
     assert len(users[0]) == 300 and (users[0] == users[1]).all() and (users[0] != users[2]).any()
 
 
 def test_the_sweep_of_a_known_ranker_and_of_a_constant_one():
     split = Split.from_arrays([(0, i) for i in range(10)] + [(1, 0)], [(1, 1)], [(1, 9), (1, 8)])
     places = {"last is best": Fixed([np.arange(10)] * 2), "constant": Fixed(np.zeros((2, 10)))}
-    sweep = standing.accuracy_sweep({k: standing.standing(split, v) for k, v in places.items()}, 10)
+    sweep = sampled.accuracy_sweep({k: sampled.rank_distribution(split, v) for k, v in places.items()}, 10)
     sweep = sweep.set_index(["model", "negatives"])["value"]
     for n in (1, 3, 10):
         shares = [(0.9, 0.1), (0.8, 0.1)]  # songs 9 and 8: below, and level with themselves
@@ -181,8 +185,8 @@ def test_a_model_that_remembers_train_is_found_out():
     pad = Fixed(np.pad(seen.matrix, ((0, split.n_users_all - split.n_users), (0, 0))))
     found = named(judged({"memory": pad, **scorers_of(split, "popularity")}, split, ["memory"])[2])
     gap = found["memory: train above test"]
-    rows = standing.standing(split, pad).query("user < @split.n_users and item < @split.n_items")
-    mean = rows.assign(hit=standing.hits(rows)).groupby("part")["hit"].mean()
+    rows = sampled.rank_distribution(split, pad).query("user < @split.n_users and item < @split.n_items")
+    mean = rows.assign(hit=sampled.expected_hits(rows)).groupby("part")["hit"].mean()
     assert gap.value == pytest.approx(mean["train"] - mean["test"]) and gap.low > 0.05
     assert f"train {100 * mean['train']:.1f} %" in gap.sentence and f"test {100 * mean['test']:.1f} %" in gap.sentence
     running = found["memory: train, measured at the end, above its running mean"]
@@ -210,7 +214,7 @@ def test_sentences_stay_true_when_two_models_results_are_swapped():
     texts = []
     for names in (("alpha", "beta"), ("beta", "alpha")):
         _, _, measured = judged(dict(zip(names, (one, two), strict=True)) | rest, split, names)
-        table = findings(measured.measures, audit.check_split(split))
+        table = findings(measured.measures, checks.check_split(split))
         texts.append([each.sentence for each in measured.measures] + table["measured here"].tolist())
     exchange = {"alpha": "beta", "beta": "alpha"}
     swapped = [re.sub("alpha|beta", lambda match: exchange[match[0]], text) for text in texts[1]]
@@ -220,7 +224,7 @@ def test_sentences_stay_true_when_two_models_results_are_swapped():
 def test_the_sixteen_findings_say_something_each():
     split = world(4)
     _, _, measured = judged(scorers_of(split, "popularity", "als"), split, ["als"])
-    checks = audit.check_split(split) + audit.check_candidates(np.zeros((5, 21)), np.zeros((5, 21)))
+    checks = checks.check_split(split) + checks.check_candidates(np.zeros((5, 21)), np.zeros((5, 21)))
     table = findings(measured.measures, checks)
     assert table.shape == (16, 3) and list(table.index) == list(range(1, 17)) and (table != "").all(axis=None)
     assert table["measured here"][6] == "Checked: no candidates change between epochs; 0 found."

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from recsys import metrics
-from recsys.metrics import Ranks
-from recsys.ranking import rank
+from recsys.evaluation import metrics
+from recsys.evaluation.metrics import Ranks
+from recsys.evaluation.ranking import rank
 from recsys.runs import project_root
 
 

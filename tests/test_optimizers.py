@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from recsys.optimizers import RULES, Optimizer, schedule
+from recsys.training.optimizers import RULES, Optimizer, schedule
 
 PEERS = {
     "sgd": keras.optimizers.SGD,

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from recsys import prepare as prepare_module
-from recsys.datasets import DataError
-from recsys.prepare import PARTS, prepare
+from recsys.data import prepare as prepare_module
+from recsys.data.prepare import PARTS, prepare
+from recsys.data.readers.base import DataError
+from recsys.data.split import Split
 from recsys.runs import project_root, read_json
-from recsys.split import Split
 
 REAL = project_root().parent / "shared" / "data"
 REAL_FILES = {

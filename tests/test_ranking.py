@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from recsys import ranking
+from recsys.evaluation import ranking
 
 
 class Fixed:

@@ -13,7 +13,8 @@ import pytest
 from conftest import REPOSITORY, run_reports
 from test_ground import committed
 
-from recsys import reports, steps
+from recsys import workflow
+from recsys.reports import runner
 from recsys.runs import Run, read_json, write_json
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -94,8 +95,8 @@ def test_the_lines_of_python_do_what_they_say(tmp_path, monkeypatch):
     (tmp_path / "pyproject.toml").touch()
     monkeypatch.chdir(tmp_path)
     run = Run("sample", tmp_path)
-    steps.prepare_run(run)
-    steps.train_run(run, "author", epochs=1)
+    workflow.prepare_run(run)
+    workflow.train_run(run, "author", epochs=1)
     (block,) = [block for language, block in BLOCKS if language == "python"]
     assert len([line for line in block.splitlines() if line]) == 5
     names: dict = {}
@@ -106,7 +107,7 @@ def test_the_lines_of_python_do_what_they_say(tmp_path, monkeypatch):
 
 
 def test_help_lists_the_parameters(capsys):
-    assert reports.main(["--help"]) == 0
+    assert runner.main(["--help"]) == 0
     told = capsys.readouterr().out
     for name in set(re.findall(r"\b([A-Z][A-Z_]{2,})=", README)) - {"LIGHTGCN", "MUSIC"}:
         assert f"  {name}: " in told

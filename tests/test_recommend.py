@@ -8,9 +8,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from recsys import ranking, steps
-from recsys.evaluation import evaluate
-from recsys.model import SimpleRecommender
+from recsys import workflow
+from recsys.evaluation import ranking
+from recsys.evaluation.evaluate import evaluate
+from recsys.models.embeddings import Embeddings
 from recsys.recommend import Recommender, main, newest_run, write_lists
 from recsys.runs import Run
 
@@ -19,8 +20,8 @@ from recsys.runs import Run
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("project")
     run = Run("mine", root)
-    steps.prepare_run(run)
-    steps.train_run(run, "author best", epochs=5, dim=24)
+    workflow.prepare_run(run)
+    workflow.train_run(run, "author best", epochs=5, dim=24)
     return root
 
 
@@ -162,7 +163,7 @@ def test_the_command_writes_both_files_and_says_what_is_wrong(root, monkeypatch,
 def test_another_seeds_vectors_are_there_where_the_run_has_them(root):
     known = Recommender.load("mine", "author", root)
     assert known.other_vectors is None
-    model = SimpleRecommender(known.model.user_ids, known.model.item_ids, 3, seed=1)
+    model = Embeddings(known.model.user_ids, known.model.item_ids, 3, seed=1)
     model.write(root / "data/runs/mine/author/seed-1/model.keras")
     known.run.note(other_seeds=["seed-1"])
     again = Recommender.load("mine", "author", root).other_vectors

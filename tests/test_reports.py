@@ -15,10 +15,10 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from recsys import execution, resume
-from recsys.execution import execute, hide_paths
-from recsys.parameters import read_parameters, read_values
-from recsys.reports import _claim, main, write_index
+from recsys.reports import execution, reuse
+from recsys.reports.execution import execute, hide_paths
+from recsys.reports.parameters import read_parameters, read_values
+from recsys.reports.runner import _claim, main, write_index
 from recsys.runs import Run, run_of
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -202,16 +202,16 @@ def steps(tmp_path) -> tuple[Run, dict[str, Path]]:
         run.note(**{"prepared": "data/prepared/x"} if name == "01" else {"recipes": ["author"]} if name == "02" else {})
         (run.folder / name).mkdir()
         (run.folder / name / "result").write_text(name)
-        resume.keep(run, path, made, report="then", seconds=1.0)
+        reuse.keep(run, path, made, report="then", seconds=1.0)
     return run, notebooks
 
 
 def made_of(run: Run, path: Path, version: str = "1", **values) -> dict:
-    return resume.inputs(run, path, {"RUN": run.name, "DATA_PATH": "data.csv", **values}, {"python": version})
+    return reuse.inputs(run, path, {"RUN": run.name, "DATA_PATH": "data.csv", **values}, {"python": version})
 
 
 def changes(run: Run, notebooks: dict[str, Path], **now) -> dict[str, str]:
-    return {name: resume.change(run, name, made_of(run, path, **now)) for name, path in notebooks.items()}
+    return {name: reuse.change(run, name, made_of(run, path, **now)) for name, path in notebooks.items()}
 
 
 def test_nothing_changed_is_used_again(steps):
@@ -222,7 +222,7 @@ def test_what_all_depend_on_is_noticed(steps, monkeypatch, tmp_path):
     assert set(changes(*steps, version="2").values()) == {"changed: the packages"}
     assert set(changes(*steps, EPOCHS=3).values()) == {"changed: EPOCHS"}
     (tmp_path / "model.py").touch()
-    monkeypatch.setattr(resume, "__file__", str(tmp_path / "resume.py"))
+    monkeypatch.setattr(reuse, "__file__", str(tmp_path / "resume.py"))
     assert set(changes(*steps).values()) == {"changed: the module"}
 
 
@@ -246,7 +246,7 @@ def test_a_step_that_left_other_things_is_an_input_of_those_after_it(steps):
     def again(name: str, file: str, made: bool = True) -> None:
         (run.folder / file).write_text("other")
         done = made_of(run, notebooks[name]) if made else {}
-        resume.keep(run, notebooks[name], done, report="later", seconds=1.0)
+        reuse.keep(run, notebooks[name], done, report="later", seconds=1.0)
 
     (run.folder / "recommendations").mkdir()
     (run.folder / "recommendations" / "best.csv").write_text("no step's")

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from test_training import groups
 
-from recsys import checkpoints, record, steps
-from recsys.model import SimpleRecommender
-from recsys.recipes import RECIPES
+from recsys import workflow
+from recsys.models.embeddings import Embeddings
 from recsys.runs import Run, read_json, write_json
-from recsys.training import load, train
+from recsys.training import checkpoints, history
+from recsys.training.recipes import RECIPES
+from recsys.training.trainer import load, train
 
 TINY = {
     "author": RECIPES["author"].override(batch_size=64, epochs=12, patience=3),
@@ -85,8 +86,8 @@ def timeless(value):
 
 def stopped(split, recipe, folder, monkeypatch, after=3):
     """Train until the checkpoint number `after`, then stop as Ctrl-C does."""
-    monkeypatch.setattr(record, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(record, "CHECKPOINT_SHARE", 1.0)
+    monkeypatch.setattr(history, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(history, "CHECKPOINT_SHARE", 1.0)
     write, written = checkpoints.write, []
 
     def stop(*what):
@@ -117,14 +118,14 @@ def test_a_checkpoint_of_other_inputs_or_a_damaged_one_is_not_used(tmp_path, mon
 def test_a_half_trained_run_is_not_judged_unless_interrupted_with_a_best_model(tmp_path, capsys):
     run = Run("half", tmp_path)
     run.note(recipes=["author"])
-    SimpleRecommender([1], [2, 3]).write(run.folder / "author" / "model.keras")
+    Embeddings([1], [2, 3]).write(run.folder / "author" / "model.keras")
     for status, best in (("running", 2), ("failed", 2), ("interrupted", None)):
         write_json(run.folder / "author" / "history.json", {"status": status, "best_epoch": best})
         with pytest.raises(RuntimeError, match=f"author: expected a finished training, got one that is {status}; run"):
-            steps.open_models(run)
+            workflow.open_models(run)
     write_json(run.folder / "author" / "history.json", {"status": "interrupted", "best_epoch": 2})
     monkey = pytest.MonkeyPatch()
-    monkey.setattr(steps, "open_split", lambda run: None)
-    assert steps.open_models(run)[1]["author"].n_items == 2
+    monkey.setattr(workflow, "open_split", lambda run: None)
+    assert workflow.open_models(run)[1]["author"].n_items == 2
     monkey.undo()
     assert "its training was interrupted; this is its model after epoch 2" in capsys.readouterr().out

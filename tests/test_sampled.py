@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from test_training import groups
 
-from recsys import loops
-from recsys.evaluation import validation_ndcg
-from recsys.model import SimpleRecommender
-from recsys.recipes import CHOICES, MOST_SONGS, RECIPES
+from recsys.data.split import Split
+from recsys.evaluation.evaluate import validation_ndcg
+from recsys.models.embeddings import Embeddings
 from recsys.runs import read_json
-from recsys.split import Split
-from recsys.training import load, train
+from recsys.training import sampled_softmax
+from recsys.training.recipes import CHOICES, MOST_SONGS, RECIPES
+from recsys.training.trainer import load, train
 
 SMALL = RECIPES["fast"].override(dim=8, batch_size=64, n_negatives=64, epochs=4, learning_rate=0.03)
 RATES = {"sgd": 1.0, "adagrad": 0.1, "adam": 0.02}
@@ -26,8 +26,8 @@ def test_a_checkerboard_is_learnt(i, j):
     settings = {"loss": loss, "negatives": negatives, "optimizer": optimizer, "learning_rate": RATES[optimizer]}
     gamma = 1.25 if loss == "bsl" else 1.0
     recipe = SMALL.override(grid=((0.2, gamma),), batch_size=40, n_negatives=40, epochs=10, **settings)
-    model = SimpleRecommender(np.arange(60), np.arange(40), 8, similarity="cosine")
-    loop = loops.Loop(model, split, recipe)
+    model = Embeddings(np.arange(60), np.arange(40), 8, similarity="cosine")
+    loop = sampled_softmax.SampledLoop(model, split, recipe)
     loop.start(split.pairs("train"), 0.2, gamma, epochs=10)
     for _ in range(10):
         loop.learn()
@@ -36,14 +36,14 @@ def test_a_checkerboard_is_learnt(i, j):
 
 
 def test_a_loss_that_explodes_names_its_step_and_keeps_the_best_model(tmp_path, monkeypatch):
-    learn = loops.Loop.learn
+    learn = sampled_softmax.SampledLoop.learn
 
     def poisoned(self):
         if self.epoch == 2:
             self.model.set_weights([table * np.nan for table in self.model.get_weights()])
         return learn(self)
 
-    monkeypatch.setattr(loops.Loop, "learn", poisoned)
+    monkeypatch.setattr(sampled_softmax.SampledLoop, "learn", poisoned)
     split = groups(1000)
     with pytest.raises(FloatingPointError, match=r"epoch 3, step 1 of \d+ of training: expected a finite loss"):
         train(split, SMALL, folder=tmp_path, verbose=False, xla=False)
@@ -57,8 +57,8 @@ def test_the_refit_takes_as_many_epochs_as_were_best_and_the_mean_of_the_last_we
     history = train(split, recipe, verbose=False, xla=False).history
     ndcg = [epoch["val_ndcg@20"] for epoch in history["epochs"]]
     assert history["best_epoch"] == 1 + int(np.argmax(ndcg)) == len(history["refit_losses"])
-    model = SimpleRecommender(np.arange(400), np.arange(300), 8, similarity="cosine")
-    loop = loops.Loop(model, split, recipe)
+    model = Embeddings(np.arange(400), np.arange(300), 8, similarity="cosine")
+    loop = sampled_softmax.SampledLoop(model, split, recipe)
     loop.start(split.pairs("train"), *recipe.grid[0], epochs=3)
     after = []
     for epoch in range(2):

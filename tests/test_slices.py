@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from test_evaluation import Fixed, random_split
 
-from recsys import baselines, slices
-from recsys.evaluation import evaluate
-from recsys.split import Split
+from recsys.data.split import Split
+from recsys.evaluation import slices
+from recsys.evaluation.evaluate import evaluate
+from recsys.models import baselines
 
 
 def test_groups_of_songs_by_hand():

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import sparse
 
-from recsys import synthetic
+from recsys.data import synthetic
 
 COLUMNS = [
     "genre_id", "ts_listen", "media_id", "album_id", "context_type", "release_date", "platform_name", "platform_family",

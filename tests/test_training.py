@@ -15,12 +15,12 @@ import pytest
 import rowwise
 import tensorflow as tf
 
-from recsys import loops, losses
-from recsys.model import SimpleRecommender
-from recsys.order import ORDER
+from recsys.data.split import Split
+from recsys.models.embeddings import Embeddings
 from recsys.runs import read_json
-from recsys.split import Split
-from recsys.training import RECIPES, Recipe, load, train
+from recsys.training import losses, sampled_softmax
+from recsys.training.shuffling import ORDER
+from recsys.training.trainer import RECIPES, Recipe, load, train
 
 SMALL = RECIPES["author"].override(batch_size=64, epochs=3)
 LONG = """
@@ -47,8 +47,8 @@ def groups(n=8000, n_users=400, n_groups=5, size=60, cold=0):
 
 
 def loop_of(split, recipe=SMALL, model=None, seed=0, xla=False):
-    model = model or SimpleRecommender(split.users["user_id"], split.items["item_id"], recipe.dim, seed=seed)
-    loop = loops.Loop(model, split, recipe, seed, xla)
+    model = model or Embeddings(split.users["user_id"], split.items["item_id"], recipe.dim, seed=seed)
+    loop = sampled_softmax.SampledLoop(model, split, recipe, seed, xla)
     weights = model.get_weights()
     loop.start(split.train, 1.0, 1.0, epochs=recipe.epochs)
     model.set_weights(weights)
@@ -63,7 +63,7 @@ def quick(split, recipe=SMALL, *, verbose=False, **settings):
 def plain_batches(loop, epoch):
     """The batches of an epoch, by the same keys, outside the loop."""
     users, items = loop.rows.rows.user, loop.rows.rows.item
-    key = tf.constant(losses.key(loop.seed, epoch, loops.NEGATIVES))
+    key = tf.constant(losses.key(loop.seed, epoch, sampled_softmax.NEGATIVES))
     order = np.random.default_rng([loop.seed, epoch, ORDER]).permutation(len(users))
     size = loop.recipe.batch_size
     for step, first in enumerate(range(0, len(order), size)):
@@ -175,7 +175,7 @@ def test_xla_changes_rounding_only():
 
 
 def test_every_row_is_trained_on_once_an_epoch_whatever_the_batch(monkeypatch):
-    monkeypatch.setattr(loops, "ROWS_PER_CALL", 40)
+    monkeypatch.setattr(sampled_softmax, "ROWS_PER_CALL", 40)
     for batch_size in (7, 5000):
         loop = loop_of(groups(1000), SMALL.override(batch_size=batch_size))
         rows, pause = [], loop.pause
@@ -235,7 +235,7 @@ def test_equal_inputs_are_trained_once_and_others_anew(tmp_path, capsys):
 
 def test_cold_songs_are_negatives_only_where_asked():
     split = groups(3000, cold=200)
-    start = SimpleRecommender(split.users["user_id"], split.items["item_id"], 15, seed=0).get_weights()[1]
+    start = Embeddings(split.users["user_id"], split.items["item_id"], 15, seed=0).get_weights()[1]
     for pool, moves in (("all", True), ("train", False)):
         trained = quick(split, SMALL.override(pool=pool, epochs=1))
         assert trained.model.n_items == 500
@@ -244,7 +244,7 @@ def test_cold_songs_are_negatives_only_where_asked():
 
 def test_rows_without_a_vector_are_masked_and_counted():
     split = groups(1000)
-    known = SimpleRecommender(np.arange(390), np.arange(295), seed=0)
+    known = Embeddings(np.arange(390), np.arange(295), seed=0)
     before = [table.copy() for table in known.get_weights()]
     facts = loop_of(split, model=known).learn()
     unknown = (split.train.user >= 390) | (split.train.item >= 295)
@@ -277,14 +277,14 @@ def test_a_loss_that_explodes_names_its_step_and_keeps_the_best_model(tmp_path, 
         quick(split, SMALL.override(learning_rate=1e30), folder=tmp_path)
     assert read_json(tmp_path / "history.json")["status"] == "failed" and load(tmp_path).n_items == 300
 
-    learn = loops.Loop.learn
+    learn = sampled_softmax.SampledLoop.learn
 
     def poisoned(self):
         if self.epoch == 2:
             self.model.set_weights([table * np.nan for table in self.model.get_weights()])
         return learn(self)
 
-    monkeypatch.setattr(loops.Loop, "learn", poisoned)
+    monkeypatch.setattr(sampled_softmax.SampledLoop, "learn", poisoned)
     with pytest.raises(FloatingPointError, match="epoch 3, step 1 of 15 of training"):
         quick(split, folder=tmp_path, verbose=True)
     history = read_json(tmp_path / "history.json")
@@ -313,7 +313,7 @@ def test_an_interrupt_leaves_the_best_model_so_far(tmp_path):
 
 def test_interrupts_wait_for_tensorflow_and_the_second_does_not(tmp_path, monkeypatch):
     usual = signal.getsignal(signal.SIGINT)
-    judge = loops.Loop.judge
+    judge = sampled_softmax.SampledLoop.judge
     seen = []
 
     def interrupted(self):
@@ -321,13 +321,13 @@ def test_interrupts_wait_for_tensorflow_and_the_second_does_not(tmp_path, monkey
         seen.append("went on")
         return judge(self)
 
-    monkeypatch.setattr(loops.Loop, "judge", interrupted)
+    monkeypatch.setattr(sampled_softmax.SampledLoop, "judge", interrupted)
     with pytest.raises(KeyboardInterrupt):
         quick(groups(500), folder=tmp_path)
     assert seen == ["went on"] and signal.getsignal(signal.SIGINT) is usual
     history = read_json(tmp_path / "history.json")
     assert history["status"] == "interrupted" and history["best_epoch"] is None
-    start = SimpleRecommender(np.arange(400), np.arange(300), seed=0).get_weights()
+    start = Embeddings(np.arange(400), np.arange(300), seed=0).get_weights()
     for own, other in zip(load(tmp_path).get_weights(), start, strict=True):
         assert (own == other).all()  # no epoch was finished
 
@@ -336,7 +336,7 @@ def test_interrupts_wait_for_tensorflow_and_the_second_does_not(tmp_path, monkey
         signal.raise_signal(signal.SIGINT)
         seen.append("never here")
 
-    monkeypatch.setattr(loops.Loop, "judge", twice)
+    monkeypatch.setattr(sampled_softmax.SampledLoop, "judge", twice)
     with pytest.raises(KeyboardInterrupt):
         quick(groups(500))
     assert seen == ["went on"] and signal.getsignal(signal.SIGINT) is usual

@@ -5,10 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from recsys import resume, steps, tuning
-from recsys.recipes import RECIPES
+from recsys import workflow
+from recsys.data.split import Split
+from recsys.reports import reuse
 from recsys.runs import Run, read_json, write_json
-from recsys.split import Split
+from recsys.training import tuning
+from recsys.training.recipes import RECIPES
 
 SMALL = dataclasses.replace(RECIPES["best"], epochs=4, patience=4, trial_epochs=1, least_steps=0, dim=8, every=1)
 
@@ -53,11 +55,11 @@ def test_another_search_makes_training_run_again(tmp_path):
     notebook.touch()
     run.note(prepared="data/prepared/x-1")
     values = {"RECIPES": "best tuned"}
-    before = resume.inputs(run, notebook, values, {})
+    before = reuse.inputs(run, notebook, values, {})
     write_json(tmp_path / "data/tune/x-1/recipe.json", {})
-    after = resume.inputs(run, notebook, values, {})
+    after = reuse.inputs(run, notebook, values, {})
     assert [name for name in before if before[name] != after[name]] == ["the data's files"]
-    assert resume.inputs(run, notebook, {"RECIPES": "best"}, {})["the data's files"] == before["the data's files"]
+    assert reuse.inputs(run, notebook, {"RECIPES": "best"}, {})["the data's files"] == before["the data's files"]
 
 
 def test_a_wrong_name_is_an_error_before_anything_runs(capsys):
@@ -67,12 +69,12 @@ def test_a_wrong_name_is_an_error_before_anything_runs(capsys):
 
 def test_the_tuned_recipe_is_trained_by_name(split, tmp_path, monkeypatch):
     trained = {}
-    monkeypatch.setattr(steps, "open_split", lambda run: split)
-    monkeypatch.setattr(steps.audit, "require_clean", lambda checks: None)
-    monkeypatch.setattr(steps.audit, "check_split", lambda split: [])
-    monkeypatch.setattr(steps._training(), "train", lambda split, recipe, **more: trained.update({recipe.name: recipe}))
+    monkeypatch.setattr(workflow, "open_split", lambda run: split)
+    monkeypatch.setattr(workflow.audit, "require_clean", lambda checks: None)
+    monkeypatch.setattr(workflow.audit, "check_split", lambda split: [])
+    monkeypatch.setattr(workflow._training(), "train", lambda split, recipe, **more: trained.update({recipe.name: recipe}))
     settings = {"temperature": 0.123, "gamma": 1.1, "learning_rate": 0.01, "epochs": 3}
     write_json(tuning.folder(split, tmp_path) / "recipe.json", {"settings": settings})
-    steps.train_run(Run("a", tmp_path), "best tuned")
+    workflow.train_run(Run("a", tmp_path), "best tuned")
     assert trained["tuned"].grid == ((0.123, 1.1),) and trained["tuned"].epochs == 3 != trained["best"].epochs
     assert read_json(tmp_path / "data/runs/a/run.json")["recipes"] == ["best", "tuned"]

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recsys.recipes import RECIPES
 from recsys.runs import read_json, write_json
+from recsys.training.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parent.parent
 README, RESULTS, TRAINING = ROOT / "README.md", ROOT / "docs" / "results.json", ROOT / "docs" / "training.md"

@@ -1,0 +1,65 @@
+"""Baselines that are hard to beat, behind the same `scores(users)` as the models, each with the same few trials."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from recsys.data.split import Split
+from recsys.evaluation.evaluate import validation_ndcg
+from recsys.evaluation.ranking import Scorer
+from recsys.models.baselines.factorisation import fit_als
+from recsys.models.baselines.linear import fit_ease
+from recsys.models.baselines.neighbours import fit_itemknn
+from recsys.models.baselines.popularity import fit_popularity, fit_random, fit_recent
+from recsys.models.baselines.scorers import DoesNotApply
+
+# name: how it is fitted, and the settings that are tried on validation
+BASELINES: dict[str, tuple[Callable[..., Scorer], list[dict[str, Any]]]] = {
+    "random": (fit_random, [{}]),
+    "popularity": (fit_popularity, [{}]),
+    "recent": (fit_recent, [{"share": share} for share in (0.01, 0.03, 0.1, 0.3)]),
+    "itemknn": (fit_itemknn, [{"k": k} for k in (10, 30, 100, 300)]),
+    "ease": (fit_ease, [{"regularisation": value} for value in (100.0, 300.0, 1000.0, 3000.0)]),
+    "als": (fit_als, [{"regularisation": r, "alpha": a} for r, a in ((0.01, 1), (1.0, 5), (10.0, 5), (30.0, 20))]),
+}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted baseline: the scorer, its settings, (settings, NDCG@20 on validation) of each trial, and seconds."""
+
+    scorer: Scorer
+    settings: dict[str, Any]
+    trials: list[tuple[dict[str, Any], float]] = field(default_factory=list)
+    fit_seconds: float = 0.0
+
+
+def fit_all(split: Split, names: Iterable[str], seed: int = 0) -> tuple[dict[str, Fitted], dict[str, str]]:
+    """Fit the named baselines; return those that were fitted, and the reason for each that does not apply."""
+    fitted, left_out = {}, {}
+    for name in names:
+        try:
+            fitted[name] = fit(name, split, seed)
+            print(f"{name}: fitted in {fitted[name].fit_seconds:.1f} s")
+        except DoesNotApply as reason:
+            left_out[name] = str(reason)
+            print(f"{name}: left out, {reason}")
+    return fitted, left_out
+
+
+def fit(name: str, split: Split, seed: int = 0) -> Fitted:
+    """Choose a baseline's settings on validation, then fit it on train and validation.
+
+    `fit_seconds` is the time of the last fit alone. Raises ValueError for an unknown name, and DoesNotApply.
+    """
+    if name not in BASELINES:
+        raise ValueError(f"expected baselines among {' '.join(BASELINES)}; got {name!r}")
+    fitter, grid = BASELINES[name]
+    trials = []
+    if len(grid) > 1:
+        trials = [(each, validation_ndcg(fitter(split, ("train",), seed, **each), split)) for each in grid]
+    settings = max(trials, key=lambda trial: trial[1])[0] if trials else grid[0]
+    start = time.perf_counter()
+    scorer = fitter(split, ("train", "validation"), seed, **settings)
+    return Fitted(scorer, settings, trials, time.perf_counter() - start)

@@ -1,0 +1,127 @@
+"""One notebook run by papermill, in a process and a kernel of its own: with progress, and with a true outcome."""
+
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+
+from recsys.runs import read_json, write_json
+
+QUIET = 30.0  # seconds after which what a long cell printed is worth a line, where lines stay
+CAUSES = {"DeadKernelError": "the kernel died", "CellTimeoutError": "time-out, the cell took too long"}  # of nbclient
+
+
+class RunFailed(Exception):
+    """A notebook did not run to its end; `args` are where and how, and what to show of it."""
+
+
+def execute(source: Path, target: Path, values: dict[str, Any], root: Path, timeout: int = 0) -> None:
+    """Run one notebook by papermill with `values`; `timeout` is the seconds that a cell may take, 0 for no limit.
+
+    The kernel is this very interpreter, working in `root`; it is gone when this returns. Raises RunFailed.
+    """
+    cells = nbformat.read(source, as_version=4).cells
+    code = [cell.cell_type == "code" for cell in cells]
+    if values:  # papermill puts them into a cell after the tagged one
+        code.insert(1 + ["parameters" in cell.metadata.get("tags", ()) for cell in cells].index(True), False)
+    where, log, began = source.stem, [], time.monotonic()
+    shown = began
+    with tempfile.TemporaryDirectory() as folder:
+        process = _papermill(source, target, values, root, timeout, Path(folder))
+        try:
+            for line in process.stdout or ():
+                log.append(line.rstrip())
+                mark, now = re.match("(Executing|Ending) Cell ([0-9]+)-", line), time.monotonic()
+                said = "" if mark else log[-1]
+                if mark and mark[1] == "Executing" and code[int(mark[2]) - 1]:
+                    where = f"{source.stem}, cell {sum(code[: int(mark[2])])} of {sum(code)}"
+                elif not said or (now - shown < QUIET and not sys.stdout.isatty()):
+                    continue
+                _show(f"{where}, {now - began:.0f} s", said)
+                shown = now
+        except KeyboardInterrupt as interrupt:
+            raise KeyboardInterrupt(f"{where}: interrupted by {interrupt}") from None
+        finally:
+            print(end="\n" * sys.stdout.isatty())
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for one in (*psutil.Process(process.pid).children(recursive=True), process):
+                    one.kill()
+            process.wait()
+            _tidy(target, root)
+    _check(target, cells[-1].source, process.returncode, log, where)
+
+
+def _papermill(source: Path, target: Path, values: dict, root: Path, timeout: int, folder: Path) -> subprocess.Popen:
+    kernel = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python"}
+    write_json(folder / "kernels" / "python3" / "kernel.json", {**kernel, "display_name": "Python 3"})
+    arguments = {"parameters": values, "cwd": str(root), "execution_timeout": timeout or None}
+    command = [sys.executable, "-m", "recsys.reports.kernel", str(source), str(target)]
+    command += [json.dumps(arguments), json.dumps(_channels(folder))]
+    quiet = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {**os.environ, "JUPYTER_PATH": str(folder), **quiet}
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True,
+        errors="replace", process_group=0,
+    )  # fmt: skip
+
+
+def _channels(folder: Path) -> dict[str, str]:
+    """A kernel's settings for sockets in `folder`; none where such a file cannot be made, as under a long name.
+
+    Without them it listens to ports that were free when they were chosen, and dies if another process took one since.
+    """
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as trial:
+        trial.bind(str(folder / "kernel-0"))
+        return {"transport": "ipc", "ip": str(folder / "kernel")}
+    return {}
+
+
+def _show(progress: str, output: str) -> None:
+    """Print a line of progress with the latest output; on a live terminal in place of the one before."""
+    latest = re.sub("[^ -~–…]", "", output)
+    if sys.stdout.isatty():
+        print(f"\r\x1b[2K{progress}  {latest[:60]}", end="", flush=True)
+    else:
+        print(f"{progress}  {latest}".rstrip(), flush=True)
+
+
+def _check(target: Path, last: str, status: int, log: list[str], where: str) -> None:
+    """Raise RunFailed unless papermill ended well and every cell ran, to the one whose source is `last`."""
+    causes = [cause for name, cause in CAUSES.items() for line in log if line.startswith(f"nbclient.exceptions.{name}")]
+    if causes:
+        raise RunFailed(f"{where}: {causes[0]}", "\n".join(log[-5:]))
+    cells = nbformat.read(target, as_version=4).cells if target.exists() else []
+    for output in (output for cell in cells for output in cell.get("outputs", ()) if output.output_type == "error"):
+        raise RunFailed(f"{where}: {output.ename}: {output.evalue}", "\n".join(output.traceback))
+    if status:
+        raise RunFailed(f"{where}: papermill ended with status {status}", "\n".join(log[-5:]))
+    idle = [each.source for each in cells if each.cell_type == "code" and each.source and not each.execution_count]
+    if idle or cells[-1].source != last:
+        raise RunFailed(f"{where}: the notebook ended before its last cell", "\n".join(idle[:1]))
+
+
+def _tidy(notebook: Path, root: Path) -> None:
+    """Take this machine's folders out of an executed notebook; one that was cut off in writing stays as it is."""
+    with contextlib.suppress(OSError, ValueError):
+        content = read_json(notebook)
+        content["metadata"]["papermill"] |= {"input_path": notebook.name, "output_path": notebook.name}
+        write_json(notebook, content)
+        notebook.write_text(hide_paths(notebook.read_text(encoding="utf-8"), root), encoding="utf-8")
+
+
+def hide_paths(text: str, root: Path) -> str:
+    """Return text, or JSON text, without this machine's folders: `root` is a dot, the others have a name."""
+    names = {sys.base_prefix: "python", str(Path(__file__).resolve().parents[2]): ".", str(root): "."}
+    names |= {sys.prefix: "environment", str(Path.home()): "~", tempfile.gettempdir(): "temporary"}
+    paths = "|".join(re.escape(path) for path in sorted(names, key=len, reverse=True) if len(path) > 1)
+    return re.sub(rf"(?:(?<![\w/+.-])|(?<=\\n|\dm))(?:{paths})(?![\w+.-])", lambda match: names[match[0]], text)

@@ -1,0 +1,185 @@
+"""The calls that users and notebooks make: each notebook starts from what the earlier ones left in the run's folder.
+
+In the run "sample" a missing step is made on the spot with default settings. In any other run it is an error that names
+the command that makes it.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from recsys.data import prepare as preparation
+from recsys.data.split import Split
+from recsys.evaluation.evaluate import MAIN, Evaluation, evaluate
+from recsys.evaluation.ranking import Scorer
+from recsys.models import baselines
+from recsys.runs import Run, read_json, write_json
+from recsys.training import tuning
+from recsys.training.recipes import RECIPES, Recipe
+
+if TYPE_CHECKING:
+    from recsys.models.embeddings import Embeddings
+    from recsys.training.trainer import Trained
+
+BASELINES = "random popularity itemknn ease als"  # fitted where nobody names others
+
+
+def prepare(dataset: str = "sample", path: Path | str | None = None, **parameters: Any) -> Split:
+    """Read a data set and split it into train, validation and test. Parameters: those of `data.prepare.prepare`."""
+    return Split.load(preparation.prepare(dataset, path, **parameters).folder)
+
+
+def train(split: Split, recipe: str | Recipe = "best", *, seed: int = 0, **settings: Any) -> "Embeddings":
+    """Train a model by a recipe, given by name or as it is, with other `settings` where they are given."""
+    chosen = RECIPES[recipe].fitting(split.n_users, split.n_items) if isinstance(recipe, str) else recipe
+    return import_trainer().train(split, chosen.override(**settings), seed=seed).model
+
+
+def fit_baselines(split: Split, names: str = BASELINES, seed: int = 0) -> dict[str, Scorer]:
+    """Fit the named baselines (space-separated); one that does not apply to these data is left out, with a message."""
+    fitted, _ = baselines.fit_all(split, names.split(), seed)
+    return {name: each.scorer for name, each in fitted.items()}
+
+
+def prepare_run(run: Run, dataset: str = "sample", data_path: str = "", **parameters: Any) -> Split:
+    """Prepare a data set, or find it prepared, and note its folder in the run's record."""
+    path = run.root / data_path if data_path else None
+    prepared = preparation.prepare(dataset, path, root=run.root, **parameters)
+    folder = prepared.folder.relative_to(run.root).as_posix()
+    print(f"{folder}: {'found, nothing has changed since it was prepared' if prepared.reused else 'prepared'}")
+    run.note(dataset=dataset, prepared=folder)
+    return Split.load(prepared.folder)
+
+
+def open_split(run: Run) -> Split:
+    """Load the run's split. Raises FileNotFoundError when nothing was prepared under this name."""
+    folder = run.root / run.record.get("prepared", "nothing")
+    if folder.is_dir():
+        return Split.load(folder)
+    _only_for_the_sample(run, "prepared data", "01_prepare")
+    return prepare_run(run)
+
+
+def choose_recipes(run: Run, split: Split, names: str = "author best", **settings: Any) -> dict[str, Recipe]:
+    """Return the named recipes (space-separated), fitted to the size of the split, with other settings.
+
+    A setting of 0 or "" keeps the recipe's own. `tuned` is what `make tune` found for these data. Raises ValueError for
+    an unknown name.
+    """
+    known, chosen = [*RECIPES, "tuned"], names.split()
+    if not chosen or (unknown := [name for name in chosen if name not in known]):
+        raise ValueError(
+            f"RECIPES: expected names among {' '.join(known)}; got {' '.join(unknown) if chosen else 'none'}"
+        )
+    recipes = {name: RECIPES[name] if name in RECIPES else tuning.tuned(split, run.root) for name in chosen}
+    return {name: each.fitting(split.n_users, split.n_items).override(**settings) for name, each in recipes.items()}
+
+
+def train_run(
+    run: Run, split: Split, recipes: Mapping[str, Recipe], seed: int = 0, seeds: int = 1, **options: Any
+) -> dict[str, "Trained"]:
+    """Train each recipe into the run's folder; a training that was stopped continues. Options: those of `train`.
+
+    With more than one of `seeds`, each recipe is trained again with the seeds that follow, to measure the spread
+    between seeds. The models returned are those of the first seed.
+    """
+    if seeds < 1:
+        raise ValueError(f"SEEDS: expected 1 or more, got {seeds}")
+    trainer = import_trainer()
+    run.note(recipes=list(recipes), other_seeds=[])
+    trained = {
+        name: trainer.train(split, recipe, seed=seed, folder=run.folder / name, **options)
+        for name, recipe in recipes.items()
+    }
+    others = {f"seed-{number}": number for number in range(seed + 1, seed + seeds)}
+    for name, recipe in recipes.items():
+        for folder, number in others.items():
+            trainer.train(split, recipe, seed=number, folder=run.folder / name / folder, **options)
+    run.note(other_seeds=list(others))
+    return trained
+
+
+def open_models(run: Run) -> tuple[Split, dict[str, "Embeddings"], dict[str, dict[str, Any]]]:
+    """Load the run's split, its models and their training histories, by recipe.
+
+    An interrupted training counts with its best model so far, and a message says so. Raises FileNotFoundError for a
+    model that is missing, RuntimeError for a training that failed or has no best model yet.
+    """
+    names = run.record.get("recipes", [])
+    folders = [run.folder / name for name in names]
+    if not names or not all((each / "model.keras").exists() and (each / "history.json").exists() for each in folders):
+        _only_for_the_sample(run, "trained model", "02_train")
+        split = open_split(run)
+        trained = train_run(run, split, choose_recipes(run, split))
+        return split, {k: each.model for k, each in trained.items()}, {k: each.history for k, each in trained.items()}
+    histories = {name: read_json(run.folder / name / "history.json") for name in names}
+    for name, history in histories.items():
+        status, best = history["status"], history["best_epoch"]
+        if status == "interrupted" and best:
+            print(f"{name}: training was interrupted. This is its best model so far, from epoch {best}.")
+        elif status != "finished":
+            raise RuntimeError(
+                f"run {run.name!r}, {name}: expected a finished training, got one that is {status}; open "
+                f"notebooks/02_train.ipynb with RUN = {run.name!r} to continue it"
+            )
+    trainer = import_trainer()
+    return open_split(run), {name: trainer.load(run.folder / name) for name in names}, histories
+
+
+def read_cutoffs(text: str) -> tuple[int, ...]:
+    """Return list lengths such as "5 10 20 100" as numbers in ascending order. Raises ValueError unless 20 is one."""
+    cutoffs = tuple(sorted({int(k) for k in text.split()}))
+    if not cutoffs or cutoffs[0] < 1 or 20 not in cutoffs:
+        raise ValueError(f"CUTOFFS: expected whole numbers of 1 or more, with 20 among them; got {text!r}")
+    return cutoffs
+
+
+def ndcg_by_seed(run: Run, evaluation: Evaluation) -> dict[str, list[float]]:
+    """Return each recipe's NDCG@20 with every seed it was trained with, the first seed first."""
+    found = {name: [float(evaluation.means.loc[(name, MAIN), "value"])] for name in run.record["recipes"]}
+    for name, values in found.items():
+        for folder in run.record.get("other_seeds", []):
+            model = import_trainer().load(run.folder / name / folder)
+            again = evaluate({name: model}, evaluation.split, (20,), n_resamples=2)
+            values.append(float(again.means.loc[(name, MAIN), "value"]))
+    return found
+
+
+def save_evaluation(
+    run: Run, evaluation: Evaluation, headline: str, sentences: list[str], *, sampled: dict[str, dict[str, Any]],
+    fitted: dict[str, baselines.Fitted], histories: dict[str, dict[str, Any]], by_seed: dict[str, list[float]],
+) -> None:  # fmt: skip
+    """Write metrics.json, per_user.parquet, recommendations.parquet and summary.json into the run's folder."""
+    seconds = {name: each.fit_seconds for name, each in fitted.items()}
+    seconds |= {name: each.get("refit_seconds", each["seconds"]) for name, each in histories.items()}
+    evaluation.save(run.folder, sampled_accuracy=sampled, fit_seconds=seconds, by_seed=by_seed)
+    write_json(run.folder / "summary.json", {"headline": headline, "sentences": sentences})
+
+
+def import_trainer() -> ModuleType:
+    """Import `recsys.training.trainer` without TensorFlow's start-up messages, which would stand on every page."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)  # some messages ignore every setting
+    try:
+        from recsys.training import trainer
+
+        trainer.device()  # the first look for a GPU prints warnings about drivers
+        return trainer
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _only_for_the_sample(run: Run, what: str, notebook: str) -> None:
+    if run.name != "sample":
+        raise FileNotFoundError(
+            f"run {run.name!r}: expected {what}, found none; run notebooks/{notebook}.ipynb with RUN = {run.name!r}, "
+            f"or `make reports RUN={run.name}`"
+        )
+    print(f"The run 'sample' has no {what} yet. {notebook}'s functions make it now, with default settings.")

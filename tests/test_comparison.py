@@ -1,0 +1,137 @@
+"""Two reports compared: hand-made folders whose answer is known, mirrored, level, and not to be compared."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsys.reports.comparison import as_text, compare_reports, main
+from recsys.reports.pages import comparison_page
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+USERS = np.arange(200)
+BASE = np.random.default_rng(0).uniform(0, 0.4, len(USERS))
+
+
+def write_report(folder: Path, started: str = "2026-01-01", users=USERS, data=None, given=None, **models) -> Path:
+    """A report in which each of `models` has these values by user, of two metrics."""
+    folder.mkdir(parents=True)
+    parts = [
+        pd.DataFrame({"model": name, "user": users, "metric": metric, "value": values[: len(users)] * factor})
+        for name, values in models.items()
+        for metric, factor in (("ndcg@20", 1.0), ("recall@20", 2.0), ("ndcg@5", 0.5))
+    ]
+    pd.concat(parts).sample(frac=1, random_state=1).to_parquet(folder / "per_user.parquet")
+    means = {name: {"ndcg@20": {"value": v.mean()}, "recall@20": {"value": 2 * v.mean()}} for name, v in models.items()}
+    data = {"key": "k1", "split": "by-time", "source": [{"name": "x.csv", "sha256": "0" * 64}], **(data or {})}
+    hashes = {"notebooks": {"02_train": "1" * 64}, "module": "2" * 64, "lock": None, "data": data}
+    parameters = {name: {"value": value, "given": True} for name, value in {"EPOCHS": 0, **(given or {})}.items()}
+    record = {"started": started, "dataset": "sample", "parameters": parameters, "hashes": hashes}
+    record |= {"revision": None, "device": "CPU", "versions": {"numpy": "2"}}
+    record |= {"status": "succeeded", "seconds": {}, "error": None}
+    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "metrics.json").write_text(json.dumps({"models": means}))
+    return folder
+
+
+@pytest.fixture
+def reports(tmp_path) -> Path:
+    noise = np.random.default_rng(1).normal(0, 0.05, len(USERS))
+    noise -= noise.mean()
+    write_report(tmp_path / "old", "2026-01-01", best=BASE, ease=BASE / 2)
+    write_report(tmp_path / "new", "2026-01-02", given={"EPOCHS": 7}, best=BASE + 0.1 + noise, ease=BASE / 2)
+    write_report(tmp_path / "level", "2026-01-03", best=BASE + noise, als=BASE)
+    return tmp_path
+
+
+def test_the_better_one_is_found_by_the_paired_difference(reports):
+    result = compare_reports(reports / "old", reports / "new")
+    values = [pd.read_parquet(reports / name / "per_user.parquet") for name in ("old", "new")]
+    of_best = [each[(each.model == "best") & (each.metric == "ndcg@20")].set_index("user")["value"] for each in values]
+    by_hand = of_best[1] - of_best[0]
+    gap = result["figures"]["best", "ndcg@20"][2]
+    assert gap["value"] == pytest.approx(by_hand.mean())
+    width = 2 * 1.96 * by_hand.std() / np.sqrt(len(by_hand))
+    assert gap["high"] - gap["low"] == pytest.approx(width, rel=0.15)
+    assert result["verdict"].startswith("B's best is better than A's best: NDCG@20 +0.1000 (")
+    assert result["verdict"].endswith("B minus A over the same 200 users.")
+    assert result["same"] == ["ease"] and ("best", "ndcg@5") not in result["figures"]
+    assert result["differs"] == [("EPOCHS", "0", "7")]
+
+
+def test_swapped_it_is_mirrored(reports):
+    forth, back = (compare_reports(reports / a, reports / b) for a, b in (("old", "new"), ("new", "old")))
+    assert back["verdict"].startswith("B's best is worse than A's best: NDCG@20 −0.1000 (")
+    for key, (_, _, gap) in forth["figures"].items():
+        other = back["figures"][key][2]
+        assert [gap["value"], gap["low"], gap["high"]] == pytest.approx([-other[k] for k in ("value", "high", "low")])
+    assert back["differs"] == [("EPOCHS", "7", "0")]
+
+
+def test_level_ones_are_called_so(reports):
+    result = compare_reports(reports / "old", reports / "level")
+    assert result["verdict"].startswith("B's best and A's best are not distinguishable: NDCG@20 ")
+    assert {model for model, _ in result["figures"]} == {"best"} and not result["same"]
+
+
+def test_without_the_recipe_best_the_best_models_are_judged(tmp_path):
+    a = write_report(tmp_path / "a", ease=BASE, als=BASE / 2)
+    b = write_report(tmp_path / "b", ease=BASE / 3, als=BASE / 2)
+    assert compare_reports(a, b)["verdict"].startswith("B's als is worse than A's ease: ")
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"data": {"key": "k2"}}, "the prepared data differ, sample-k1 and sample-k2"),
+        ({"data": {"split": "random"}}, "the splits differ, by-time and random"),
+        ({"users": USERS[:150]}, "the users differ, 200 and 150 with 150 in both"),
+        ({"users": USERS + 1}, "the users differ, 200 and 200 with 199 in both"),
+    ],
+)
+def test_what_cannot_be_compared_gets_no_verdict(tmp_path, other, why):
+    a, b = write_report(tmp_path / "a", best=BASE), write_report(tmp_path / "b", **other, best=BASE + 0.1)
+    result = compare_reports(a, b)
+    assert result["verdict"] == f"No verdict: the two cannot be compared, {why}."
+    assert all(gap is None for _, _, gap in result["figures"].values()) and not result["same"]
+    assert "B − A" in as_text(result) and "better" not in as_text(result) and why in comparison_page(result)
+
+
+def test_the_same_files_under_another_key_can_be_compared(tmp_path):
+    files = {"train.parquet": "3" * 64}
+    a = write_report(tmp_path / "a", data={"key": "k1", "files": files}, best=BASE)
+    b = write_report(tmp_path / "b", data={"key": "k2", "files": files}, best=BASE + 0.1)
+    assert "better" in compare_reports(a, b)["verdict"]
+
+
+def test_the_command_takes_the_last_two(reports, capsys):
+    assert main(["--reports", str(reports)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["A  new", "B  level"] and lines[3].startswith("B's best is worse than A's best")
+    assert lines[-1].endswith("comparisons/new_and_level.html")
+    page = (reports / "comparisons" / "new_and_level.html").read_text()
+    assert "<h1>B&#39;s best is worse" in page and 'href="../new/index.html"' in page
+    assert 'href="comparisons/new_and_level.html"' in (reports / "index.html").read_text()
+
+
+def test_wrong_names_are_said(reports, capsys):
+    for arguments, said in {
+        ("old", "nwe"): "nwe: expected a report that succeeded, with its run.json; got none",
+        ("old", "new", "more"): "unrecognized arguments",
+    }.items():
+        with pytest.raises(SystemExit, match="2"):
+            main([*arguments, "--reports", str(reports)])
+        assert said in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["--reports", str(reports / "old")])
+    assert "expected two reports that succeeded in old/, got 0" in capsys.readouterr().err
+
+
+def test_make_hands_over_the_names(tmp_path):
+    """As they were typed; without one of them the last ones are meant."""
+    command = ["make", "--no-print-directory", "--dry-run", f"VENV={tmp_path}", "compare", "A=reports/it's", "B=x"]
+    lines = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    assert lines.splitlines()[-1].endswith("-m recsys.reports.comparison 'reports/it'\\''s' 'x'")

@@ -1,0 +1,169 @@
+"""The model: equal to its row-wise twin, whole after saving, and never another row's vector."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import rowwise
+import tensorflow as tf
+
+from recsys.models.embeddings import Embeddings
+
+HOSTILE = ["007", "7", "1e3", " ", "é", "e\u0301", "🎵", "‮abc", '"\\\n', "nul\0", "\ud800", "<script>", "名前"]
+FRESH = """
+import json, sys
+import keras, numpy as np
+import recsys.model
+path, song, out = sys.argv[1:]
+model = keras.models.load_model(path, safe_mode=True)
+song = json.loads(song)
+ids, scores = model.call_item_item(song)
+logits = model((np.arange(5), np.arange(60).reshape(5, 12))).numpy()
+np.savez(out, logits=logits, scores=scores, ids=np.array(json.dumps(ids.tolist())))
+"""
+
+
+def model_of(n_users=5, n_items=60, **kwargs):
+    return Embeddings([f"user {i}" for i in range(n_users)], np.arange(n_items) * 7, **kwargs)
+
+
+def test_logits_equal_those_of_the_rowwise_twin():
+    model = model_of(seed=3)
+    twin = rowwise.RowwiseRecommender(model.user_ids, model.item_ids, 15)
+    twin.set_vectors(*model.get_weights())
+    users, candidates = np.array([4, 0, 2]), np.array([[1, 59, 0], [3, 3, 8], [5, 6, 7]])
+    expected = twin((tf.constant(list(model.user_ids[users])), tf.constant(model.item_ids[candidates])))
+    np.testing.assert_allclose(model((users, candidates)), expected, rtol=1e-6, atol=1e-9)
+
+
+def test_it_starts_uniform_within_a_twentieth_and_by_its_seed():
+    users, items = model_of(400, 500, seed=1).get_weights()
+    for table in (users, items):
+        assert np.abs(table).max() <= 0.05 and np.abs(table).max() > 0.0499
+        assert table.std() == pytest.approx(0.1 / np.sqrt(12), rel=0.02)
+    assert not np.isclose(users, items[:400]).any(axis=1).any()
+    assert (model_of(400, 500, seed=1).get_weights()[1] == items).all()
+    assert (model_of(400, 500, seed=2).get_weights()[1] != items).any()
+
+
+@pytest.mark.parametrize("similarity", ["dot", "cosine"])
+def test_unknown_codes_are_masked_and_move_no_vector(similarity):
+    model = model_of(similarity=similarity)
+    users, candidates = tf.constant([0, -1, 5, 4]), tf.constant([[0, -1, 60, 59]] * 4)
+    with tf.GradientTape() as tape:
+        logits = model((users, candidates))
+        loss = tf.reduce_sum(tf.where(tf.math.is_finite(logits), logits, 0.0))
+    expected = [[1, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 1]]
+    assert (np.isfinite(logits) == np.array(expected, bool)).all()
+    assert (model.known(users, candidates).numpy() == np.array(expected, bool)).all()
+    assert np.isneginf(logits.numpy()[1]).all()
+    for gradient, touched in zip(tape.gradient(loss, [v.value for v in model.weights]), ([0, 4], [0, 59]), strict=True):
+        dense = tf.convert_to_tensor(gradient).numpy()
+        assert isinstance(gradient, tf.IndexedSlices) and np.isfinite(dense).all()
+        assert np.flatnonzero(np.abs(dense).sum(axis=1)).tolist() == touched
+
+
+def test_scores_are_the_logits_and_zero_for_users_it_does_not_know():
+    model = model_of(seed=1)
+    scores, logits = model.scores(np.array([3, -1, 5, 0])), model((np.array([3, 0]), np.tile(np.arange(60), (2, 1))))
+    assert scores.shape == (4, 60) and scores.dtype == np.float32
+    np.testing.assert_allclose(scores[[0, 3]], logits, rtol=1e-5, atol=1e-8)
+    assert (scores[1:3] == 0).all()
+    assert model.scores(np.array([], int)).shape == (0, 60)
+
+
+def test_raw_ids_become_codes_and_unknown_ones_are_named():
+    model = model_of()
+    assert model.user_codes(["user 4", "user 0"]).tolist() == [4, 0]
+    assert model.item_codes(np.array([14, 0])).tolist() == [2, 0]
+    with pytest.raises(KeyError, match="expected user ids of the model's vocabulary, got 2 others: 'nobody', 7"):
+        model.user_codes(["user 1", "nobody", 7])
+    for other in ("7", 7.0, True, 8, 2**63 + 7, None):
+        with pytest.raises(KeyError, match="song ids"):
+            model.item_codes([other])
+
+
+@pytest.mark.parametrize(
+    "ids, expected",
+    [([], "at least one"), ([1, 2, 1], "each once, got 1 again: 1"), ([1, "a"], "whole numbers or text, got mixed"),
+     ([0.5, 1.0], "got floating"), ([1, None], "whole numbers or text")],
+)  # fmt: skip
+def test_vocabularies_that_name_no_song_clearly_are_refused(ids, expected):
+    with pytest.raises(ValueError, match=expected):
+        Embeddings(["a"], ids)
+
+
+def test_call_item_item_is_the_authors():
+    model = model_of(seed=2)
+    table = model.get_weights()[1]
+    products = table @ table[9]
+    ids, scores = model.call_item_item(63, k=10)
+    assert ids.tolist() == (np.argsort(-products)[:10] * 7).tolist()
+    np.testing.assert_allclose(scores, np.sort(products)[::-1][:10], rtol=1e-5)
+    assert len(model.call_item_item(63)[0]) == 60  # fewer than 100 songs
+    table[3] = 2 * table[9]
+    model.set_weights([model.get_weights()[0], table])
+    assert model.call_item_item(63, k=1)[0].tolist() == [21]  # a longer vector beats the song itself
+    with pytest.raises(KeyError, match="64"):
+        model.call_item_item(64)
+
+
+def test_neighbours_leave_the_song_out_and_order_ties_by_code():
+    model = Embeddings(["a"], [10, 11, 12, 13, 14], 2)
+    model.set_weights([np.ones((1, 2)), np.array([[1, 0], [3, 0], [0, 1], [1, 0], [0, 0]])])
+    codes, values = model.neighbours(0, k=100)
+    assert codes.tolist() == [1, 3, 2, 4] and values.tolist() == [1, 1, 0, 0]
+    codes, values = model.neighbours(0, k=2, by="dot")
+    assert codes.tolist() == [1, 3] and values.tolist() == [3, 1]
+    assert model.neighbours(3, k=1)[0].tolist() == [0]
+    with pytest.raises(IndexError, match="expected 0…4, got -1"):
+        model.neighbours(-1)
+    with pytest.raises(ValueError, match="got 'jaccard'"):
+        model.neighbours(0, by="jaccard")
+    with pytest.raises(ValueError, match="got 'l2'"):
+        model_of(similarity="l2")
+
+
+def test_cosine_models_give_every_vector_length_one():
+    model = model_of(similarity="cosine")
+    users, items = (table / np.linalg.norm(table, axis=1, keepdims=True) for table in model.get_weights())
+    np.testing.assert_allclose(model.scores(np.arange(5)), users @ items.T, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("ids", [np.arange(200) * 670_000 + 2**40, [*HOSTILE, *(f"song {i}" for i in range(187))]])
+def test_a_fresh_process_gets_the_same_bits(tmp_path, ids):
+    users = HOSTILE if isinstance(ids, list) else np.array([5, -3, 2**62, 0, 9])
+    model = Embeddings(users, ids, seed=4)
+    model.write(tmp_path / "model.keras")
+    song = model.item_ids[10]
+    arguments = [str(tmp_path / "model.keras"), json.dumps(model.item_ids.tolist()[10]), str(tmp_path / "out.npz")]
+    subprocess.run([sys.executable, "-c", FRESH, *arguments], check=True)
+    out = np.load(tmp_path / "out.npz")
+    ours, scores = model.call_item_item(song)
+    assert len(ours) == 100 and json.loads(str(out["ids"])) == ours.tolist()
+    assert (out["scores"] == scores).all()
+    assert (out["logits"] == model((np.arange(5), np.arange(60).reshape(5, 12))).numpy()).all()
+
+
+def test_a_large_vocabulary_and_all_options_survive(tmp_path):
+    songs = [f"song-🎵-{i}" for i in range(450_000)]
+    model = Embeddings(np.arange(20_000), songs, 2, similarity="cosine", seed=9)
+    model.write(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert (again.item_ids == model.item_ids).all() and again.user_ids.dtype == np.int64
+    assert again.get_config() == model.get_config()
+
+
+def test_a_write_that_fails_leaves_the_old_model(tmp_path, monkeypatch):
+    path = tmp_path / "model.keras"
+    model_of(seed=1).write(path)
+    monkeypatch.setattr(Embeddings, "save", lambda self, target: (target.write_bytes(b"half"), 1 / 0))
+    with pytest.raises(ZeroDivisionError):
+        model_of(seed=2).write(path)
+    monkeypatch.undo()
+    assert [file.name for file in tmp_path.iterdir()] == ["model.keras"]
+    again = keras.models.load_model(path, safe_mode=True)
+    assert (again.get_weights()[0] == model_of(seed=1).get_weights()[0]).all()

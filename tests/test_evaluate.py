@@ -1,0 +1,138 @@
+"""Evaluation on small splits whose answer is known, and its parts against slow twins."""
+
+import json
+
+import numpy as np
+import pytest
+
+from recsys.data.split import Split
+from recsys.evaluation import bootstrap, evaluate, sampled
+from recsys.models import baselines
+from recsys.models.baselines import linear, neighbours, scorers
+
+
+class Fixed:
+    def __init__(self, matrix):
+        self.matrix = np.asarray(matrix, np.float32)
+
+    def scores(self, users):
+        return self.matrix[users]
+
+
+def random_split(seed=0, n_users=40, n_items=30):
+    rng = np.random.default_rng(seed)
+    taste = rng.integers(0, 3, n_users)
+    rows = [
+        (u, i) for u in range(n_users) for i in range(n_items) if rng.random() < (0.5 if i % 3 == taste[u] else 0.08)
+    ]
+    part = rng.random(len(rows))
+    train = [*((u, u % n_items) for u in range(n_users)), *(r for r, p in zip(rows, part, strict=True) if p < 0.6)]
+    later = [[r for r, p in zip(rows, part, strict=True) if low <= p < low + 0.2] for low in (0.6, 0.8)]
+    return Split.from_arrays(train, later[0], [*later[1], (0, n_items), (n_users, 1)])
+
+
+def test_three_users_by_hand_from_split_to_means():
+    #          train                              validation   test: song 3 is new, song 0 a repeat
+    split = Split.from_arrays(
+        [(0, 0), (1, 1), (2, 2), (2, 3)], [(0, 1)], [(0, 3), (0, 0), (1, 0), (1, 2), (2, 4), (3, 0)]
+    )
+    assert split.account("test") == {
+        "rows": 6, "cold_user": 1, "cold_item": 1, "repeat": 1, "scored": 3, "relevant": 3,
+    }  # fmt: skip
+    scores = [[9, 8, 7, 6], [4, 9, 3, 3], [0, 0, 0, 0]]
+    result = evaluate.evaluate({"model": Fixed(scores)}, split, cutoffs=(1, 2))
+    assert result.per_user["model"].index.tolist() == [0, 1]  # user 2 has nothing warm and new to find
+    # user 0: songs 0 and 1 are seen; 2 then 3 are left, relevant 3 in place 2
+    # user 1: song 1 is seen; 0, then 2 and 3 tied; relevant 0 in place 1, and 2 in place 2 or 3
+    assert result.per_user["model"]["recall@2"].tolist() == [1, 0.75]
+    assert result.per_user["model"]["precision@2"].tolist() == [0.5, 0.75]
+    assert result.per_user["model"]["mrr@2"].tolist() == [0.5, 1]
+    assert result.means.loc[("model", "hit@1"), "value"] == 0.5
+
+
+def test_a_better_model_is_found_better_and_like_is_not_told_from_like(tmp_path):
+    split = random_split(n_users=200)
+    fitted = {name: baselines.fit(name, split) for name in ("random", "popularity", "itemknn", "ease", "als")}
+    result = evaluate.evaluate({name: each.scorer for name, each in fitted.items()}, split)
+    assert result.difference("ease", "random", "ndcg@5").verdict == "better"
+    assert result.difference("random", "ease", "ndcg@5").verdict == "worse"
+    twice = evaluate.evaluate({"a": fitted["als"].scorer, "b": fitted["als"].scorer}, split)
+    assert set(twice.differences.verdict) == {"not distinguishable"}
+    result.save(tmp_path, fit_seconds={name: each.fit_seconds for name, each in fitted.items()})
+    saved = json.loads((tmp_path / "metrics.json").read_text())
+    assert saved["users"] == result.n_users and saved["models"].keys() == fitted.keys()
+    assert saved["models"]["als"]["recall@20"].keys() == {"value", "low", "high"}
+    assert {"coverage@20", "gini@20", "rank_seconds", "fit_seconds"} <= saved["models"]["als"].keys()
+
+
+def test_swapping_two_models_swaps_their_figures():
+    split = random_split(1)
+    one, two = (baselines.fit(name, split).scorer for name in ("popularity", "ease"))
+    first, second = evaluate.evaluate({"a": one, "b": two}, split), evaluate.evaluate({"a": two, "b": one}, split)
+    np.testing.assert_array_equal(first.means.loc["a"], second.means.loc["b"])
+    assert first.difference("a", "b", "ndcg@20").value == -second.difference("a", "b", "ndcg@20").value
+
+
+def test_bootstrap_intervals_have_the_width_of_the_standard_error_and_follow_the_seed():
+    values = np.random.default_rng(0).normal(3, 2, (2000, 1))
+    means = bootstrap.bootstrap(values, 2000, seed=1) / 2000
+    low, high = bootstrap.interval(means)
+    assert (high - low) == pytest.approx(2 * 1.96 * values.std() / np.sqrt(2000), rel=0.1)
+    assert low < values.mean() < high
+    np.testing.assert_array_equal(means, bootstrap.bootstrap(values, 2000, seed=1) / 2000)
+
+
+def test_one_of_21_lets_a_constant_model_win_as_the_author_and_gives_it_chance_when_fair():
+    split = random_split()
+    candidates = sampled.draw_candidates(split.test.item, 20, split.n_items_all, seed=3)
+    constant = sampled.sampled_accuracy(Fixed(np.zeros((41, 31))), split.test, candidates)
+    assert constant["as_author"]["value"] == 1
+    assert constant["tie_fair"]["value"] == pytest.approx(1 / 21, abs=1e-6)
+    assert constant["loss"] == pytest.approx(np.log(21), abs=1e-6)
+
+
+def test_candidate_scores_are_those_of_the_dense_matrix_and_unknown_songs_lose():
+    rng = np.random.default_rng(0)
+    matrix = rng.normal(size=(50, 20)).astype(np.float32)
+    users, candidates = rng.integers(0, 50, 300), rng.integers(0, 22, (300, 5))
+    scores = sampled.candidate_scores(Fixed(matrix), users, candidates)
+    for user, songs, row in zip(users, candidates, scores, strict=True):
+        assert row.tolist() == [matrix[user, song] if song < 20 else -np.inf for song in songs]
+
+
+def test_popularity_baseline_counts_by_hand_and_never_reads_test():
+    split = Split.from_arrays([(0, 0), (0, 0), (1, 1), (1, 2)], [(1, 0), (0, 3)], [(0, 1), (0, 1), (0, 1)])
+    scorer = baselines.fit("popularity", split).scorer
+    assert scorer.scores(np.array([0, 1])).tolist() == [[3, 1, 1, 0]] * 2
+
+
+def test_item_knn_and_ease_against_the_formulas():
+    split = random_split(2)
+    seen = split.known.toarray()
+    norms = np.linalg.norm(seen, axis=0)
+    cosine = seen.T @ seen / norms[:, None] / norms
+    np.fill_diagonal(cosine, 0)
+    knn = neighbours.fit_itemknn(split, ("train", "validation"), 0, k=30)
+    np.testing.assert_allclose(knn.scores(np.arange(40))[:, :30], seen @ cosine, rtol=1e-5)
+    inverse = np.linalg.inv(seen.T @ seen + 10 * np.eye(30))
+    weights = np.eye(30) - inverse / np.diag(inverse)
+    ease = linear.fit_ease(split, ("train", "validation"), 0, regularisation=10.0)
+    np.testing.assert_allclose(ease.scores(np.arange(40))[:, :30], seen @ weights, atol=1e-4)
+    assert not knn.scores(np.array([40])).any() and not ease.scores(np.array([40])).any()  # a cold user
+
+
+def test_a_baseline_that_does_not_apply_says_why(monkeypatch):
+    split = random_split()
+    with pytest.raises(scorers.DoesNotApply, match="timestamps"):
+        baselines.fit("recent", split)
+    monkeypatch.setattr(baselines, "MEMORY_LIMIT", 1e3)
+    with pytest.raises(scorers.DoesNotApply, match="30 songs"):
+        baselines.fit("ease", split)
+    with pytest.raises(ValueError, match="expected baselines among random"):
+        baselines.fit("popularty", split)
+
+
+def test_nobody_to_score_is_an_error_with_the_account():
+    split = Split.from_arrays([(0, 0), (0, 1)], [(0, 0)], [(0, 1)])
+    with pytest.raises(ValueError, match="got none among"):
+        evaluate.evaluate({"model": Fixed([[1, 2]])}, split)

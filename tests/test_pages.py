@@ -1,0 +1,245 @@
+"""The pages in a real browser without a network: they ask no host for anything and run no script."""
+
+import contextlib
+import re
+import shutil
+import socketserver
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from recsys.reports.pages import _chart, best_model, clean_html, comparison_page, index_page, notebook_page, report_page
+
+BROWSER = next(filter(shutil.which, ("chromium", "chromium-browser", "google-chrome")), None)
+needs_browser = pytest.mark.skipif(not BROWSER, reason="no Chromium on this machine: apt-get install chromium")
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync", "--disable-default-apps", "--dump-dom"]
+BROWSERS_OWN = re.compile(r"(?<!fonts)(?<!ajax)\.google(apis)?\.com")  # its updates
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+HOSTILE = [
+    "<script>document.title = 'taken'</script>",
+    "<img src=x onerror=\"document.title = 'taken'\">",
+    "<style>@import url(http://host.example/a.css); body { display: none }</style>",
+    "<svg onload=\"document.title = 'taken'\"></svg>",
+    "<iframe src='http://host.example/'></iframe>",
+    "<a href=\"javascript:document.title = 'taken'\">press</a>",
+    "</td></table><link rel=stylesheet href=http://host.example/b.css>",
+    "<form action=http://host.example><input autofocus onfocus=\"document.title = 'taken'\">",
+    "$\\alpha$ ‮ right to left 🎵 & < \" '",
+]
+ENTRY = {"value": 0.2, "low": 0.1, "high": 0.3}
+METRICS = {
+    "dataset": "sample",
+    "split": "by-time",
+    "users": 1234,
+    "models": {
+        "author": {"ndcg@20": ENTRY, "recall@20": ENTRY, "ndcg@5": ENTRY, "fit_seconds": 1.5},
+        "popularity": {"ndcg@20": {"value": 0.05, "low": 0.04, "high": 0.06}},
+        HOSTILE[0]: {"recall@20": {"value": 0.9}},
+    },
+    "differences": [{"a": "author", "b": "popularity", "metric": "ndcg@20", **ENTRY, "verdict": "better"}],
+}
+RECORD = {
+    "name": "2026-01-02_030405_sample",
+    "status": "succeeded",
+    "exit_code": 0,
+    "error": None,
+    "dataset": HOSTILE[1],
+    "run": "then",
+    "started": "2026-01-02T03:04:05+00:00",
+    "seconds": {"01_prepare": 50.2, "02_train": 71.0},
+    "parameters": {"SONG": {"value": HOSTILE[0], "given": True}, "RECIPES": {"value": "author", "given": False}},
+    "reused": {"01_prepare": "2026-01-01_010101_sample"},
+    "revision": {"commit": "0123456789abcdef", "dirty": True},
+    "versions": {"python": "3.11.7"},
+    "device": None,
+    "seed": 0,
+    "hashes": {"notebooks": {"01_prepare": "a1", "02_train": "b2"}, "lock": None, "data": {"source": None}},
+    "files": ["01_prepare.html", "index.html"],
+}
+COMPARISON = {
+    "reports": ["a", "b"],
+    "verdict": f"B is better {HOSTILE[0]}",
+    "differs": [("SONG", HOSTILE[0], HOSTILE[1])],
+    "figures": {("author", "ndcg@20"): (ENTRY, ENTRY, {**ENTRY, "verdict": "better"}), ("c", "d"): (ENTRY, None, None)},
+    "same": ["popularity"],
+    "refused": "",
+}
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("pages")
+    badge = "[![Open in Colab](https://host.example/badge.svg)](https://host.example/notebook)"
+    cells = [new_markdown_cell(f"# A step\n{badge}\n\n| a | b |\n|--|--|\n| word | 7 |\n\n" + "\n\n".join(HOSTILE))]
+    head = "<thead><tr><th></th><th>song</th><th>score</th></tr></thead>"
+    rows = "".join(f"<tr><th>{i}</th><td>{each}</td><td>1.5</td></tr>" for i, each in enumerate(["name", *HOSTILE]))
+    outputs = [
+        new_output("stream", text=f"printed {HOSTILE[0]} \x1b[31mred\x1b[0m"),
+        new_output("display_data", {"text/html": f"<table border=1>{head}{rows}"}),
+        new_output("display_data", {"image/png": PIXEL, "text/plain": "<Figure>"}),
+        new_output("display_data", {"application/javascript": "document.title = 'taken'", "text/plain": "js"}),
+        new_output("display_data", {"image/svg+xml": f"<svg xmlns='http://www.w3.org/2000/svg'>{HOSTILE[0]}</svg>"}),
+        new_output("display_data", {"text/latex": HOSTILE[0]}),
+        new_output("display_data", {"text/vnd.mermaid": "graph TD; a-->b"}),
+    ]
+    cells.append(new_code_cell("print('code')  # <b>", execution_count=1, outputs=outputs))
+    names = ["01_prepare", "02_train"]
+    summary = {"headline": f"best: {HOSTILE[1]}", "sentences": HOSTILE}
+    failed = {**RECORD, "status": "failed", "error": HOSTILE[0], "revision": None, "started": "2026-01-01T00:00:00"}
+    made = {
+        "01_prepare": notebook_page(new_notebook(cells=cells), "01_prepare", names),
+        "index": report_page(RECORD, METRICS, summary, dict.fromkeys(names, HOSTILE[0])),
+        "bare": report_page({**failed, "reused": {}}, {}, {}, {}),
+        "list": index_page([("a", RECORD, METRICS), ("b.failed", failed, {})], ["a_and_b.html"]),
+        "comparison": comparison_page(COMPARISON),
+    }
+    for name, page in made.items():
+        (folder / f"{name}.html").write_text(page, encoding="utf-8")
+    return folder
+
+
+@contextlib.contextmanager
+def listening():
+    """A proxy that notes who calls and answers nobody."""
+    calls: list[str] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self):
+            calls.append(self.rfile.readline().decode(errors="replace"))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1], calls
+        server.shutdown()
+
+
+def browse(page: Path, profile: Path, *more: str) -> tuple[str, list[str]]:
+    """The page's content as the browser sees it, and the requests that it sent anywhere."""
+    with listening() as (port, calls):
+        own = [f"--proxy-server=127.0.0.1:{port}", f"--user-data-dir={profile}", page.as_uri()]
+        done = subprocess.run([BROWSER, *FLAGS, *more, *own], capture_output=True, text=True, timeout=60)
+    return done.stdout, [call for call in calls if not BROWSERS_OWN.search(call)]
+
+
+@needs_browser
+@pytest.mark.parametrize("name", ["01_prepare", "index", "list", "comparison"])
+def test_a_page_asks_nobody_and_runs_nothing(pages, tmp_path, name):
+    """Even without the page's own policy, which would stop both."""
+    page = tmp_path / "page.html"
+    page.write_text(re.sub("<meta http-equiv.*>", "", (pages / f"{name}.html").read_text()), encoding="utf-8")
+    seen, calls = browse(page, tmp_path / "profile")
+    assert "</main>" in seen and not calls
+    assert "<title>taken</title>" not in seen
+
+
+@needs_browser
+def test_the_policy_alone_would_stop_a_script(pages, tmp_path):
+    page = tmp_path / "page.html"
+    planted = "<script>document.title = 'taken'</script><img src=http://host.example/a.png></main>"
+    page.write_text((pages / "list.html").read_text().replace("</main>", planted), encoding="utf-8")
+    seen, calls = browse(page, tmp_path / "profile")
+    assert "planted" not in seen and "host.example/a.png" in seen and not calls and "<title>taken</title>" not in seen
+
+
+@needs_browser
+@pytest.mark.parametrize("column", ["started", "ndcg@20"])
+def test_the_list_can_be_sorted_without_a_network(pages, tmp_path, column):
+    """By its own script, which its policy lets run; it is pressed by one planted behind it once the policy is gone."""
+    page, text = tmp_path / "page.html", (pages / "list.html").read_text()
+    assert f"<button>{column}</button>" in browse(pages / "list.html", tmp_path / "profile")[0]
+    find = f"[...document.querySelectorAll('button')].find((each) => each.textContent === '{column}')"
+    press = f"<script>{find}.click()</script></main>"
+    page.write_text(re.sub("<meta http-equiv.*>", "", text).replace("</main>", press))
+    seen = browse(page, tmp_path / "profile")[0]
+    assert text.index('href="a/index.html"') < text.index('href="b.failed/run.json"')
+    assert seen.index('href="a/index.html"') > seen.index('href="b.failed/run.json"')
+
+
+@needs_browser
+@pytest.mark.parametrize("name", ["01_prepare", "index", "list", "comparison"])
+def test_a_page_fits_a_phone(pages, tmp_path, name):
+    """Tables scroll within themselves; the page does not."""
+    text = re.sub("<meta http-equiv.*>", "", (pages / f"{name}.html").read_text())
+    wide = "<script>document.title = `${document.documentElement.scrollWidth} of ${innerWidth}`</script></main>"
+    (tmp_path / "page.html").write_text(text.replace("</main>", wide), encoding="utf-8")
+    seen = browse(tmp_path / "page.html", tmp_path / "profile", "--window-size=390,800")[0]
+    width, screen = map(int, re.search("<title>([0-9]+) of ([0-9]+)", seen).groups())
+    assert screen < 600 and width <= screen
+
+
+@needs_browser
+def test_the_browser_would_have_been_caught(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text("<img src=http://host.example/a.png><script>document.title = 'taken'</script>")
+    seen, calls = browse(page, tmp_path / "profile")
+    assert any("host.example" in call for call in calls) and "<title>taken</title>" in seen
+
+
+def test_a_notebooks_page_keeps_what_matters(pages):
+    page = (pages / "01_prepare.html").read_text()
+    assert f"data:image/png;base64,{PIXEL}" in page
+    assert '<details class="code"><summary>code</summary>' in page and "# &lt;b&gt;" in page
+    assert '<a href="https://host.example/notebook">Open in Colab</a>' in page and "badge.svg" not in page
+    assert '<th class="text">song</th><th>score</th>' in page.replace("\n", "") and "<td>1.5</td>" in page
+    assert "red</span>" in page and "&lt;script&gt;" in page and "🎵" in page
+    assert '<span aria-current="page">Prepare</span>' in page and '<a href="02_train.html">Train</a>' in page
+    assert "<script" not in page and "@import" not in page and "onerror=\"" not in page.replace("&", "")
+
+
+def test_a_reports_page_puts_the_answer_first(pages):
+    page = (pages / "index.html").read_text()
+    order = ["<h1>best: ", 'class="chart"', "ndcg@20</th>", "<th>author<", "<th>popularity<", "to left"]
+    order += ["is better than", "Read on", "How it came about"]
+    places = [page.index(text) for text in order]
+    assert places == sorted(places)
+    assert 'aria-label="ndcg@20, mean over users with 95 % interval: author 0.2000 (0.1000 to 0.3000), popu' in page
+    assert "used again from 2026-01-01_010101_sample" in page
+    assert '<span class="name trained">author</span>' in page and '<span class="name">popularity</span>' in page
+    assert "<script" not in page
+    assert "0.2000" in page and "0.1000 to 0.3000" in page and "2 min 1 s" in page and "0123456789, changed" in page
+    assert "ndcg@5" not in page and "1,234" in page and '<tr class="best"><th>author' in page
+
+
+def test_a_report_without_figures_is_still_a_page(pages):
+    page = (pages / "bare.html").read_text()
+    assert "<h1>Report on &lt;img" in page and "no revision known" in page and "ndcg" not in page
+
+
+def test_the_list_shows_failures(pages):
+    page = (pages / "list.html").read_text()
+    assert page.index('href="a/index.html"') < page.index('href="b.failed/run.json"')
+    assert '<span class="failed">failed</span><small class="long">&lt;script&gt;' in page
+    assert '<a href="comparisons/a_and_b.html">a and b</a>' in page
+
+
+@pytest.mark.parametrize(
+    ("top", "ticks"),
+    [(0.2047, ["0", "0.05", "0.1", "0.15", "0.2"]), (0.0009, ["0", "0.0002", "0.0004", "0.0006", "0.0008"]),
+     (1.0, ["0", "0.2", "0.4", "0.6", "0.8", "1"]), (0.31, ["0", "0.1", "0.2", "0.3"])],
+)  # fmt: skip
+def test_the_scale_of_the_figure_is_round(top, ticks):
+    assert _chart([("a", {"value": top})])["ticks"] == ticks
+
+
+def test_the_best_model_leads_in_ndcg():
+    assert best_model(METRICS) == "author"
+    assert best_model({}) is None and best_model({"models": {"a": {"fit_seconds": 1}}}) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("<table class='dataframe'><tr><th>a</th></tr></table>", "<th>a</th>"),
+        ("<style scoped>.dataframe { color: red }</style><b>x</b>", "<b>x</b>"),
+        ("<img src='data:image/png;base64,AA' alt='a'>", 'src="data:image/png;base64,AA"'),
+        ("<p style='color: red; background: url(http://host.example)'>1</p>", '<p style="color: red;">1</p>'),
+        ("<a href='data:text/html,x'>y</a>", "y</a>"),
+    ],
+)
+def test_harmless_html_stays(text, kept):
+    cleaned = clean_html(text)
+    assert kept in cleaned and "host.example" not in cleaned and "dataframe {" not in cleaned
