@@ -145,7 +145,7 @@ def unpulled(split: Split, model: Any, pull: float = 0.0, half_life: float = 1.0
     if pull:
         weights = recency_weights(split.warm("train", "validation"), model.n_users, model.n_items, half_life)
         users = users - with_recency(np.zeros_like(users), songs, weights, pull)
-    return scorers.vectors(split, users, songs / np.linalg.norm(songs, axis=1, keepdims=True))
+    return scorers.Vectors.for_split(split, users, songs / np.linalg.norm(songs, axis=1, keepdims=True))
 
 
 def write(page: Path, text: str) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench import apart, mapped_memory, peak_memory, spread, zipf_rows
-from recsys.data.interactions import Interactions, read
+from recsys.data.interactions import Interactions, read_interactions
 from recsys.data.split import Split
 from recsys.models.embeddings import Embeddings
 from recsys.training.recipes import RECIPES
@@ -41,7 +41,7 @@ def cost(n_rows: int, n_items: int, path: Path) -> dict[str, Any]:
     """
     n_users = n_rows // ROWS_OF_A_USER
     tables = [pd.DataFrame({name: np.arange(n)}) for name, n in (("user_id", n_users), ("item_id", n_items))]
-    train, few = read(path), Interactions(np.arange(1024, dtype=np.int32), np.arange(1024, dtype=np.int32))
+    train, few = read_interactions(path), Interactions(np.arange(1024, dtype=np.int32), np.arange(1024, dtype=np.int32))
     split, recipe = Split("zipf", train, few, few[:1], *tables), RECIPES["fast"]
     model = Embeddings(tables[0]["user_id"], tables[1]["item_id"], recipe.dim, similarity=recipe.similarity)
     loop, times = SampledLoop(model, split, recipe, xla=True), []

@@ -1,4 +1,4 @@
-"""The start of a notebook on Colab: what Colab lacks of this package's requirements, and a folder to work in."""
+"""The start of a notebook on Colab: install the requirements that are missing, and open a folder to work in."""
 
 import importlib
 import os
@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 
 def start(drive_folder: str = "") -> str:
-    """Install what is missing and go to a folder of Google Drive, or stay here without one; return where that is.
+    """Install what is missing, and change to a folder of Google Drive if one is named. Return the working directory.
 
     Raises CalledProcessError as `install_missing` does.
     """
@@ -28,17 +28,19 @@ def start(drive_folder: str = "") -> str:
 
 
 def install_missing() -> list[str]:
-    """Install by pip the requirements of this package that are missing, every package that is there held; return them.
+    """Install this package's missing requirements with pip, and return them.
 
-    Raises CalledProcessError where pip finds no versions that go with those that are there.
+    The versions of all installed packages stay as they are. Raises CalledProcessError if pip finds no versions of the
+    missing ones that fit.
     """
-    there = {canonicalize_name(each.name): each.version for each in reversed([*metadata.distributions()]) if each.name}
-    wanted = map(Requirement, metadata.requires("recsys") or ())
-    base = [each for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})]
-    missing = [f"{each.name}{each.specifier}" for each in base if canonicalize_name(each.name) not in there]
+    found = reversed([each for each in metadata.distributions() if each.name])  # the first of two versions wins
+    installed = {canonicalize_name(each.name): each.version for each in found}
+    requirements = map(Requirement, metadata.requires("recsys") or ())
+    needed = [each for each in requirements if each.marker is None or each.marker.evaluate({"extra": ""})]
+    missing = [f"{each.name}{each.specifier}" for each in needed if canonicalize_name(each.name) not in installed]
     if missing:
-        with tempfile.NamedTemporaryFile("w", suffix=".txt") as held:
-            print(*(f"{name}==={version}" for name, version in there.items()), sep="\n", file=held, flush=True)
-            command = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", held.name, *missing]
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as pins:
+            print(*(f"{name}==={version}" for name, version in installed.items()), sep="\n", file=pins, flush=True)
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", pins.name, *missing]
             subprocess.run(command, check=True)
     return missing

@@ -1,4 +1,4 @@
-"""Where things lie: the project's root, a run's folder and record, and files that are written whole or not at all."""
+"""Where files are: the project's root, a run's folder and record, and files that are written atomically."""
 
 import contextlib
 import hashlib
@@ -13,8 +13,8 @@ from typing import Any
 def project_root() -> Path:
     """Return the folder that relative paths start from.
 
-    It is the nearest one with a pyproject.toml, from the working directory upwards and then from this package upwards;
-    an installed package outside any project takes the working directory.
+    It is the nearest folder with a pyproject.toml, upwards from the working directory, then upwards from this package.
+    If there is none, as for an installed package, it is the working directory.
     """
     for start in (Path.cwd(), Path(__file__).resolve().parent):
         for folder in (start, *start.parents):
@@ -25,9 +25,9 @@ def project_root() -> Path:
 
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, with the same suffix, that takes its place when the block succeeds.
+    """Yield a temporary path in the folder of `path`, with the same suffix; it replaces `path` if the block succeeds.
 
-    A block that fails leaves what was there before, and no temporary file.
+    If the block fails, `path` stays as it was and the temporary file is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as readable JSON, atomically."""
+    """Write `value` as indented JSON, atomically."""
     with write_atomically(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -56,28 +56,41 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def run_of(name: str, reports: Path) -> str:
-    """Return the run that the report of this name in `reports` is of, which it may have gone on with; else the name."""
-    path = reports / name / "run.json"
-    return read_json(path)["run"] if name and path.is_file() else name
-
-
 class Run:
-    """One run's folder `data/runs/<name>/` and its record `run.json`, which hands facts from notebook to notebook."""
+    """A run's folder `data/runs/<name>/` and its record `run.json`, which passes facts from notebook to notebook."""
 
     def __init__(self, name: str, root: Path | None = None):
         if not name or Path(name).name != name:
-            raise ValueError(f"expected the name of a run, such as 'sample', without folders; got {name!r}")
+            raise ValueError(f"RUN: expected the name of a run, such as 'sample', without folders; got {name!r}")
         self.name = name
         self.root = Path(root) if root else project_root()
         self.folder = self.root / "data" / "runs" / name
 
     @property
     def record(self) -> dict[str, Any]:
-        """Everything noted so far."""
+        """All facts noted so far."""
         path = self.folder / "run.json"
         return read_json(path) if path.exists() else {}
 
     def note(self, **facts: Any) -> None:
-        """Add facts to the record; a fact of the same name is replaced."""
+        """Add facts to the record; they replace facts of the same name."""
         write_json(self.folder / "run.json", {**self.record, **facts})
+
+
+def run_of_report(name: str, reports: Path) -> str:
+    """Return the name of the run that a report in the folder `reports` shows; any other name is returned as it is."""
+    path = reports / name / "run.json"
+    return read_json(path)["run"] if name and path.is_file() else name
+
+
+def newest_run(root: Path) -> str:
+    """Return the name of the run whose training finished last. Raises FileNotFoundError if no run has finished."""
+    finished = {}
+    for path in root.glob("data/runs/*/run.json"):
+        names = read_json(path).get("recipes", [])
+        histories = [read_json(each) for name in names if (each := path.parent / name / "history.json").exists()]
+        if names and len(histories) == len(names) and all(each["status"] == "finished" for each in histories):
+            finished[path.parent.name] = max(each["finished_at"] for each in histories)
+    if not finished:
+        raise FileNotFoundError("data/runs: expected a finished run, found none; `make reports` makes one")
+    return max(finished, key=lambda name: finished[name])

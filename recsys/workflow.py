@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from recsys.data import prepare as preparation
 from recsys.data.split import Split
-from recsys.evaluation.evaluate import MAIN, Evaluation, evaluate
+from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation, evaluate
 from recsys.evaluation.ranking import Scorer
 from recsys.models import baselines
 from recsys.runs import Run, read_json, write_json
@@ -34,7 +34,7 @@ def prepare(dataset: str = "sample", path: Path | str | None = None, **parameter
 
 def train(split: Split, recipe: str | Recipe = "best", *, seed: int = 0, **settings: Any) -> "Embeddings":
     """Train a model by a recipe, given by name or as it is, with other `settings` where they are given."""
-    chosen = RECIPES[recipe].fitting(split.n_users, split.n_items) if isinstance(recipe, str) else recipe
+    chosen = RECIPES[recipe].for_size(split.n_users, split.n_items) if isinstance(recipe, str) else recipe
     return import_trainer().train(split, chosen.override(**settings), seed=seed).model
 
 
@@ -64,7 +64,7 @@ def open_split(run: Run) -> Split:
 
 
 def choose_recipes(run: Run, split: Split, names: str = "author best", **settings: Any) -> dict[str, Recipe]:
-    """Return the named recipes (space-separated), fitted to the size of the split, with other settings.
+    """Return the named recipes (space-separated), adapted to the size of the split, with other settings.
 
     A setting of 0 or "" keeps the recipe's own. `tuned` is what `make tune` found for these data. Raises ValueError for
     an unknown name.
@@ -75,7 +75,7 @@ def choose_recipes(run: Run, split: Split, names: str = "author best", **setting
             f"RECIPES: expected names among {' '.join(known)}; got {' '.join(unknown) if chosen else 'none'}"
         )
     recipes = {name: RECIPES[name] if name in RECIPES else tuning.tuned(split, run.root) for name in chosen}
-    return {name: each.fitting(split.n_users, split.n_items).override(**settings) for name, each in recipes.items()}
+    return {name: each.for_size(split.n_users, split.n_items).override(**settings) for name, each in recipes.items()}
 
 
 def train_run(
@@ -125,6 +125,11 @@ def open_models(run: Run) -> tuple[Split, dict[str, "Embeddings"], dict[str, dic
                 f"run {run.name!r}, {name}: expected a finished training, got one that is {status}; open "
                 f"notebooks/02_train.ipynb with RUN = {run.name!r} to continue it"
             )
+        if "recency" not in history:
+            raise RuntimeError(
+                f"run {run.name!r}, {name}: expected a training by this version of the project, got one by an earlier "
+                f"version; open notebooks/02_train.ipynb with RUN = {run.name!r} to train again"
+            )
     trainer = import_trainer()
     return open_split(run), {name: trainer.load(run.folder / name) for name in names}, histories
 
@@ -139,12 +144,12 @@ def read_cutoffs(text: str) -> tuple[int, ...]:
 
 def ndcg_by_seed(run: Run, evaluation: Evaluation) -> dict[str, list[float]]:
     """Return each recipe's NDCG@20 with every seed it was trained with, the first seed first."""
-    found = {name: [float(evaluation.means.loc[(name, MAIN), "value"])] for name in run.record["recipes"]}
+    found = {name: [float(evaluation.means.loc[(name, MAIN_METRIC), "value"])] for name in run.record["recipes"]}
     for name, values in found.items():
         for folder in run.record.get("other_seeds", []):
             model = import_trainer().load(run.folder / name / folder)
             again = evaluate({name: model}, evaluation.split, (20,), n_resamples=2)
-            values.append(float(again.means.loc[(name, MAIN), "value"]))
+            values.append(float(again.means.loc[(name, MAIN_METRIC), "value"]))
     return found
 
 

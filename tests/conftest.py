@@ -1,4 +1,4 @@
-"""What several files of tests share."""
+"""Shared by several test files."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def run_reports(project: Path, *arguments: str) -> tuple[int, Path, str]:
-    """Run the command in a project of its own on the notebooks of this one: status, folder that it made, errors."""
+    """Run the reports command in `project` on this repository's notebooks; return status, report folder and stderr."""
     command = [sys.executable, "-m", "recsys.reports", f"--notebooks={REPOSITORY / 'notebooks'}", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=600)

@@ -1,4 +1,4 @@
-"""Planted faults: each damages clean work in one way; `python tests/faults.py` prints which check finds which."""
+"""Planted faults, one for each check. `python tests/faults.py` prints which check finds which fault."""
 
 import dataclasses
 import math
@@ -18,16 +18,17 @@ from recsys.evaluation.ranking import Ranking, rank
 from recsys.evaluation.sampled import candidate_scores, draw_candidates
 from recsys.models import baselines
 from recsys.models.baselines import scorers
-from recsys.training import losses, sampled_softmax, trainer
+from recsys.training import losses, trainer
+from recsys.training.recipes import RECIPES
 
 BEGIN, END = "<!-- begin: python tests/faults.py -->", "<!-- end -->"  # around the matrix in docs/evaluation.md
-SIZES = {"one": 0.0, "1 %": 0.01, "10 %": 0.1}
+SIZES = (0.0, 0.01, 0.1)  # shares of the rows that a fault damages; 0.0 is one row
 FIT = ("train", "validation")
 SETTINGS = {"popularity": {}, "itemknn": {"k": 50}}
 
 
 class Tables:
-    """A model of two tables; a code outside the users' table gets zeros."""
+    """A model of two tables of vectors. Users without a row get zeros."""
 
     def __init__(self, users, items):
         self.users, self.items = users, items
@@ -39,15 +40,15 @@ class Tables:
 
 @dataclass(frozen=True)
 class Work:
-    """What a run leaves behind and the audit looks at."""
+    """The results of a run that the checks look at."""
 
     split: Split
     fitted: dict[str, baselines.Fitted]
     scorers: dict[str, Any]
     histories: dict[str, Any]
-    epochs: tuple[np.ndarray, np.ndarray]  # validation candidates of the first and the second
-    logits: np.ndarray  # of the rows of test: (rows, 21)
-    hits: np.ndarray  # what each of these rows counted as
+    epochs: tuple[np.ndarray, np.ndarray]  # validation candidates of two epochs
+    logits: np.ndarray  # of the test rows: (rows, 21)
+    hits: np.ndarray  # how much of a hit each of these rows counts as
     ranking: Ranking
     neighbours: np.ndarray
 
@@ -66,7 +67,7 @@ class Work:
 
 
 def listening(seed: int, n_users: int = 120, n_items: int = 200, n_listens: int = 6_000) -> pd.DataFrame:
-    """Return an invented log: user_id, item_id, timestamp."""
+    """Return a synthetic log: user_id, item_id, timestamp."""
     log = pa.concat_tables(synthetic.listens(n_users, n_items, n_listens, seed)).to_pandas()
     names = {"user_id": "user_id", "media_id": "item_id", "ts_listen": "timestamp"}
     log = log.rename(columns=names)[list(names.values())]
@@ -74,7 +75,7 @@ def listening(seed: int, n_users: int = 120, n_items: int = 200, n_listens: int 
 
 
 def cut(log: pd.DataFrame, how: str = "by-time", seed: int = 0) -> Split:
-    """Split a log in a few plain lines, as `prepare` does at length; `random` forgets the times and the repeats."""
+    """Split a log as `prepare` does, in a few plain lines. "random" drops times and repeats."""
     if how == "by-time":
         bounds = np.sort(log["timestamp"])[[int(share * len(log)) for share in (0.8, 0.9)]]
         part = np.searchsorted(bounds, log["timestamp"], side="right")
@@ -89,7 +90,7 @@ def cut(log: pd.DataFrame, how: str = "by-time", seed: int = 0) -> Split:
 
 
 def from_parts(parts: list[pd.DataFrame], how: str = "by-time") -> Split:
-    """Code the ids of three logs: train's first, each by id."""
+    """Make a split of three logs. Ids get codes: those of train first, each group by id."""
     tables, codes = {}, {}
     for what in ("user_id", "item_id"):
         warm = np.unique(parts[0][what])
@@ -107,7 +108,7 @@ def from_parts(parts: list[pd.DataFrame], how: str = "by-time") -> Split:
 
 
 def work_on(split: Split, seed: int = 0) -> Work:
-    """Do all the later work on a split, without a fault of its own."""
+    """Return clean results on a split."""
     rng = np.random.default_rng(seed)
     fitted = {name: fitted_on(split, name) for name in SETTINGS}
     tables = Tables(*(rng.normal(size=(n, 8)).astype(np.float32) for n in (split.n_users_all, split.n_items_all)))
@@ -128,13 +129,13 @@ def fitted_on(split: Split, name: str) -> baselines.Fitted:
 
 
 def noted(split: Split) -> str:
-    """What a training on the split notes about its rows."""
-    return trainer._inputs(split, trainer.RECIPES["author"], 0)["rows"]
+    """Return the hash of the rows that a training writes into its history."""
+    return trainer._inputs(split, RECIPES["author"], 0)["rows"]
 
 
-def drawn(split: Split, epoch: int, what: int = sampled_softmax.VALIDATION) -> np.ndarray:
-    """The candidates that the training loop judges an epoch by; with NEGATIVES, other ones each epoch."""
-    key = losses.key(0, epoch if what == sampled_softmax.NEGATIVES else 0, what)
+def drawn(split: Split, epoch: int, what: int = losses.VALIDATION) -> np.ndarray:
+    """Return the candidates of an epoch's validation; with `what` NEGATIVES they differ between epochs."""
+    key = losses.key(0, epoch if what == losses.NEGATIVES else 0, what)
     return losses.uniform_candidates(split.validation.item, 20, split.n_items_all, key, 0).numpy()
 
 
@@ -143,7 +144,7 @@ def fair_hits(logits: np.ndarray) -> np.ndarray:
     return best[:, 0] / best.sum(axis=1)
 
 
-# What follows damages. Each takes clean work, a share of the rows (none: one row) and a generator of random numbers.
+# The faults. Each takes clean work, a share of the rows to damage (0: one row), and a random generator.
 
 
 def some(rng, n: int, share: float, least: int = 1) -> np.ndarray:
@@ -151,7 +152,7 @@ def some(rng, n: int, share: float, least: int = 1) -> np.ndarray:
 
 
 def frames(split: Split) -> list[pd.DataFrame]:
-    """The parts as logs again."""
+    """Return the parts as logs again."""
     return [
         pd.DataFrame({"user_id": split.users["user_id"].to_numpy()[rows.user],
                       "item_id": split.items["item_id"].to_numpy()[rows.item],
@@ -161,14 +162,14 @@ def frames(split: Split) -> list[pd.DataFrame]:
 
 
 def event_twice(work, share, rng):
-    """Rows of test are in train as well."""
+    """Test rows are in train too."""
     train, validation, test = frames(work.split)
     leaked = test.iloc[some(rng, len(test), share)]
     return work_on(from_parts([pd.concat([train, leaked]), validation, test], work.split.manifest["split"]))
 
 
 def seen_pair_scored(work, share, rng):
-    """Pairs that train has are not taken out of what is to be found."""
+    """Songs of the history count as songs to find."""
     fresh = work.split.relevant("test")
     more = work.split.known.tocoo()
     rows = some(rng, more.nnz, share * fresh.nnz / more.nnz)
@@ -183,7 +184,7 @@ def seen_pair_scored(work, share, rng):
 
 
 def future_in_train(work, share, rng):
-    """Rows of train were listened to after test began."""
+    """Train rows are later than the beginning of test."""
     time = work.split.train.timestamp.copy()
     rows = some(rng, len(time), share)
     time[rows] = work.split.test.timestamp.max() - rng.integers(1, 10**9, len(rows))
@@ -191,7 +192,7 @@ def future_in_train(work, share, rng):
 
 
 def codes_from_test(work, share, rng):
-    """Some songs have changed codes by how popular they are in test."""
+    """Songs are numbered by their popularity in test."""
     split = work.split
     place = some(rng, split.n_items, share, least=2)
     plays = np.bincount(split.test.item, minlength=split.n_items)[place] + rng.random(len(place))
@@ -203,8 +204,8 @@ def codes_from_test(work, share, rng):
     return work_on(dataclasses.replace(split, items=split.items.iloc[old].reset_index(drop=True), **parts))
 
 
-def twin_users(work, share, rng):
-    """Users stand in the log once more under another id, with a listen in twenty missing."""
+def duplicate_users(work, share, rng):
+    """Users are in the log a second time, under another id and with one listen in 20 missing."""
     log = pd.concat(frames(work.split), ignore_index=True)
     long = log.drop_duplicates().groupby("user_id").size()
     long = long[long >= 25].index.to_numpy()
@@ -215,29 +216,29 @@ def twin_users(work, share, rng):
 
 
 def trained_on_test(work, share, rng):
-    """The model was trained on rows of test too."""
+    """The model was trained on test rows too."""
     train, validation, test = frames(work.split)
     more = from_parts([pd.concat([train, test.iloc[some(rng, len(test), share)]]), validation, test])
     return dataclasses.replace(work, histories={"author": {"inputs": {"rows": noted(more)}}})
 
 
 def other_candidates(work, share, rng):
-    """The second epoch's candidates of some validation rows are drawn anew."""
+    """Candidates of validation rows are drawn anew in the second epoch."""
     rows = some(rng, len(work.split.validation), share)
     second = work.epochs[0].copy()
-    second[rows] = drawn(work.split, 2, sampled_softmax.NEGATIVES)[rows]
+    second[rows] = drawn(work.split, 2, losses.NEGATIVES)[rows]
     return dataclasses.replace(work, epochs=(work.epochs[0], second))
 
 
 def popularity_of_test(work, share, rng):
-    """Popularity counts rows of test too."""
+    """Popularity counts test rows too."""
     items = work.split.test.item[some(rng, len(work.split.test), share)]
     row = work.scorers["popularity"].row + np.bincount(items, minlength=work.split.n_items_all)
     return dataclasses.replace(work, scorers=work.scorers | {"popularity": scorers.SameForAll(row)})
 
 
 def baseline_of_test(work, share, rng):
-    """A neighbourhood model is fitted on pairs of test too."""
+    """Item kNN is fitted on test rows too."""
     split, fresh = work.split, work.split.relevant("test").tocoo()
     rows = some(rng, fresh.nnz, share)
     more = Interactions(*(np.concatenate([getattr(split.train, what), codes[rows]]).astype(np.int32)
@@ -247,7 +248,7 @@ def baseline_of_test(work, share, rng):
 
 
 def index_wrapped(work, share, rng):
-    """Some unknown users get the last user's scores."""
+    """Unknown users get the last user's scores."""
     more = pd.DataFrame({"user_id": [f"late-{number:03}" for number in range(200)]})
     work = work_on(dataclasses.replace(work.split, users=pd.concat([work.split.users, more], ignore_index=True)))
     split, model = work.split, work.scorers["model"]
@@ -261,7 +262,7 @@ def index_wrapped(work, share, rng):
 
 
 def ties_are_hits(work, share, rng):
-    """Some rows have one score for all candidates, and the first maximum wins, as the author counts."""
+    """Rows with equal scores for all candidates count as hits, as in the described system."""
     logits, rows = work.logits.copy(), some(rng, len(work.logits), share)
     logits[rows] = logits[rows][:, :1]
     hits = np.where(np.isin(np.arange(len(logits)), rows), logits.argmax(axis=1) == 0, work.hits)
@@ -276,58 +277,58 @@ def in_lists(work, share, rng, damage):
 
 
 def seen_in_list(work, share, rng):
-    """Some lists recommend a song of the listener's history."""
+    """Lists recommend a song of the user's history."""
     return in_lists(work, share, rng, lambda items, seen: np.r_[rng.choice(seen), items[:-1]])
 
 
 def song_twice_in_list(work, share, rng):
-    """Some lists hold their first song again."""
+    """Lists contain their first song again."""
     return in_lists(work, share, rng, lambda items, seen: np.r_[items[:-1], items[0]])
 
 
 def cold_song_in_list(work, share, rng):
-    """Some lists end with a code beyond the warm ones."""
+    """Lists end with a song that is not in train."""
     return in_lists(work, share, rng, lambda items, seen: np.r_[items[:-1], work.split.n_items])
 
 
 def query_in_neighbours(work, share, rng):
-    """Some songs lead the list of their own neighbours."""
+    """Songs are first in the list of their own neighbours."""
     lists, rows = work.neighbours.copy(), some(rng, len(work.neighbours), share)
     lists[rows] = np.column_stack([rows, lists[rows, :-1]])
     return dataclasses.replace(work, neighbours=lists)
 
 
-FAULTS = {  # the check that has to find it: the fault
-    "no event stands in two parts": event_twice,
-    "no scored pair was seen before": seen_pair_scored,
-    "no listen is later than what follows it": future_in_train,
-    "no code depends on later parts": codes_from_test,
-    "no history stands under two ids": twin_users,
-    "no model learnt from other rows": trained_on_test,
-    "no candidates change between epochs": other_candidates,
-    "no popularity differs from the recount": popularity_of_test,
-    "no baseline changes without test": baseline_of_test,
-    "no unknown user gets another's scores": index_wrapped,
-    "no tie counts as a whole hit": ties_are_hits,
-    "no list holds a song heard before": seen_in_list,
-    "no list holds a song twice": song_twice_in_list,
-    "no list holds what is no warm song": cold_song_in_list,
+FAULTS = {  # the check that must find it: the fault
+    "no event is in two parts": event_twice,
+    "no scored song was already in the user's history": seen_pair_scored,
+    "each part ends before the next begins": future_in_train,
+    "no code depends on validation or test": codes_from_test,
+    "no history appears under two user ids": duplicate_users,
+    "every model was trained on this split": trained_on_test,
+    "validation candidates are the same in every epoch": other_candidates,
+    "popularity equals a recount of train and validation": popularity_of_test,
+    "no baseline changes when test is removed": baseline_of_test,
+    "no unknown user gets another user's scores": index_wrapped,
+    "no tie counts as a full hit": ties_are_hits,
+    "no list contains a song from the user's history": seen_in_list,
+    "no list contains a song twice": song_twice_in_list,
+    "every listed song is in train": cold_song_in_list,
     "no song is its own neighbour": query_in_neighbours,
 }
 
 
 def matrix(seed: int = 0) -> pd.DataFrame:
-    """Return, by check and fault, what the check counted with the fault in one row, in 1 % and in 10 % of them."""
+    """Return the violations that each check counts for each fault: in one row, in 1 % and in 10 % of the rows."""
     clean = work_on(cut(listening(seed)))
     columns = {"none": {name: str(check.count) for name, check in clean.checks().items()}}
     for fault in FAULTS.values():
-        found = [fault(clean, share, np.random.default_rng(seed)).checks() for share in SIZES.values()]
+        found = [fault(clean, share, np.random.default_rng(seed)).checks() for share in SIZES]
         columns[fault.__name__] = {name: " ".join(str(each[name].count) for each in found) for name in checks.CLAIMS}
     return pd.DataFrame(columns).loc[list(FAULTS)].replace("0 0 0", "")
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Return the matrix with a number for each fault, in the order of the checks, and the faults' meanings below."""
+    """Return the matrix in Markdown, with a column for each fault by number, and the list of faults below it."""
     numbers = ["none", *range(1, table.shape[1])]
     lines = ["| check | " + " | ".join(map(str, numbers)) + " |", "|---|" + "---|" * len(numbers)]
     for number, (name, *cells) in enumerate(table.itertuples(), 1):

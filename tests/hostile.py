@@ -1,4 +1,4 @@
-"""Names that try to be more than text, and a log in which songs, artists, albums and listeners all bear them."""
+"""Names that try to act as markup or code, and a log whose songs, artists, albums and users all have such names."""
 
 from pathlib import Path
 
@@ -58,11 +58,11 @@ NAMES = (
     " ",
     "x" * 10_000,
 )
-MARK = "listener7f3a"  # stands in every listener's id
+MARK = "listener7f3a"  # part of every user id
 
 
 def write_log(path: Path, n_users: int = 60, n_items: int = 60, seed: int = 0) -> Path:
-    """Write a Parquet file of the data set `csv`: 30 listens a listener over 100 days, to songs of two tastes."""
+    """Write a Parquet file for the data set `csv`: 30 listens per user in 100 days, in two groups of taste."""
     rng = np.random.default_rng(seed)
     user = np.repeat(np.arange(n_users), 30)
     item = (rng.zipf(1.3, len(user)) * 2 + user % 2) % n_items

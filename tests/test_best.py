@@ -1,4 +1,4 @@
-"""The recipe `best`: it solves toys, chooses on validation alone, learns from both parts, and ends as `author` does."""
+"""The recipe `best`: it solves toys, chooses on validation alone, then learns from train and validation."""
 
 import dataclasses
 import json
@@ -15,20 +15,19 @@ from recsys.evaluation.evaluate import validation_ndcg
 from recsys.evaluation.sampled import draw_candidates, sampled_accuracy
 from recsys.models.embeddings import Embeddings
 from recsys.runs import read_json
-from recsys.training import full_softmax, recipes, sampled_softmax, trainer
-from recsys.training.losses import key, uniform_candidates
+from recsys.training import losses, recipes, trainer
+from recsys.training.full_softmax import FullLoop
 from recsys.training.recipes import RECIPES
 from recsys.training.trainer import load, train
 
 SMALL = RECIPES["best"].override(
     dim=8, batch_size=100, learning_rate=0.03, epochs=5, trial_epochs=2, grid=((0.1, 1.25), (0.2, 1.0))
 )
-ONE = ((0.2, 1.0),)
 
 
-def loop_of(split, recipe=SMALL, temperature=0.2, gamma=1.0, epochs=1):
+def started_loop(split, recipe=SMALL, temperature=0.2, gamma=1.0, epochs=1):
     model = Embeddings(np.arange(400), np.arange(300), 8, similarity="cosine", seed=0)
-    loop = full_softmax.FullLoop(model, split, recipe)
+    loop = FullLoop(model, split, recipe)
     loop.start(split.pairs("train"), temperature, gamma, epochs=epochs)
     return loop
 
@@ -55,51 +54,52 @@ def test_xla_changes_rounding_only():
         assert one["loss"] == pytest.approx(two["loss"], rel=1e-4)
 
 
-def test_the_step_is_that_of_adam_on_the_loss_of_all_the_users_songs(monkeypatch):
-    monkeypatch.setattr(recipes, "FEWEST_STEPS", 1)
+def test_a_step_is_one_of_adam_on_the_loss_of_all_songs_of_the_users(monkeypatch):
+    monkeypatch.setattr(recipes, "MIN_STEPS_PER_EPOCH", 1)
     split = groups(500)
-    loop, seen = loop_of(split, SMALL.override(batch_size=400), gamma=1.25), split.seen("train")
+    loop, seen = started_loop(split, SMALL.override(batch_size=400), gamma=1.25), split.seen("train")
     model = loop.model
     users, songs = (table / np.linalg.norm(table, axis=1, keepdims=True) for table in model.get_weights())
     logits, own = users @ songs.T / 0.2, seen.toarray() > 0
-    both = 1.25 * np.log(np.where(own, 0, np.exp(logits)).sum(axis=1))[:, None] - logits
+    expected = 1.25 * np.log(np.where(own, 0, np.exp(logits)).sum(axis=1))[:, None] - logits
     before = model.get_weights()
-    facts = loop.learn()
-    assert facts["loss"] == pytest.approx(both[own].mean(), rel=1e-5) and facts["unknown_rows"] == 0
+    facts = loop.train_epoch()
+    assert facts["loss"] == pytest.approx(expected[own].mean(), rel=1e-5) and facts["unknown_rows"] == 0
     for old, new in zip(before, model.get_weights(), strict=True):
         moved = np.abs(new - old)
         assert moved.max() <= 0.03 * 1.001 and np.median(moved) == pytest.approx(0.03, rel=0.05)  # Adam's first step
 
 
-def test_both_accuracies_are_the_authors_and_unknown_songs_are_misses():
+def test_accuracies_are_those_of_the_described_system_and_unknown_songs_are_misses():
     split = groups(1000, cold=50)
-    loop = loop_of(split)
+    loop = started_loop(split)
     model = loop.model
     model.set_weights([10 * table for table in model.get_weights()])
     n = len(split.validation)
-    judged = loop.judge()
-    assert judged["val_unknown_rows"] == 50
+    evaluated = loop.evaluate()
+    assert evaluated["val_unknown_rows"] == 50
     drawn = draw_candidates(split.validation.item, 20, split.n_items_all, 1)
     other = sampled_accuracy(model, split.validation, drawn, n_resamples=2)["as_author"]["value"]
-    assert judged["val_accuracy"] == pytest.approx(other, abs=4 * np.sqrt(0.05 / n))
+    assert evaluated["val_accuracy"] == pytest.approx(other, abs=4 * np.sqrt(0.05 / n))
     batches = range(-(-n // 100))
     item = np.pad(split.validation.item, (0, len(batches) * 100 - n)).reshape(-1, 100)
-    draws = [uniform_candidates(row, 20, 350, key(0, 0, sampled_softmax.VALIDATION), step) for step, row in enumerate(item)]
+    key = losses.key(0, 0, losses.VALIDATION)
+    draws = [losses.uniform_candidates(row, 20, 350, key, step) for step, row in enumerate(item)]
     own = sampled_accuracy(model, split.validation, np.concatenate(draws)[:n], n_resamples=2)["as_author"]["value"]
-    assert judged["val_accuracy"] == pytest.approx(own, abs=1e-6)
+    assert evaluated["val_accuracy"] == pytest.approx(own, abs=1e-6)
 
 
 def test_the_running_accuracy_is_that_of_the_model_on_the_distinct_rows():
     split = groups(4000, cold=300)
-    loop = loop_of(split, dataclasses.replace(SMALL, learning_rate=1e-12), epochs=2)
+    loop = started_loop(split, dataclasses.replace(SMALL, learning_rate=1e-12), epochs=2)
     seen, model = split.seen("train").tocoo(), loop.model
     rows = Interactions(seen.row, seen.col)
     drawn = draw_candidates(rows.item, 20, split.n_items_all, 1)
     expected = sampled_accuracy(model, rows, drawn, n_resamples=2)["as_author"]["value"]
-    assert 0.05 < loop.learn()["accuracy"] == pytest.approx(expected, abs=0.02)
+    assert 0.05 < loop.train_epoch()["accuracy"] == pytest.approx(expected, abs=0.02)
 
 
-def test_what_is_chosen_and_what_is_noted(tmp_path, capsys):
+def test_the_history_holds_every_choice(tmp_path, capsys):
     split = groups(3000)
     trained = quick(split, folder=tmp_path, verbose=True)
     history, epochs = trained.history, trained.history["epochs"]
@@ -117,29 +117,30 @@ def test_what_is_chosen_and_what_is_noted(tmp_path, capsys):
     for own, kept in zip(trained.model.get_weights(), load(tmp_path).get_weights(), strict=True):
         assert (own == kept).all()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["history.json", "model.keras"]
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.removeprefix("\r").split("\r")
     assert len(lines) == 1 + 2 + 5 + 2
-    assert re.fullmatch(r"best: trial 1 of 2, temperature 0.1, gamma 1.25: ndcg@20 on validation 0\.\d{4}", lines[1])
+    assert [line.endswith("\n") for line in lines] == [True] * 3 + [False] * 5 + [True] * 2
+    assert re.fullmatch(r"best: trial 1 of 2: temperature 0.1, gamma 1.25, NDCG@20 on validation 0\.\d{4} *\n", lines[1])
     assert re.fullmatch(
-        r"best: epoch  4 of 5, loss \d+\.\d{4}, accuracy \d+\.\d\d%, validation \d+\.\d\d%, ndcg@20 \d\.\d{4}, "
-        r"[\d,]+ rows/s, at most \d+:\d\d left",
+        r"best: epoch  4 of 5: loss \d+\.\d{4}, accuracy \d+\.\d\d%; validation accuracy \d+\.\d\d%, NDCG@20 \d\.\d{4}; "
+        r"[\d,]+ rows/s; at most \d+:\d\d left *",
         lines[6],
     )
     assert quick(split, folder=tmp_path).reused and not quick(split, folder=tmp_path, seed=1).reused
 
 
-def test_the_choice_is_that_of_validation():
+def test_the_choice_is_the_best_on_validation():
     split = groups(3000)
     good = quick(split, SMALL.override(batch_size=20, trial_epochs=5, grid=((0.15, 1.0), (0.15, 50.0)))).history
     assert good["settings"] == {"temperature": 0.15, "gamma": 1.0}
     assert good["trials"][0]["ndcg@20"] > good["trials"][1]["ndcg@20"]
-    loop = loop_of(split, SMALL.override(batch_size=20), 0.15, epochs=5)
+    loop = started_loop(split, SMALL.override(batch_size=20), 0.15, epochs=5)
     for _ in range(5):
-        loop.learn()
+        loop.train_epoch()
     assert validation_ndcg(loop.model, split) == good["trials"][0]["ndcg@20"] == good["epochs"][-1]["val_ndcg@20"]
 
 
-def test_equal_seeds_give_equal_bits_without_test_and_others_do_not():
+def test_equal_seeds_give_equal_bits_even_without_test():
     split = groups(1000)
     blind = dataclasses.replace(split, test=Interactions(*np.empty((2, 0), np.int32)))
     first, again, other = (weights(quick(*each)) for each in ((split,), (blind,), (split, SMALL.override(epochs=4))))
@@ -147,59 +148,59 @@ def test_equal_seeds_give_equal_bits_without_test_and_others_do_not():
     assert (first != weights(quick(split, seed=1))).any()
 
 
-def test_the_refit_learns_from_validation_and_from_distinct_pairs_of_warm_ones(monkeypatch):
-    monkeypatch.setattr(recipes, "FEWEST_STEPS", 1)
+def test_the_refit_learns_from_validation_each_warm_pair_once(monkeypatch):
+    monkeypatch.setattr(recipes, "MIN_STEPS_PER_EPOCH", 1)
     split, pair, recipe = groups(3000), [0, 299], SMALL.override(batch_size=20, epochs=16, grid=((0.15, 1.0),))
-    assert split.seen("train")[*pair] == 0  # a song of another taste
+    assert split.seen("train")[*pair] == 0  # a song of another group
     rows = [np.stack([part.user, part.item], axis=1) for part in (split.train, split.validation, split.test)]
     more = np.concatenate([rows[1], [pair] * 3, [[0, 305], [400, 7]]])
     twice, once = (quick(Split.from_arrays(rows[0], each, rows[2]), recipe) for each in (more, np.unique(more, axis=0)))
     without = quick(split, recipe)
-    place, before = ((row > row[299]).sum() for row in (each.model.scores([0])[0] for each in (twice, without)))
-    assert place < 30 < before
+    after, before = ((row > row[299]).sum() for row in (each.model.scores([0])[0] for each in (twice, without)))
+    assert after < 30 < before
     assert (twice.model.n_users, twice.model.n_items) == (400, 300)
     assert (weights(twice) == weights(once)).all()
 
 
-def test_batches_keep_within_memory_and_are_not_too_few(monkeypatch):
+def test_batches_fit_into_memory_and_are_not_too_few(monkeypatch):
     split, sizes = groups(500), []
-    loop = loop_of(split)
-    step = loop._full_step
-    loop._full_step = lambda users, *rest: (sizes.append(len(users)), step(users, *rest))[1]
+    loop = started_loop(split)
+    step = loop._step
+    loop._step = lambda users, *rest: (sizes.append(len(users)), step(users, *rest))[1]
     for memory, fewest, expected in ((300 * 30, 1, [30] * 13 + [10]), (2**24, 1, [100] * 4), (2**24, 8, [50] * 8)):
         sizes.clear()
-        monkeypatch.setattr(recipes, "LOGITS_IN_MEMORY", memory)
-        monkeypatch.setattr(recipes, "FEWEST_STEPS", fewest)
+        monkeypatch.setattr(recipes, "MAX_LOGITS_PER_BATCH", memory)
+        monkeypatch.setattr(recipes, "MIN_STEPS_PER_EPOCH", fewest)
         loop.start(split.pairs("train"), 0.2, 1.0, epochs=1)
-        loop.learn()
+        loop.train_epoch()
         assert sizes == expected
 
 
-def test_what_cannot_be_trained_is_a_clear_error(tmp_path, monkeypatch):
+def test_data_that_cannot_be_trained_on_are_a_clear_error(tmp_path, monkeypatch):
     split = groups(500)
-    with pytest.raises(FloatingPointError, match=r"trial 1 of 2, epoch 1, step \d+ of 25 of training: expected a"):
+    with pytest.raises(FloatingPointError, match=r"trial 1 of 2, epoch 1, step \d+ of 25: expected a finite"):
         quick(split, SMALL.override(learning_rate=1e38, grid=((0.025, 1.0), (1.0, 1.0))), folder=tmp_path)
     assert read_json(tmp_path / "history.json")["status"] == "failed" and load(tmp_path).n_items == 300
     with pytest.raises(ValueError, match="validation: expected users with a relevant song"):
         quick(Split.from_arrays([[0, 0], [1, 1]], [[0, 0]], [[0, 1]]))
     with pytest.raises(ValueError, match="users with some, but not all songs"):
-        full_softmax.FullLoop(Embeddings([0], [1]), split, SMALL).start(split.train[:1], 1, 1, 1)
-    monkeypatch.setattr(trainer, "MOST_SONGS", 299)
+        FullLoop(Embeddings([0], [1]), split, SMALL).start(split.train[:1], 1, 1, 1)
+    monkeypatch.setattr(trainer, "MAX_SONGS_FOR_FULL", 299)
     with pytest.raises(ValueError, match="best: expected at most 299 songs, .* got 300"):
         quick(split)
 
 
 def test_an_interrupt_leaves_a_model_that_loads(tmp_path, monkeypatch):
-    learn = full_softmax.FullLoop.learn
+    train_epoch = FullLoop.train_epoch
     calls = []
 
     def interrupted(self):
         calls.append(self.epoch)
-        if len(calls) == 2 + 2 + 5 + 1:  # trials, schedule, then in the refit
+        if len(calls) == 2 + 2 + 5 + 1:  # epochs of trials, of the training, then in the refit
             signal.raise_signal(signal.SIGINT)
-        return learn(self)
+        return train_epoch(self)
 
-    monkeypatch.setattr(full_softmax.FullLoop, "learn", interrupted)
+    monkeypatch.setattr(FullLoop, "train_epoch", interrupted)
     split = groups(500)
     with pytest.raises(KeyboardInterrupt):
         quick(split, folder=tmp_path)
@@ -207,9 +208,9 @@ def test_an_interrupt_leaves_a_model_that_loads(tmp_path, monkeypatch):
     assert history["status"] == "interrupted" and len(history["epochs"]) == 5 and "refit" not in history
     ndcg = [each.get("val_ndcg@20", 0) for each in history["epochs"]]
     assert validation_ndcg(load(tmp_path), split) == ndcg[history["best_epoch"] - 1] == ndcg[-1]
-    gone_on, undisturbed = quick(split, folder=tmp_path), quick(split)
-    assert (weights(gone_on) == weights(undisturbed)).all()
-    assert len(calls) == (2 + 2 + 5 + 1) + 5 + (2 + 2 + 5 + 5)  # going on took the refit's epochs alone
+    continued, undisturbed = quick(split, folder=tmp_path), quick(split)
+    assert (weights(continued) == weights(undisturbed)).all()
+    assert len(calls) == (2 + 2 + 5 + 1) + 5 + (2 + 2 + 5 + 5)  # continuing took only the epochs of the refit
 
 
 def test_overrides():
@@ -219,7 +220,7 @@ def test_overrides():
         best, batch_size=64, learning_rate=0.1
     )
     assert best.override(batch_size=64).learning_rate == best.learning_rate
-    with pytest.raises(ValueError, match="best, pool: expected 'all', as every song .* got 'train'; the recipe fast"):
+    with pytest.raises(ValueError, match="best, pool: expected 'all', as this recipe .* got 'train'; the recipe fast"):
         best.override(pool="train")
     with pytest.raises(ValueError, match="epochs: expected more than 0, got -1"):
         best.override(epochs=-1)

@@ -1,4 +1,4 @@
-"""What Colab needs of the notebooks: a badge, one first cell for all, and an install that moves nothing."""
+"""What the notebooks need on Colab: a badge, the same lines at the start, and an install that changes no package."""
 
 import json
 import os
@@ -15,27 +15,29 @@ from recsys import colab
 ROOT = Path(__file__).resolve().parent.parent
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({})"
-OPENED = "https://colab.research.google.com/github/{}/blob/main/notebooks/{}"
+ADDRESS = "https://colab.research.google.com/github/{}/blob/main/notebooks/{}"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
-def read(path: Path) -> tuple[dict, list[str], int]:
-    """A notebook's metadata, its cells' sources, and the place of the cell after the parameters."""
+def read(path: Path) -> tuple[dict, str, str]:
+    """Return a notebook's metadata, its first cell, and the imports cell, which follows the parameters."""
     notebook = json.loads(path.read_text())
-    tagged = [i for i, cell in enumerate(notebook["cells"]) if "parameters" in cell["metadata"].get("tags", ())]
-    return notebook["metadata"], ["".join(cell["source"]) for cell in notebook["cells"]], tagged[0] + 1
+    (parameters,) = [i for i, cell in enumerate(notebook["cells"]) if "parameters" in cell["metadata"].get("tags", ())]
+    first, imports = ("".join(notebook["cells"][i]["source"]) for i in (0, parameters + 1))
+    return notebook["metadata"], first, imports
 
 
 PIP = [sys.executable, "-m", "pip", "install", "--quiet"]
-FIRST = read(NOTEBOOKS[0])[1][read(NOTEBOOKS[0])[2]]
+END = 'colab.start(DRIVE_FOLDER if USE_DRIVE else "")\n'
+START = read(NOTEBOOKS[0])[2].partition(END)[0] + END  # the lines for Colab, with which every imports cell begins
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_notebook_opens_in_colab(path):
-    metadata, cells, first = read(path)
-    assert BADGE.format(OPENED.format(REPOSITORY.removeprefix("https://github.com/"), path.name)) in cells[0]
-    assert cells[first] == FIRST, f"expected the cell after the parameters to be that of {NOTEBOOKS[0].name}"
-    assert f'"git+{REPOSITORY}"' in FIRST
+    metadata, first, imports = read(path)
+    assert BADGE.format(ADDRESS.format(REPOSITORY.removeprefix("https://github.com/"), path.name)) in first
+    assert imports.startswith(START), f"expected the imports cell to begin with the lines of {NOTEBOOKS[0].name}"
+    assert "colab" not in imports.removeprefix(START) and f'"git+{REPOSITORY}"' in START
     assert (metadata["accelerator"], metadata["colab"]) == ("GPU", {"gpuType": "T4"})
 
 
@@ -47,60 +49,60 @@ def test_no_file_names_another_repository():
 
 @pytest.fixture
 def content(tmp_path, monkeypatch) -> tuple[Path, list]:
-    """A folder like /content with a stand-in for google.colab, and the commands that were called there."""
+    """Return a folder like /content, with a substitute for google.colab, and the commands that were called there."""
     calls: list = []
-    drive = types.SimpleNamespace(mount=lambda place: os.makedirs(f"{place}/MyDrive", exist_ok=True))
+    drive = types.SimpleNamespace(mount=lambda folder: os.makedirs(f"{folder}/MyDrive", exist_ok=True))
     module = types.ModuleType("google.colab")
     module.drive = drive
     monkeypatch.setitem(sys.modules, "google.colab", module)
     monkeypatch.setattr(subprocess, "run", lambda command, check: calls.append(command))
-    monkeypatch.setattr(colab, "install_missing", lambda: calls.append("what is missing") or [])
+    monkeypatch.setattr(colab, "install_missing", lambda: calls.append("missing packages") or [])
     monkeypatch.chdir(tmp_path)
     return tmp_path, calls
 
 
 def start(use_drive: bool = False) -> dict:
     names = {"USE_DRIVE": use_drive, "DRIVE_FOLDER": "music"}
-    exec(FIRST, names)
+    exec(START, names)
     return names
 
 
-def test_it_installs_once_without_dependencies_and_stays(content):
-    where, calls = content
+def test_it_installs_once_without_dependencies_in_the_same_folder(content):
+    folder, calls = content
     names = start()
-    assert names["project"] == str(Path.cwd()) == str(where)
-    assert calls == [PIP + ["--no-deps", f"git+{REPOSITORY}"], "what is missing"]
-    exec(FIRST, names)
+    assert names["project"] == str(Path.cwd()) == str(folder)
+    assert calls == [PIP + ["--no-deps", f"git+{REPOSITORY}"], "missing packages"]
+    exec(START, names)
     assert len(calls) == 2
 
 
-def test_it_takes_a_wheel_that_lies_beside(content):
-    where, calls = content
-    (where / "recsys-0.1.0-py3-none-any.whl").touch()
+def test_it_installs_a_wheel_in_the_folder(content):
+    folder, calls = content
+    (folder / "recsys-0.1.0-py3-none-any.whl").touch()
     start()
     assert calls[0] == PIP + ["--no-deps", "recsys-0.1.0-py3-none-any.whl"]
 
 
-def test_drive_keeps_the_data(content):
-    where, _ = content
-    assert start(use_drive=True)["project"] == str(Path.cwd()) == str(where / "drive" / "MyDrive" / "music")
+def test_it_can_work_on_google_drive(content):
+    folder, _ = content
+    assert start(use_drive=True)["project"] == str(Path.cwd()) == str(folder / "drive" / "MyDrive" / "music")
 
 
-def test_elsewhere_it_does_nothing(content, monkeypatch):
+def test_outside_colab_it_does_nothing(content, monkeypatch):
     monkeypatch.delitem(sys.modules, "google.colab")
     start()
     assert content[1] == [] and Path.cwd() == content[0]
 
 
-def test_only_what_is_missing_is_installed_and_all_else_is_held(monkeypatch):
+def test_only_missing_packages_are_installed_and_all_others_keep_their_versions(monkeypatch):
     calls: list[tuple[list[str], str]] = []
-    there = [types.SimpleNamespace(name=name, version=v) for name, v in (("NumPy", "2.1.3"), ("numpy", "1.0"))]
-    wanted = ["numpy>=2.2", "implicit>=0.7.3", "x-y[z]>1 ; python_version < '3'", "rich ; extra == 'lab'"]
-    monkeypatch.setattr(colab.metadata, "distributions", lambda: iter(there))
-    monkeypatch.setattr(colab.metadata, "requires", lambda name: wanted)
+    installed = [types.SimpleNamespace(name=name, version=v) for name, v in (("NumPy", "2.1.3"), ("numpy", "1.0"))]
+    required = ["numpy>=2.2", "implicit>=0.7.3", "x-y[z]>1 ; python_version < '3'", "rich ; extra == 'lab'"]
+    monkeypatch.setattr(colab.metadata, "distributions", lambda: iter(installed))
+    monkeypatch.setattr(colab.metadata, "requires", lambda name: required)
     monkeypatch.setattr(subprocess, "run", lambda command, check: calls.append((command, Path(command[6]).read_text())))
     assert colab.install_missing() == ["implicit>=0.7.3"]
-    ((command, held),) = calls
-    assert command[5] == "--constraint" and command[7:] == ["implicit>=0.7.3"] and held == "numpy===2.1.3\n"
-    there.append(types.SimpleNamespace(name="implicit", version="0.1"))
+    ((command, constraints),) = calls
+    assert command[5] == "--constraint" and command[7:] == ["implicit>=0.7.3"] and constraints == "numpy===2.1.3\n"
+    installed.append(types.SimpleNamespace(name="implicit", version="0.1"))
     assert colab.install_missing() == [] and len(calls) == 1

@@ -1,4 +1,4 @@
-"""Two devices and one, XLA and none, narrow products and wide: the same training but for rounding."""
+"""Training on two devices ends as on one, up to rounding."""
 
 import json
 import os
@@ -17,17 +17,17 @@ cpu, two = tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceCo
 tf.config.set_logical_device_configuration(cpu, two)
 from test_resume import TINY
 from test_training import groups
-from recsys.training import train
+from recsys.training.trainer import train
 
 facts, both = {}, (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
 for name in TINY:
-    found = []
+    runs = []
     for strategy in both:
         with strategy.scope():
             trained = train(groups(1000), TINY[name].override(epochs=2, patience=2), verbose=False, xla=False)
         losses = [epoch["loss"] for epoch in trained.history["epochs"]] + trained.history.get("refit_losses", [])
-        found.append([losses, *(table.tolist() for table in trained.model.get_weights())])
-    facts[name] = found
+        runs.append([losses, *(table.tolist() for table in trained.model.get_weights())])
+    facts[name] = runs
 json.dump(facts, open(sys.argv[1], "w"))
 """
 

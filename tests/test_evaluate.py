@@ -1,4 +1,4 @@
-"""Evaluation on small splits whose answer is known, and its parts against slow twins."""
+"""Evaluations of small splits have known results; the baselines equal their formulas."""
 
 import json
 
@@ -12,6 +12,8 @@ from recsys.models.baselines import linear, neighbours, scorers
 
 
 class Fixed:
+    """A scorer with a given matrix of scores (users, songs)."""
+
     def __init__(self, matrix):
         self.matrix = np.asarray(matrix, np.float32)
 
@@ -20,6 +22,7 @@ class Fixed:
 
 
 def random_split(seed=0, n_users=40, n_items=30):
+    """A split of users who like every third song, with one cold song and one cold user in test."""
     rng = np.random.default_rng(seed)
     taste = rng.integers(0, 3, n_users)
     rows = [
@@ -41,23 +44,23 @@ def test_three_users_by_hand_from_split_to_means():
     }  # fmt: skip
     scores = [[9, 8, 7, 6], [4, 9, 3, 3], [0, 0, 0, 0]]
     result = evaluate.evaluate({"model": Fixed(scores)}, split, cutoffs=(1, 2))
-    assert result.per_user["model"].index.tolist() == [0, 1]  # user 2 has nothing warm and new to find
-    # user 0: songs 0 and 1 are seen; 2 then 3 are left, relevant 3 in place 2
-    # user 1: song 1 is seen; 0, then 2 and 3 tied; relevant 0 in place 1, and 2 in place 2 or 3
+    assert result.per_user["model"].index.tolist() == [0, 1]  # user 2 has no warm and new song to find
+    # user 0 has seen songs 0 and 1; 2 and 3 are ranked, and the relevant song 3 is in place 2
+    # user 1 has seen song 1; 0 is ranked before 2 and 3, which are tied: relevant are 0 in place 1, 2 in place 2 or 3
     assert result.per_user["model"]["recall@2"].tolist() == [1, 0.75]
     assert result.per_user["model"]["precision@2"].tolist() == [0.5, 0.75]
     assert result.per_user["model"]["mrr@2"].tolist() == [0.5, 1]
     assert result.means.loc[("model", "hit@1"), "value"] == 0.5
 
 
-def test_a_better_model_is_found_better_and_like_is_not_told_from_like(tmp_path):
+def test_a_better_model_is_found_better_and_equal_models_are_not_distinguished(tmp_path):
     split = random_split(n_users=200)
     fitted = {name: baselines.fit(name, split) for name in ("random", "popularity", "itemknn", "ease", "als")}
     result = evaluate.evaluate({name: each.scorer for name, each in fitted.items()}, split)
     assert result.difference("ease", "random", "ndcg@5").verdict == "better"
     assert result.difference("random", "ease", "ndcg@5").verdict == "worse"
-    twice = evaluate.evaluate({"a": fitted["als"].scorer, "b": fitted["als"].scorer}, split)
-    assert set(twice.differences.verdict) == {"not distinguishable"}
+    equal = evaluate.evaluate({"a": fitted["als"].scorer, "b": fitted["als"].scorer}, split)
+    assert set(equal.differences.verdict) == {"not distinguishable"}
     result.save(tmp_path, fit_seconds={name: each.fit_seconds for name, each in fitted.items()})
     saved = json.loads((tmp_path / "metrics.json").read_text())
     assert saved["users"] == result.n_users and saved["models"].keys() == fitted.keys()
@@ -73,16 +76,16 @@ def test_swapping_two_models_swaps_their_figures():
     assert first.difference("a", "b", "ndcg@20").value == -second.difference("a", "b", "ndcg@20").value
 
 
-def test_bootstrap_intervals_have_the_width_of_the_standard_error_and_follow_the_seed():
+def test_intervals_have_the_width_of_the_standard_error_and_follow_the_seed():
     values = np.random.default_rng(0).normal(3, 2, (2000, 1))
-    means = bootstrap.bootstrap(values, 2000, seed=1) / 2000
+    means = bootstrap.resampled_sums(values, 2000, seed=1) / 2000
     low, high = bootstrap.interval(means)
     assert (high - low) == pytest.approx(2 * 1.96 * values.std() / np.sqrt(2000), rel=0.1)
     assert low < values.mean() < high
-    np.testing.assert_array_equal(means, bootstrap.bootstrap(values, 2000, seed=1) / 2000)
+    np.testing.assert_array_equal(means, bootstrap.resampled_sums(values, 2000, seed=1) / 2000)
 
 
-def test_one_of_21_lets_a_constant_model_win_as_the_author_and_gives_it_chance_when_fair():
+def test_a_constant_model_gets_1_where_ties_are_hits_and_chance_where_they_are_shared():
     split = random_split()
     candidates = sampled.draw_candidates(split.test.item, 20, split.n_items_all, seed=3)
     constant = sampled.sampled_accuracy(Fixed(np.zeros((41, 31))), split.test, candidates)
@@ -91,7 +94,7 @@ def test_one_of_21_lets_a_constant_model_win_as_the_author_and_gives_it_chance_w
     assert constant["loss"] == pytest.approx(np.log(21), abs=1e-6)
 
 
-def test_candidate_scores_are_those_of_the_dense_matrix_and_unknown_songs_lose():
+def test_candidate_scores_equal_those_of_the_matrix_and_unknown_songs_get_none():
     rng = np.random.default_rng(0)
     matrix = rng.normal(size=(50, 20)).astype(np.float32)
     users, candidates = rng.integers(0, 50, 300), rng.integers(0, 22, (300, 5))
@@ -100,13 +103,13 @@ def test_candidate_scores_are_those_of_the_dense_matrix_and_unknown_songs_lose()
         assert row.tolist() == [matrix[user, song] if song < 20 else -np.inf for song in songs]
 
 
-def test_popularity_baseline_counts_by_hand_and_never_reads_test():
+def test_popularity_counts_listens_before_test():
     split = Split.from_arrays([(0, 0), (0, 0), (1, 1), (1, 2)], [(1, 0), (0, 3)], [(0, 1), (0, 1), (0, 1)])
     scorer = baselines.fit("popularity", split).scorer
     assert scorer.scores(np.array([0, 1])).tolist() == [[3, 1, 1, 0]] * 2
 
 
-def test_item_knn_and_ease_against_the_formulas():
+def test_item_knn_and_ease_equal_their_formulas():
     split = random_split(2)
     seen = split.known.toarray()
     norms = np.linalg.norm(seen, axis=0)
@@ -121,18 +124,20 @@ def test_item_knn_and_ease_against_the_formulas():
     assert not knn.scores(np.array([40])).any() and not ease.scores(np.array([40])).any()  # a cold user
 
 
-def test_a_baseline_that_does_not_apply_says_why(monkeypatch):
+def test_a_baseline_that_does_not_apply_gives_the_reason(monkeypatch):
     split = random_split()
     with pytest.raises(scorers.DoesNotApply, match="timestamps"):
         baselines.fit("recent", split)
-    monkeypatch.setattr(baselines, "MEMORY_LIMIT", 1e3)
+    monkeypatch.setattr(linear, "MEMORY_LIMIT", 1e3)
     with pytest.raises(scorers.DoesNotApply, match="30 songs"):
         baselines.fit("ease", split)
-    with pytest.raises(ValueError, match="expected baselines among random"):
+    fitted, left_out = baselines.fit_all(split, ["popularity", "recent", "ease"])
+    assert list(fitted) == ["popularity"] and list(left_out) == ["recent", "ease"]
+    with pytest.raises(ValueError, match="BASELINES: expected names among random"):
         baselines.fit("popularty", split)
 
 
-def test_nobody_to_score_is_an_error_with_the_account():
+def test_a_split_without_a_relevant_song_is_refused_with_its_account():
     split = Split.from_arrays([(0, 0), (0, 1)], [(0, 0)], [(0, 1)])
-    with pytest.raises(ValueError, match="got none among"):
+    with pytest.raises(ValueError, match="test: expected a user with a relevant song .*, got none; .*'repeat': 1"):
         evaluate.evaluate({"model": Fixed([[1, 2]])}, split)

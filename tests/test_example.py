@@ -1,4 +1,4 @@
-"""The report that is kept in reports/example: is it still what the code would make? Remarks and prose may change."""
+"""The report in reports/example is what the code would make now. Comments and prose of its notebooks may differ."""
 
 import ast
 import dataclasses
@@ -20,19 +20,19 @@ from recsys.training.recipes import RECIPES
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 EXAMPLE = REPOSITORY / "reports" / "example"
-STALE = "reports/example is of other code: `make example` makes it anew"
-pytestmark = pytest.mark.skipif(not EXAMPLE.is_dir(), reason="no reports/example here: `make example` makes it")
+STALE = "reports/example was made by other code; run `make example`"
+pytestmark = pytest.mark.skipif(not EXAMPLE.is_dir(), reason="no reports/example; run `make example`")
 
 
-def story(path: Path) -> list[str]:
-    """A notebook's headings and code, the code without comments and layout, and without the values that were given."""
-    told = []
+def headings_and_code(path: Path) -> list[str]:
+    """Return a notebook's headings and code, without comments, layout and the cell of given parameters."""
+    found = []
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "markdown":
-            told += [line for line in cell.source.splitlines() if line.startswith("#")]
+            found += [line for line in cell.source.splitlines() if line.startswith("#")]
         elif "injected-parameters" not in cell.metadata.get("tags", ()):
-            told.append(ast.unparse(ast.parse(cell.source)))
-    return told
+            found.append(ast.unparse(ast.parse(cell.source)))
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -45,25 +45,25 @@ def split(tmp_path_factory) -> Split:
     return Split.load(prepare("sample", root=tmp_path_factory.mktemp("sample")).folder)
 
 
-def test_its_notebooks_are_these(record):
+def test_its_notebooks_are_up_to_date(record):
     notebooks = sorted((REPOSITORY / "notebooks").glob("0[1-4]_*.ipynb"))
     assert list(record["hashes"]["notebooks"]) == [path.stem for path in notebooks], STALE
     for path in notebooks:
-        assert story(EXAMPLE / path.name) == story(path), f"{path.stem}: {STALE}"
+        assert headings_and_code(EXAMPLE / path.name) == headings_and_code(path), f"{path.stem}: {STALE}"
     defaults = {name: each.default for name, each in read_parameters(notebooks).items() if name != "RUN"}
     assert {name: each["value"] for name, each in record["parameters"].items() if name != "RUN"} == defaults, STALE
 
 
-def test_its_recipes_are_these(record, split):
-    """In the form that they take for so many listeners and songs."""
+def test_its_recipes_are_up_to_date(record, split):
+    """Recipes depend on the number of listeners and songs."""
     for name in record["parameters"]["RECIPES"]["value"].split():
-        recipe = RECIPES[name].fitting(split.n_users, split.n_items)
+        recipe = RECIPES[name].for_size(split.n_users, split.n_items)
         settings = json.loads(json.dumps(dataclasses.asdict(recipe)))
         assert record["recipes"][name] == settings, f"{name}: {STALE}"
 
 
-def test_its_figures_are_these(record, split):
-    """All that should be there are; those that can be had without training are what the code finds now."""
+def test_its_figures_are_up_to_date(record, split):
+    """All figures are there, and those of popularity, which need no training, are what the code computes now."""
     metrics = read_json(EXAMPLE / "metrics.json")
     names = " ".join(record["parameters"][name]["value"] for name in ("BASELINES", "RECIPES")).split()
     assert set(metrics["models"]) == set(names), STALE
@@ -74,7 +74,7 @@ def test_its_figures_are_these(record, split):
         assert metrics["models"]["popularity"][metric]["value"] == pytest.approx(value, abs=1e-6), f"{metric}: {STALE}"
 
 
-def test_it_is_whole_small_and_private(record):
+def test_it_is_complete_small_and_private(record):
     files = [path for path in EXAMPLE.iterdir() if path.is_file()]
     assert record["status"] == "succeeded" and record["files"] == sorted(path.name for path in files), STALE
     assert sum(path.stat().st_size for path in files) < 3e6

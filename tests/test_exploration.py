@@ -1,4 +1,4 @@
-"""Songs found, neighbours explained and judged by slow twins, lists that show what they should, foreign names."""
+"""Finding songs, explaining and measuring neighbours, lists for listeners, and hostile names."""
 
 import sys
 from dataclasses import replace
@@ -10,12 +10,22 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from nbconvert.filters import markdown2html
-from test_evaluation import random_split
+from test_evaluate import random_split
 
 from recsys.data.split import Split
-from recsys.models import neighbours
+from recsys.models import neighbour_quality, neighbours
 from recsys.models.embeddings import Embeddings
-from recsys.reports import exploration, figures, narrative, tables
+from recsys.models.neighbour_quality import (
+    BY_LISTENERS,
+    BY_SEED,
+    HUBS,
+    LIFT,
+    MUTUAL,
+    SAME_ARTIST,
+    UNLISTED,
+    measure_neighbours,
+)
+from recsys.reports import exploration, exploration_narrative, figures, tables
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +35,12 @@ def named() -> Split:
     return replace(split, items=items)
 
 
-def test_a_song_is_found_by_id_or_name_and_the_error_names_what_to_choose_from(named):
+def test_a_song_is_found_by_id_or_name_and_the_error_lists_the_choices(named):
     assert exploration.find_song(named, "8") == 1
     assert exploration.find_song(named, "oNE") == 0
-    with pytest.raises(KeyError, match=r"expected one song, got 2 named 'TWO'; by raw id: 9 \(two\); 8 \(Two – B\)"):
+    with pytest.raises(KeyError, match=r"got 2 named 'TWO'; give one of their ids: 9 \(two\); 8 \(Two – B\)"):
         exploration.find_song(named, "TWO")
-    with pytest.raises(KeyError, match="raw id or name of a song in train, got 'onne'; closest: 'one'"):
+    with pytest.raises(KeyError, match="expected the id or name of a song in train, got 'onne'; similar: 'one'"):
         exploration.find_song(named, "onne")
     with pytest.raises(KeyError, match=r"got 'zzz'\""):
         exploration.find_song(named, "zzz")
@@ -39,7 +49,7 @@ def test_a_song_is_found_by_id_or_name_and_the_error_names_what_to_choose_from(n
     assert exploration.search_songs(named, "(").tolist() == []
 
 
-def test_a_list_shows_what_the_listener_went_on_to_play_and_nothing_he_had():
+def test_a_list_marks_the_songs_played_in_test_and_has_none_of_the_history():
     split = random_split(5)
     vectors = np.random.default_rng(0).normal(size=(split.n_items, 4))
 
@@ -47,30 +57,33 @@ def test_a_list_shows_what_the_listener_went_on_to_play_and_nothing_he_had():
         def scores(self, users):
             return np.tile(vectors[:, 0], (len(users), 1))
 
-    user = exploration.find_user(split)
-    history, recommended = exploration.history_and_recommendations(Known(), split, user, 10, vectors)
-    had = {str(item) for item in split.known[[user]].indices}
-    assert set(history["song"]) <= had and not set(recommended["song"]) & had
+    user = exploration.typical_user(split)
+    songs, plays = exploration.most_played(split, user)
+    recommended = exploration.recommendation_table(Known(), split, user, 10, vectors)
+    history = split.known[[user]].indices
+    assert set(songs) <= set(history) and not set(recommended["song"]) & {str(item) for item in history}
+    counts = split.counts("train", "validation")[[user]].toarray()[0]
+    assert plays.tolist() == counts[songs].tolist() == sorted(counts, reverse=True)[: len(songs)]
     relevant = {str(item) for item in split.relevant("test")[[user]].indices}
     assert set(recommended.loc[recommended["played in test"] == "yes", "song"]) == relevant & set(recommended["song"])
     for song, reasons in zip(recommended["song"].astype(int), recommended["nearest in the history"], strict=True):
         cosine = {
             item: vectors[song] @ vectors[item] / np.linalg.norm(vectors[song]) / np.linalg.norm(vectors[item])
-            for item in split.known[[user]].indices
+            for item in history
         }
         best = sorted(cosine, key=cosine.get, reverse=True)[:3]
         assert reasons == "; ".join(f"song {item}\u00a0{cosine[item]:.2f}" for item in best)
 
 
-def test_names_are_cut_put_on_one_line_and_never_turn_the_text_around_them():
-    assert exploration.shown("x" * 10_000) == "x" * 59 + "…"
-    assert exploration.shown("a\n\tb\x1b[31m \u202eevil\u2066 ") == "a b [31m evil"
-    assert exploration.shown("👩‍🚀 שלום") == "👩‍🚀 שלום"
-    assert exploration.shown("") == ""
+def test_names_become_one_short_line_that_does_not_change_the_direction_of_the_text():
+    assert exploration.one_line("x" * 10_000) == "x" * 59 + "…"
+    assert exploration.one_line("a\n\tb\x1b[31m \u202eevil\u2066 ") == "a b [31m evil"
+    assert exploration.one_line("👩‍🚀 שלום") == "👩‍🚀 שלום"
+    assert exploration.one_line("") == ""
 
 
 def planted(n_groups: int = 3, size: int = 8, n_users: int = 60, seed: int = 0) -> tuple[Split, np.ndarray]:
-    """Listeners each play within one group of songs; the vectors of a group point one way, the first song's is long."""
+    """Each listener plays songs of one group. The vectors of a group have one direction; the first song's is long."""
     rng = np.random.default_rng(seed)
     group = np.repeat(np.arange(n_groups), size)
 
@@ -86,15 +99,20 @@ def planted(n_groups: int = 3, size: int = 8, n_users: int = 60, seed: int = 0) 
     return replace(split, items=items), vectors
 
 
-def slow_cosine(a: np.ndarray, b: np.ndarray) -> float:
+def neighbour_table(split: Split, vectors: np.ndarray, song: int, k: int) -> pd.DataFrame:
+    items, similarity = neighbours.nearest(vectors, [song], k)
+    return exploration.neighbour_table(split, song, items[0], similarity[0])
+
+
+def reference_cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b / np.sqrt(a @ a) / np.sqrt(b @ b))
 
 
-def slow_lists(split: Split, vectors: np.ndarray, k: int) -> dict[str, list[list[int]]]:
+def reference_lists(split: Split, vectors: np.ndarray, k: int) -> dict[str, list[list[int]]]:
     listeners = [{user for user, song in zip(*split.known.nonzero(), strict=True) if song == item}
                  for item in range(split.n_items)]  # fmt: skip
     kinds = {
-        "cosine": lambda a, b: slow_cosine(vectors[a], vectors[b]),
+        "cosine": lambda a, b: reference_cosine(vectors[a], vectors[b]),
         "dot product": lambda a, b: float(vectors[a] @ vectors[b]),
         "co-listening": lambda a, b: len(listeners[a] & listeners[b])
         / np.sqrt(max(len(listeners[a]) * len(listeners[b]), 1)),
@@ -108,12 +126,12 @@ def slow_lists(split: Split, vectors: np.ndarray, k: int) -> dict[str, list[list
     return found
 
 
-def test_every_measure_of_neighbours_agrees_with_a_slow_twin():
+def test_every_measure_of_neighbours_agrees_with_a_slow_reference():
     split, vectors = planted()
     again = planted(seed=0)[1] + np.random.default_rng(9).normal(0, 0.2, vectors.shape).astype(np.float32)
     k, n, artist = 4, split.n_items, split.items["artist"]
-    quality = neighbours.quality(split, vectors, k, again)
-    lists, others = slow_lists(split, vectors, k), slow_lists(split, again, k)
+    quality = measure_neighbours(split, vectors, k, again)
+    lists, others = reference_lists(split, vectors, k), reference_lists(split, again, k)
     test = [set(row.indices) for row in split.relevant("test")]
     active = sum(bool(songs) for songs in test)
     heard = [sum(song in songs for songs in test) for song in range(n)]
@@ -126,83 +144,83 @@ def test_every_measure_of_neighbours_agrees_with_a_slow_twin():
         pairs = [(a, b) for a in range(n) for b in found[a]]
         listed = np.bincount([b for _, b in pairs], minlength=n)
         expected = {
-            "by the same artist": np.mean([artist[a] == artist[b] for a, b in pairs]),
-            "mutual": np.mean([a in found[b] for a, b in pairs]),
-            "places taken by the 1 % most listed": listed.max() / len(pairs),
-            "songs in nobody's list": np.mean(listed == 0),
-            neighbours.LIFT: lift(pairs),
+            SAME_ARTIST: np.mean([artist[a] == artist[b] for a, b in pairs]),
+            MUTUAL: np.mean([a in found[b] for a, b in pairs]),
+            HUBS: listed.max() / len(pairs),
+            UNLISTED: np.mean(listed == 0),
+            LIFT: lift(pairs),
         }
         if name != "co-listening":
-            expected["also neighbours by co-listening"] = np.mean([b in lists["co-listening"][a] for a, b in pairs])
-            expected["also neighbours with another seed"] = np.mean([b in others[name][a] for a, b in pairs])
+            expected[BY_LISTENERS] = np.mean([b in lists["co-listening"][a] for a, b in pairs])
+            expected[BY_SEED] = np.mean([b in others[name][a] for a, b in pairs])
         measured = quality.xs(name, level="list")
         assert measured["value"].to_dict() == pytest.approx(expected)
         assert ((measured["low"] <= measured["value"]) & (measured["value"] <= measured["high"])).all()
     anywhere = [(a, b) for a in range(n) for b in range(n) if a != b]
     chance = quality["chance"].xs("cosine", level="list")
-    assert chance["by the same artist"] == pytest.approx(np.mean([artist[a] == artist[b] for a, b in anywhere]))
-    assert chance[neighbours.LIFT] == pytest.approx(lift(anywhere))
-    assert chance["mutual"] == chance["also neighbours by co-listening"] == k / (n - 1)
+    assert chance[SAME_ARTIST] == pytest.approx(np.mean([artist[a] == artist[b] for a, b in anywhere]))
+    assert chance[LIFT] == pytest.approx(lift(anywhere))
+    assert chance[MUTUAL] == chance[BY_LISTENERS] == k / (n - 1)
 
 
-def test_planted_groups_are_found_and_random_vectors_get_what_chance_gives():
+def test_planted_groups_are_found_and_random_vectors_score_like_chance():
     split, vectors = planted(n_groups=6, size=30, n_users=300)
-    good = neighbours.quality(split, vectors, 5)
+    good = measure_neighbours(split, vectors, 5)
     noise = np.random.default_rng(1).normal(size=(split.n_items, 40)).astype(np.float32)
-    blind, lucky = neighbours.quality(split, noise, 5), neighbours.quality(split, vectors, 5, vectors)
-    for measure in ("by the same artist", neighbours.LIFT):
+    blind, same = measure_neighbours(split, noise, 5), measure_neighbours(split, vectors, 5, vectors)
+    for measure in (SAME_ARTIST, LIFT):
         assert good.loc[(measure, "cosine"), "low"] > 4 * good.loc[(measure, "cosine"), "chance"]
         row = blind.loc[(measure, "cosine")]
         assert row.low < row.chance * 1.1 and row.high > row.chance * 0.9
-    hubs = "places taken by the 1 % most listed"
-    assert good.loc[(hubs, "dot product"), "value"] > 2 * good.loc[(hubs, "cosine"), "value"]
-    assert lucky.loc[("also neighbours with another seed", "cosine"), "value"] == 1
+    hubs = good.loc[HUBS, "value"]
+    assert hubs["dot product"] > 2 * hubs["cosine"]
+    assert same.loc[(BY_SEED, "cosine"), "value"] == 1
 
 
-def test_many_songs_are_judged_by_a_sample_of_anchors(monkeypatch):
+def test_a_sample_of_anchors_measures_a_large_catalogue(monkeypatch):
     split, vectors = planted(n_groups=6, size=30, n_users=300)
-    whole = neighbours.quality(split, vectors, 5)
-    monkeypatch.setattr(neighbours, "MOST_PAIRS", 90 * split.n_items)
-    sampled = neighbours.quality(split, vectors, 5)
-    for measure in ("by the same artist", "mutual", "also neighbours by co-listening", neighbours.LIFT):
+    whole = measure_neighbours(split, vectors, 5)
+    monkeypatch.setattr(neighbour_quality, "MOST_PAIRS", 90 * split.n_items)
+    sampled = measure_neighbours(split, vectors, 5)
+    for measure in (SAME_ARTIST, MUTUAL, BY_LISTENERS, LIFT):
         row = sampled.loc[(measure, "cosine")]
         wide = 2 * (row.high - row.low)
         assert abs(row.value - whole.loc[(measure, "cosine"), "value"]) <= wide
 
 
-def test_neighbours_say_how_many_listen_to_both_and_what_chance_gives():
+def test_the_table_counts_who_listens_to_both_songs_and_the_number_expected_by_chance():
     split, vectors = planted()
-    table = exploration.neighbour_table(split, vectors, 3, k=5)
+    table = neighbour_table(split, vectors, 3, 5)
     seen = split.known.toarray()
     for row in table.to_dict("records"):
         other = int(row["song"])
         both, chance = int((seen[:, 3] * seen[:, other]).sum()), seen[:, 3].sum() * seen[:, other].sum() / split.n_users
         assert (row["listen to both"], row["lift"]) == (both, pytest.approx(both / chance, abs=0.06))
         assert row["similarity"] == pytest.approx(vectors[3] @ vectors[other], abs=6e-4)
-    long = exploration.neighbour_table(split, 4 * vectors, 3, k=5)  # similarities above 16, as dot products have
+    long = neighbour_table(split, 4 * vectors, 3, 5)  # similarities above 16, as dot products can be
     shown = BeautifulSoup(tables.songs_in_full(long).data, "html.parser").select("tbody tr")
-    place = 1 + list(long.columns).index("similarity")  # after the number of the row
+    place = 1 + list(long.columns).index("similarity")  # the first column numbers the rows
     assert all(len(row.select("td")[place].text.partition(".")[2]) <= 3 for row in shown), shown
-    assert table["song"].tolist() == [str(song) for song in slow_lists(split, vectors, 5)["dot product"][3]]
+    assert table["song"].tolist() == [str(song) for song in reference_lists(split, vectors, 5)["dot product"][3]]
     model = Embeddings(np.arange(3), np.arange(split.n_items), vectors.shape[1])
     model.item_embeddings.assign(vectors)
-    for by, given in (("dot", vectors), ("cosine", neighbours.unit(vectors))):
+    for by, given in (("dot", vectors), ("cosine", neighbours.unit_vectors(vectors))):
         codes, values = neighbours.nearest(given, np.arange(split.n_items), 5)
         expected = [model.neighbours(item, 5, by) for item in range(split.n_items)]
         np.testing.assert_array_equal(codes, [each for each, _ in expected])
         np.testing.assert_allclose(values, [each for _, each in expected], rtol=1e-5)
 
 
-def test_the_map_keeps_groups_apart_repeats_itself_and_takes_umap_where_it_is(monkeypatch):
+def test_the_map_is_the_same_as_by_svd_keeps_groups_apart_and_can_use_umap(monkeypatch):
     split, vectors = planted(n_groups=3, size=30, n_users=90)
-    places = neighbours.flat_map(vectors)
-    centred = neighbours.unit(vectors) - neighbours.unit(vectors).mean(axis=0)
+    positions = neighbours.map_positions(vectors)
+    centred = neighbours.unit_vectors(vectors) - neighbours.unit_vectors(vectors).mean(axis=0)
     left, spread, _ = np.linalg.svd(centred, full_matrices=False)
-    twin = left[:, :2] * spread[:2]
-    np.testing.assert_allclose(np.abs(places), np.abs(twin), atol=1e-4)
-    near = neighbours.colistened(split.known, np.arange(split.n_items), 1)  # any song of the group
-    assert np.median(np.linalg.norm(places - places[near[:, 0]], axis=1)) < np.median(
-        np.linalg.norm(places - places[::-1], axis=1)
+    reference = left[:, :2] * spread[:2]
+    np.testing.assert_allclose(np.abs(positions), np.abs(reference), atol=1e-4)
+    near = neighbours.nearest_by_listeners(split.known, np.arange(split.n_items), 1)  # any song of the group
+    assert np.median(np.linalg.norm(positions - positions[near[:, 0]], axis=1)) < np.median(
+        np.linalg.norm(positions - positions[::-1], axis=1)
     )
 
     class UMAP:
@@ -213,9 +231,9 @@ def test_the_map_keeps_groups_apart_repeats_itself_and_takes_umap_where_it_is(mo
             return directions[:, :2]
 
     monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=UMAP))
-    assert (neighbours.flat_map(vectors, "umap", 5) == neighbours.unit(vectors)[:, :2]).all()
+    assert (neighbours.map_positions(vectors, "umap", 5) == neighbours.unit_vectors(vectors)[:, :2]).all()
     with pytest.raises(ValueError, match="MAP: expected pca or umap, got 'tsne'"):
-        neighbours.flat_map(vectors, "tsne")
+        neighbours.map_positions(vectors, "tsne")
 
 
 HOSTILE = [
@@ -226,50 +244,50 @@ HOSTILE = [
 
 
 @pytest.mark.filterwarnings("error")
-def test_foreign_names_stand_as_text_in_tables_sentences_and_figures():
+def test_hostile_names_stay_text_in_tables_sentences_and_figures():
     split, vectors = planted(n_groups=3, size=len(HOSTILE) // 2, n_users=30)
     names = (HOSTILE * 3)[: split.n_items]
     split = replace(split, items=split.items.assign(name=names, artist=names[::-1]))
-    unit, anchors = neighbours.unit(vectors), {f"number {item}": item for item in range(3)}
+    unit, anchors = neighbours.unit_vectors(vectors), {f"number {item}": item for item in range(3)}
     lists = {name: neighbours.nearest(unit, [item], 8)[0][0] for name, item in anchors.items()}
-    ax = figures.song_map(split, neighbours.flat_map(vectors), anchors, lists)
+    ax = figures.song_map(split, neighbours.map_positions(vectors), anchors, lists)
     ax.figure.canvas.draw()
     labels = [text.get_text() for each in ax.figure.axes[:2] for text in each.get_legend().get_texts()]
     assert all(len(text) <= 61 and "\n" not in text for text in labels)
     for item in range(split.n_items):
-        table = exploration.neighbour_table(split, unit, item, 8)
+        table = neighbour_table(split, unit, item, 8)
         shown = tables.songs_in_full(table).data
         assert "<script" not in shown and "<img" not in shown and "x" * 61 not in shown
         assert "mathjax_ignore" in shown
-        said = narrative.neighbour_sentence(split, "chosen", item, table, table)
-        page = markdown2html(said)
-        soup = BeautifulSoup(page, "html.parser")
+        sentence = exploration_narrative.neighbour_sentence(split, "chosen", item, table, [0])
+        soup = BeautifulSoup(markdown2html(sentence), "html.parser")
         assert {tag.name for tag in soup.find_all()} <= {"p", "strong", "code"}
         assert soup.code.text == "\u2068" + exploration.label(split, item).replace("`", "'") + "\u2069"
     plt.close(ax.figure)
 
 
-def test_without_names_or_artists_songs_go_by_their_ids():
+def test_songs_without_name_and_artist_go_by_their_ids():
     split, vectors = planted()
     split = replace(split, items=split.items[["item_id"]])
-    anchors = exploration.anchors(split)
-    near = {kind: exploration.neighbour_table(split, vectors, item, 5) for kind, item in anchors.items()}
+    anchors = exploration.choose_anchors(split)
+    table = neighbour_table(split, vectors, anchors["rare"], 5)
     lists = {kind: neighbours.nearest(vectors, [item], 5)[0][0] for kind, item in anchors.items()}
-    ax = figures.song_map(split, neighbours.flat_map(vectors), anchors, lists)
+    ax = figures.song_map(split, neighbours.map_positions(vectors), anchors, lists)
     ax.figure.canvas.draw()
     plt.close(ax.figure)
-    quality = neighbours.quality(split, vectors, 5)
-    assert "by the same artist" not in quality.index and "artist" not in narrative.quality_sentence(quality)
-    assert "artist" not in narrative.neighbour_sentence(split, "rare", anchors["rare"], near["rare"], near["rare"])
-    assert exploration.anchors(split, "7") == {"chosen": 7}
-    with pytest.raises(KeyError, match="expected the raw id of a song in train, got 'x'"):
-        exploration.anchors(split, "x")
+    quality = measure_neighbours(split, vectors, 5)
+    assert SAME_ARTIST not in quality.index
+    assert "artist" not in " ".join(exploration_narrative.quality_sentences(quality))
+    assert "artist" not in exploration_narrative.neighbour_sentence(split, "rare", anchors["rare"], table, [0])
+    assert exploration.choose_anchors(split, "7") == {"chosen": 7}
+    with pytest.raises(KeyError, match="expected the id of a song in train, got 'x'"):
+        exploration.choose_anchors(split, "x")
 
 
-def test_in_a_live_kernel_a_search_finds_songs_and_a_click_goes_to_the_neighbours():
+def test_the_widget_searches_songs_and_a_click_shows_the_neighbours_of_a_song():
     split, vectors = planted()
     search, heading, box = exploration.browse(split, vectors, 3, 5).children
-    expected = neighbours.nearest(neighbours.unit(vectors), [3], 5)[0][0]
+    expected = neighbours.nearest(neighbours.unit_vectors(vectors), [3], 5)[0][0]
     assert [each.description.split(" –")[0] for each in box.children] == [f"song {song}" for song in expected]
     search.value = "song 1"
     assert {each.description.split(" –")[0] for each in box.children} == {"song 1", *(f"song 1{i}" for i in range(10))}
@@ -279,3 +297,22 @@ def test_in_a_live_kernel_a_search_finds_songs_and_a_click_goes_to_the_neighbour
     assert len(box.children) == 5
     search.value = "<b>nothing</b>"
     assert len(box.children) == 0 and "<" not in heading.value
+
+
+def test_the_sentences_state_the_computed_figures():
+    split, vectors = planted()
+    quality = measure_neighbours(split, vectors, 5)
+    quality.loc[(SAME_ARTIST, "cosine"), ["value", "chance"]] = 0.25, 0.01
+    quality.loc[(HUBS, ["cosine", "dot product"]), "value"] = 0.03, 0.5
+    by_artist, by_listeners, hubs = exploration_narrative.quality_sentences(quality)
+    assert "25.0 % are by the same artist (of random songs: 1.0 %)" in by_artist
+    assert "take 3.0 % of all places by cosine and 50.0 % by dot product" in hubs and "co-listening" in by_listeners
+    sentences = exploration_narrative.quality_sentences(measure_neighbours(split, vectors, 5, vectors))
+    assert "100.0 % are also found by the model that was trained with another seed" in sentences[2]
+    n_new, recommended = split.relevant("test")[[4]].nnz, pd.DataFrame({"played in test": ["yes", "", ""]})
+    assert exploration_narrative.listener_sentence(split, "author", 4, recommended) == (
+        f"The listener with code 4 played {n_new} new songs in the test period. "
+        "Of the 3 songs that the described system recommends to them, they played 1."
+    )
+    sentence = exploration_narrative.listener_sentence(split, "author", 4, recommended, show_user_ids=True)
+    assert sentence.startswith("Listener `\u20684\u2069` played")

@@ -1,11 +1,10 @@
-"""What the project stands on: dependencies that agree, commands that say what they do, modules that start light."""
+"""Dependencies, supported Pythons and the Makefile: files that have to agree with each other."""
 
 import json
 import os
 import re
 import shlex
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -16,13 +15,8 @@ from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LOCKED = ["lab", "movielens", "tune", "test"]  # the extras that an environment has
+LOCKED = ["lab", "movielens", "tune", "test"]  # the extras in requirements.lock
 LOCK = (ROOT / "requirements.lock").read_text()
-USING_KERAS = {
-    "model", "losses", "optimizers", "devices", "order", "loops", "full", "record", "fitting", "training"
-}  # fmt: skip
-OTHERS = sorted({path.stem for path in (ROOT / "recsys").glob("*.py")} - USING_KERAS - {"__init__"})
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 HOSTS = [".".join(words) for words in (("pypi", "org"), ("pythonhosted", "org"), ("anaconda", "org"), ("npmjs", "org"))]
 
 
@@ -35,7 +29,7 @@ def committed() -> list[Path]:
 
 
 @pytest.mark.parametrize("extra", ["", *LOCKED])
-def test_the_lock_holds_what_pyproject_asks_for(extra):
+def test_the_lock_meets_the_requirements_of_pyproject(extra):
     pinned = dict(re.findall(r"^([a-z0-9.-]+)==([^ ;\\]+)", LOCK, re.MULTILINE))
     wanted = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
     for requirement in map(Requirement, wanted):
@@ -48,32 +42,32 @@ def test_the_lock_names_no_index_and_hashes_everything():
         assert re.fullmatch(r"[a-z0-9.-]+==\S+( ; [^\\]+)? \\(\n    --hash=sha256:[0-9a-f]{64}( \\)?)+", pin), pin[:80]
 
 
-def test_condas_environment_is_pyprojects():
+def test_the_conda_environment_installs_the_same_extras():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    python, pip, by_pip = environment["dependencies"]
+    python, pip, installed = environment["dependencies"]
     assert SpecifierSet(PROJECT["requires-python"]).contains(python.removeprefix("python="))
-    assert pip == "pip" and len(by_pip["pip"]) == 1
-    extras = re.fullmatch(r"--editable \.\[(.*)\]", by_pip["pip"][0])[1].split(",")
+    assert pip == "pip" and len(installed["pip"]) == 1
+    extras = re.fullmatch(r"--editable \.\[(.*)\]", installed["pip"][0])[1].split(",")
     assert extras == re.findall(r"--extra (\S+)", (ROOT / "Makefile").read_text()) == LOCKED
 
 
-def test_colabs_versions_are_within_pyprojects_bounds():
+def test_colabs_versions_are_allowed_by_pyproject():
     lines = [line for line in (ROOT / "tools" / "colab-constraints.txt").read_text().splitlines() if line[0] != "#"]
-    there = dict(line.split("==") for line in lines)
-    outside = [each for each in map(Requirement, PROJECT["dependencies"]) if each.name in there]
-    assert len(outside) > 8
-    assert [str(each) for each in outside if not each.specifier.contains(there[each.name])] == []
+    installed = dict(line.split("==") for line in lines)
+    required = [each for each in map(Requirement, PROJECT["dependencies"]) if each.name in installed]
+    assert len(required) > 8
+    assert [str(each) for each in required if not each.specifier.contains(installed[each.name])] == []
 
 
-def test_every_list_of_pythons_is_the_same():
+def test_all_lists_of_supported_pythons_agree():
     bounds = SpecifierSet(PROJECT["requires-python"])
     allowed = [f"3.{minor}" for minor in range(30) if bounds.contains(f"3.{minor}")]
     assert f"for version in {' '.join(allowed)}; do" in (ROOT / "tools" / "matrix.sh").read_text()
     setup = (ROOT / "tools" / "setup.sh").read_text()
     assert re.findall(r"python(3\.\d+)", setup[: setup.index("python3; fi")]) == allowed[::-1]
     assert " | ".join(f"{each}.*" for each in allowed) in setup
-    named = re.search(r"python.sh (3\.\d+)", (ROOT / "tools" / "colab.sh").read_text())[1]
-    assert named in allowed
+    colab = re.search(r"python.sh (3\.\d+)", (ROOT / "tools" / "colab.sh").read_text())[1]
+    assert colab in allowed
 
 
 def test_no_committed_file_names_a_registry_or_a_machine():
@@ -98,26 +92,13 @@ def make(*arguments: str) -> str:
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
 
 
-def test_make_alone_tells_every_command():
+def test_make_alone_lists_every_command():
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    told = make().splitlines()
-    assert [line.split()[1] for line in told] == targets and all(len(line.split()) > 4 for line in told)
+    lines = make().splitlines()
+    assert [line.split()[1] for line in lines] == targets and all(len(line.split()) > 4 for line in lines)
 
 
-def test_make_passes_parameters_on_as_they_were_typed():
+def test_make_passes_parameters_on_unchanged():
     given = ["SONG=it's 5 $HOME & \"co\"; `ls` #1 \\", "DATASET=30music", "DATA_PATH=my file.csv", "EMPTY=", "lower=x"]
     command = shlex.split(make("-n", "reports", "PYTHON=python3", *given).splitlines()[-1])
     assert command[:3] == [".venv/bin/python", "-m", "recsys.reports"] and sorted(command[3:]) == sorted(given)
-
-
-@pytest.mark.parametrize("module", OTHERS)
-def test_a_module_without_keras_starts_without_tensorflow(module):
-    code = f"import sys, recsys.{module}; print(sorted({{'tensorflow', 'keras', 'torch'}} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
-
-
-def test_the_package_alone_starts_at_once():
-    code = "import sys; there = {*sys.modules}; import recsys; print(sorted({*sys.modules} - there))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "['recsys']\n"

@@ -1,7 +1,7 @@
-"""One report on data whose every name is hostile and every listener recognisable.
+"""A report on data in which every name is hostile and every user id is recognisable.
 
-Names that try to be markup, script or control codes are text on its pages; and no raw user id, unless they are asked
-for, and no path of this machine is in it, whether or not it succeeds.
+Names that look like markup, script or control codes appear as plain text. The report contains no path of this machine
+and, unless SHOW_USER_IDS asks for them, no raw user id, even when it fails.
 """
 
 import base64
@@ -15,7 +15,7 @@ import pytest
 from bs4 import BeautifulSoup
 from conftest import REPOSITORY, run_reports
 from hostile import MARK, NAMES, write_log
-from test_html import browse, needs_browser
+from test_pages import browse, needs_browser
 
 PAGES = ("index", "01_prepare", "02_train", "03_evaluate", "04_explore")
 ACTIVE = ("script", "iframe", "object", "embed", "form", "input", "button", "link", "base", "math", "animate", "video")
@@ -38,7 +38,7 @@ def pages(hostile_report):
     return {name: (hostile_report / f"{name}.html").read_text() for name in PAGES}
 
 
-def test_names_are_text_on_every_page(pages):
+def test_names_are_plain_text_on_every_page(pages):
     assert len(NAMES) == len(set(NAMES)) == 50
     shown = set()
     for name, page in pages.items():
@@ -61,7 +61,7 @@ def test_control_codes_are_gone_and_pages_stay_small(pages, hostile_report):
     assert sum(path.stat().st_size for path in hostile_report.iterdir()) < 5e6
 
 
-def test_figures_survive_and_say_what_they_show(pages):
+def test_figures_are_drawn_and_described(pages):
     images = BeautifulSoup(pages["04_explore"], "html.parser")("img")
     assert len(images) >= 2
     for name, page in pages.items():
@@ -71,20 +71,20 @@ def test_figures_survive_and_say_what_they_show(pages):
 
 @needs_browser
 @pytest.mark.parametrize("name", ["index", "01_prepare", "03_evaluate", "04_explore", "../index"])
-def test_nothing_runs_nothing_is_asked_for_and_it_fits_a_phone(hostile_report, tmp_path, name):
-    """Without the page's own policy, which would stop it all; what is planted behind tells of title and width."""
+def test_a_page_runs_no_script_requests_nothing_and_fits_a_phone(hostile_report, tmp_path, name):
+    """The page's own policy, which would stop scripts, is removed; a script added here reads title and width."""
     text = (hostile_report / f"{name}.html").read_text()
-    told = "`${document.title} ${document.documentElement.scrollWidth} of ${innerWidth}`"
-    planted = f"<script>alert = () => 0; onload = () => document.body.append({told})</script></main>"
+    measured = "`${document.title} ${document.documentElement.scrollWidth} of ${innerWidth}`"
+    script = f"<script>alert = () => 0; onload = () => document.body.append({measured})</script></main>"
     page = tmp_path / "page.html"
-    page.write_text(re.sub("<meta http-equiv.*>", "", text).replace("</main>", planted), encoding="utf-8")
+    page.write_text(re.sub("<meta http-equiv.*>", "", text).replace("</main>", script), encoding="utf-8")
     seen, calls = browse(page, tmp_path / "profile", "--window-size=390,800")
     title, width, screen = re.search(r"<title>(.*)</title>", seen)[1], *re.findall(r" (\d+) of (\d+)", seen)[-1]
     assert title != "taken" and not calls and int(width) <= int(screen) < 600
 
 
 def contents(path: Path) -> str:
-    """Everything that a file says: its bytes, a Parquet file's values and metadata, and the images within."""
+    """Return all text in a file: its bytes, the values and metadata of a Parquet file, and the images in it."""
     text = path.read_bytes().decode(errors="replace")
     if path.suffix == ".parquet":
         table = pq.read_table(path)
@@ -94,8 +94,8 @@ def contents(path: Path) -> str:
     return text
 
 
-def check(folder: Path) -> None:
-    """Every listener's id holds MARK, as it is and in whatever way it is escaped."""
+def assert_private(folder: Path) -> None:
+    """Assert that no file contains a user id or a path. Every user id contains MARK, and no escaping changes it."""
     places = [str(folder.parent.parent), str(REPOSITORY), sys.prefix, str(Path.home()), tempfile.gettempdir()]
     for path in [*folder.iterdir(), folder.parent / "index.html"]:
         text = contents(path)
@@ -104,22 +104,22 @@ def check(folder: Path) -> None:
         assert not (found := ABSOLUTE.search(text)), (path.name, text[found.start() - 80 : found.end() + 80])
 
 
-def test_a_report_knows_neither_listeners_nor_paths(hostile_report):
+def test_a_report_contains_no_user_ids_and_no_paths(hostile_report):
     assert {path.suffix for path in hostile_report.iterdir()} == {".html", ".ipynb", ".json", ".parquet"}
-    check(hostile_report)
+    assert_private(hostile_report)
 
 
-def test_nor_does_one_that_failed(hostile_report):
+def test_a_failed_report_contains_no_user_ids_and_no_paths(hostile_report):
     given = ["--first=3", "--last=3", f"RUN={hostile_report.name}", "CUTOFFS=five"]
     status, folder, err = run_reports(hostile_report.parent.parent, *given)
     assert status == 1 and "ValueError" in err
     assert folder.name.endswith("_csv.failed") and "Traceback" in (folder / "03_evaluate.ipynb").read_text()
-    check(folder)
+    assert_private(folder)
     assert MARK not in err
 
 
-def test_listeners_are_named_when_asked_for(hostile_report):
-    """And so the check above would find them."""
+def test_show_user_ids_shows_them(hostile_report):
+    """This also shows that the check above would find them."""
     given = ["--last=1", "DATASET=csv", "DATA_PATH=log.parquet", "SHOW_USER_IDS=True"]
     _, folder, _ = run_reports(hostile_report.parent.parent, *given)
     assert MARK in (folder / "01_prepare.html").read_text() and MARK in contents(folder / "01_prepare.ipynb")

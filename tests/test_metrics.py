@@ -1,4 +1,4 @@
-"""Metrics against the average over all orders, ranx, and numbers worked out by hand."""
+"""Metrics equal the mean over all orders of tied songs, the library ranx, and values calculated by hand."""
 
 import itertools
 import math
@@ -18,7 +18,7 @@ from recsys.runs import project_root
 
 
 def slow(name, order, relevant, k):
-    """The textbook metric of one order of songs."""
+    """Return the textbook metric of one order of songs."""
     found = [song in relevant for song in order[:k]]
     ideal = min(k, len(relevant))
     if name == "precision":
@@ -35,7 +35,7 @@ def slow(name, order, relevant, k):
 
 
 def ranks_of(scores, relevant):
-    """Ranks of one user or several: scores (users, songs), relevant a list of sets."""
+    """Return the ranks for scores (users, songs) and one set of relevant songs per user."""
     owner = np.repeat(np.arange(len(relevant)), [len(r) for r in relevant])
     songs = np.concatenate([sorted(r) for r in relevant]).astype(int)
     own = scores[owner, songs][:, None]
@@ -49,7 +49,7 @@ def ranks_of(scores, relevant):
     st.data(),
     st.sampled_from(sorted(metrics.BY_USER)),
 )
-def test_ties_share_the_mean_over_all_orders(scores, k, data, name):
+def test_tied_songs_get_the_mean_over_all_their_orders(scores, k, data, name):
     relevant = data.draw(st.sets(st.integers(0, len(scores) - 1), min_size=1))
     orders = [
         order
@@ -61,7 +61,7 @@ def test_ties_share_the_mean_over_all_orders(scores, k, data, name):
     assert metrics.BY_USER[name](ranks, k)[0] == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_constant_model_scores_what_random_order_scores():
+def test_a_constant_model_gets_what_a_random_order_gets():
     n, k, relevant = 50, 10, {3, 17, 40}
     constant = ranks_of(np.zeros((1, n)), [relevant])
     rng = np.random.default_rng(0)
@@ -71,7 +71,7 @@ def test_a_constant_model_scores_what_random_order_scores():
         assert metric(constant, k)[0] == pytest.approx(np.mean(values), abs=4 * np.std(values) / math.sqrt(len(values)))
 
 
-def test_agreement_with_ranx_on_many_random_users():
+def test_metrics_equal_those_of_ranx():
     rng = np.random.default_rng(0)
     n_users, n_items = 10_000, 25
     scores = rng.permuted(np.tile(np.arange(n_items, dtype=float), (n_users, 1)), axis=1)
@@ -90,7 +90,7 @@ def test_agreement_with_ranx_on_many_random_users():
             np.testing.assert_allclose(metrics.BY_USER[ours](ranks, k), expected, atol=1e-9, err_msg=f"{ours}@{k}")
 
 
-def test_ndcg_of_long_ties_is_that_of_their_mean_discount():
+def test_ndcg_of_long_ties_uses_their_mean_discount():
     rng = np.random.default_rng(1)
     scores, truth = rng.integers(0, 4, (300, 30)), rng.random((300, 30)) < 0.2
     truth[:, 0] = True
@@ -107,13 +107,13 @@ def test_ndcg_of_long_ties_is_that_of_their_mean_discount():
 
 
 def test_three_users_and_five_songs_by_hand():
-    """The worked example of docs/evaluation.md, and that the page shows these very numbers."""
+    """The example of docs/evaluation.md; the page must show these numbers."""
     scores = np.array([[0.2, 0.9, 0.6, 0.8, 0.1], [0.9, 0.8, 0.7, 0.2, 0.1], [0.5, 0.5, 0.5, 0.5, 0.5]])
     seen = sparse.csr_matrix(([1], ([1], [0])), (3, 5))
     relevant = sparse.csr_matrix(([1, 1, 1, 1], ([0, 0, 1, 2], [1, 2, 2, 3])), (3, 5))
     ranked = rank(SimpleNamespace(scores=lambda users: scores[users]), np.arange(3), seen, relevant, 3)
-    ranks = Ranks(ranked.owner, ranked.greater, ranked.tied, 3)
-    # A has his two songs in places 1 and 3, B his one in place 2, C his one with equal chance in each of five places
+    ranks = ranked.ranks
+    # A finds two songs in places 1 and 3, B one in place 2, C one that is in each of five places with equal probability
     second = 1 / math.log2(3)
     expected = {
         "precision": [2 / 3, 1 / 3, 3 / 5 / 3],
@@ -134,7 +134,7 @@ def test_three_users_and_five_songs_by_hand():
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.sampled_from(sorted(metrics.BY_USER)))
-def test_bounds_perfection_monotony_and_invariance(seed, k, name):
+def test_bounds_perfect_rankings_monotonicity_and_invariance(seed, k, name):
     rng = np.random.default_rng(seed)
     n_users, n_items = 8, 30
     metric = metrics.BY_USER[name]
@@ -166,7 +166,7 @@ def test_recall_and_hits_never_fall_with_k():
         assert (np.diff(values, axis=0) >= -1e-12).all()
 
 
-def test_metrics_of_whole_lists_by_hand():
+def test_metrics_of_lists_by_hand():
     lists = np.array([[0, 1], [0, 2], [0, -1], [-1, -1]])
     popularity = np.array([8.0, 4.0, 2.0, 2.0])
     assert metrics.coverage(lists, 4) == 3 / 4
@@ -174,5 +174,5 @@ def test_metrics_of_whole_lists_by_hand():
     assert metrics.gini(np.array([[0, 1, 2, 3]]), 4) == 0
     assert math.isnan(metrics.gini(np.array([[-1]]), 4))
     np.testing.assert_allclose(metrics.novelty(lists, popularity), [1.5, 2, 1, np.nan])
-    assert metrics.tail(popularity).tolist() == [False, False, True, False]  # 2 of 16 listens; both would pass 20 %
+    assert metrics.in_tail(popularity).tolist() == [False, False, True, False]  # 2 of 16 listens; 4 would exceed 20 %
     np.testing.assert_allclose(metrics.tail_share(lists, popularity), [0, 0.5, 0, np.nan])

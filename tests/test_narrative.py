@@ -1,4 +1,4 @@
-"""Sentences and tables say what the numbers say, whichever model they belong to."""
+"""Sentences and tables say what the results say, whichever model they belong to; and a whole run writes them."""
 
 import dataclasses
 import json
@@ -7,61 +7,156 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from test_evaluation import random_split
+from test_evaluate import random_split
 
 from recsys import workflow
+from recsys.audit.checks import Check
+from recsys.audit.measures import Measure, Measured, measure
 from recsys.data import interactions
 from recsys.evaluation import evaluate, sampled
 from recsys.models import baselines
 from recsys.models.baselines import scorers
-from recsys.reports import exploration, narrative, tables
+from recsys.reports import exploration, narrative, tables, training_tables
 from recsys.runs import Run
 from recsys.training.recipes import RECIPES
 
-EXCHANGE = {"ease": "popularity", "popularity": "ease"}
+EXCHANGE = {"EASE": "popularity", "popularity": "EASE"}
+PASSED = Check("no list contains a song twice", True, 0, 0.0, "it takes two places", "list it once")
+FAILED = dataclasses.replace(PASSED, name="every listed song is in train", passed=False, count=3, share=0.1)
 
 
 @pytest.fixture(scope="module")
-def judged():
+def results():
+    """Return a function of three names: it gives them to three models and evaluates these."""
     split = random_split(3, n_users=200)
-    scorers = {name: baselines.fit(name, split).scorer for name in ("random", "popularity", "ease")}
+    fitted = {name: baselines.fit(name, split).scorer for name in ("random", "popularity", "ease")}
     candidates = sampled.draw_candidates(split.test.item, 20, split.n_items_all)
 
-    def judge(names):
-        named = dict(zip(names, scorers.values(), strict=True))
-        found = {name: sampled.sampled_accuracy(scorer, split.test, candidates) for name, scorer in named.items()}
-        return evaluate.evaluate(named, split), found
+    def evaluated(*names):
+        named = dict(zip(names, fitted.values(), strict=True))
+        accuracy = {name: sampled.sampled_accuracy(scorer, split.test, candidates) for name, scorer in named.items()}
+        evaluation = evaluate.evaluate(named, split)
+        return evaluation, accuracy, measure(split, named, evaluation, accuracy, {})
 
-    return judge
-
-
-def test_when_two_models_swap_their_results_every_sentence_follows(judged):
-    straight, swapped = judged(["popularity", "random", "ease"]), judged(["ease", "random", "popularity"])
-    for lines in ([narrative.headline(straight[0])], narrative.sentences(*straight)):
-        said = [re.sub("ease|popularity", lambda match: EXCHANGE[match[0]], line) for line in lines]
-        again = [narrative.headline(swapped[0])] if len(lines) == 1 else narrative.sentences(*swapped)
-        assert said == again
+    return evaluated
 
 
-def test_the_headline_names_the_best_and_only_claims_a_difference_that_is_real(judged):
-    result, _ = judged(["random", "popularity", "ease"])
-    value = result.means.loc[("ease", "ndcg@20"), "value"]
-    assert narrative.headline(result).startswith(f"ease leads: NDCG@20 {value:.4f}")
-    scorer = scorers.RandomOrder(result.split.n_items_all, 0)
-    alike = evaluate.evaluate({"a": scorer, "b": scorer}, result.split)
-    assert narrative.headline(alike).endswith("but not distinguishable from b.")
+def all_sentences(results):
+    evaluation, accuracy, measures = results
+    return [narrative.headline(evaluation), *narrative.sentences(evaluation, accuracy, measures, [PASSED])]
 
 
-def test_tables_hold_every_model_and_the_account_adds_up(judged):
-    result, sampled = judged(["random", "popularity", "ease"])
-    for table in (tables.main_table(result, {}), tables.lists_table(result), tables.sampled_table(sampled)):
-        assert set(table.index) == {"random", "popularity", "ease"}
-    account = tables.account_table(result)
-    assert sum(int(n.replace(",", "")) for n in account["listens"]) == len(result.split.test)
-    assert tables.main_table(result, {}).index[-1] == "ease"
-    assert set(tables.difference_table(result).index) == {"random", "popularity"}
-    recall = result.means.loc[("ease", "recall@20"), "value"]
-    assert tables.cutoffs_table(result).loc[("ease", "recall"), "@20"] == f"{recall:.4f}"
+def test_every_sentence_follows_when_two_models_swap_their_results(results):
+    straight, swapped = (all_sentences(results(*names)) for names in (("popularity", "random", "ease"),
+                                                                      ("ease", "random", "popularity")))  # fmt: skip
+    alone = [line for line in straight if "popularity alone" in line]  # of one model, whatever the others are
+    exchanged = [re.sub("EASE|popularity", lambda name: EXCHANGE[name[0]], line[:1].lower() + line[1:])
+                 if line not in alone else line for line in straight]  # fmt: skip
+    lower = [line[:1].lower() + line[1:] if not line.startswith("EASE") else line for line in swapped]
+    assert len(straight) == len(swapped) == 7
+    for line, other in zip(exchanged, lower, strict=True):
+        assert line.casefold() == other.casefold() or "popularity alone" in line
+
+
+def test_the_headline_names_the_best_model(results):
+    evaluation, *_ = results("random", "popularity", "ease")
+    value = evaluation.means.loc[("ease", "ndcg@20"), "value"]
+    assert narrative.headline(evaluation) == f"EASE has the highest NDCG@20 of 3 models: {value:.3f}."
+    evaluation, *_ = results("random", "popularity", "best")
+    assert narrative.headline(evaluation).startswith("“best” has the highest")
+
+
+def with_verdicts(evaluation, **verdicts):
+    """Return the evaluation with other verdicts on the differences from the best model."""
+    differences = evaluation.differences.copy()
+    differences["verdict"] = differences["b"].map(verdicts)
+    return dataclasses.replace(evaluation, differences=differences)
+
+
+def test_the_second_sentence_claims_only_differences_that_are_real(results):
+    evaluation, *_ = results("random", "popularity", "ease")
+    second = evaluation.ordered()[1]
+    sure = narrative.certainty_sentence(with_verdicts(evaluation, random="better", popularity="better"))
+    assert sure.startswith(f"This is not a matter of chance: {narrative.named(second)} is ")
+    assert sure.endswith("The other models are further behind.")
+    gap = evaluation.difference("ease", second, "ndcg@20")
+    interval = f"{gap.value:.4f} behind (95 % interval {gap.low:.4f} to {gap.high:.4f})".replace("-", "−")
+    assert interval in sure
+    level = {"random": "better", "popularity": "better", second: "not distinguishable"}
+    one = narrative.certainty_sentence(with_verdicts(evaluation, **level))
+    assert one.startswith("This is not certain: ") and "so it may be as good." in one
+    assert one.endswith("The other model is clearly behind.")
+    both = dict.fromkeys(("random", "popularity"), "not distinguishable")
+    assert narrative.certainty_sentence(with_verdicts(evaluation, **both)).endswith(
+        f"So may {narrative.named(evaluation.ordered()[2])}."
+    )
+    scorer = scorers.RandomOrder(evaluation.split.n_items_all, 0)
+    alike = evaluate.evaluate({"a": scorer, "b": scorer}, evaluation.split)
+    assert "b is 0.0000 behind (95 % interval 0.0000 to 0.0000), so it may be as good." in (
+        narrative.certainty_sentence(alike)
+    )
+
+
+def test_the_third_sentence_says_what_a_listener_finds(results):
+    evaluation, accuracy, measures = results("random", "popularity", "ease")
+    hits = 20 * evaluation.means.loc[("ease", "precision@20"), "value"]
+    sentences = narrative.sentences(evaluation, accuracy, measures, [PASSED])
+    assert f"a listener finds {hits:.2g} new songs that they go on to play." in sentences[1]
+    few = dataclasses.replace(evaluation, per_user={k: v.iloc[:50] for k, v in evaluation.per_user.items()})
+    assert narrative.sentences(few, accuracy, measures, [PASSED])[0].startswith("Only 50 listeners")
+
+
+def test_checks_are_one_line_and_a_failed_one_is_open():
+    assert narrative.checks_sentence([PASSED]) == "All 1 checks passed."
+    shown = tables.checks_table([PASSED, PASSED]).data
+    assert shown.startswith("<details><summary>All 2 checks passed.</summary>") and shown.count("<table") == 1
+    shown = tables.checks_table([PASSED, FAILED]).data
+    first, folded = shown.split("<details>")
+    assert "every listed song is in train" in first and "3 (10.0 %)" in first and PASSED.name not in first
+    assert "1 of 2 checks failed: every listed song is in train." in folded
+
+
+@pytest.mark.parametrize(
+    ("unit", "of", "written"),
+    [("share", 0, "12.5 % (10.0 to 15.0)"), ("points", 0, "+12.5 points (+10.0 to +15.0)"),
+     ("correlation", 0, "+0.12 (+0.10 to +0.15)"), ("rank", 3761, "0 of 3,761 (0 to 0)")],
+)  # fmt: skip
+def test_answers_have_units_and_intervals(unit, of, written):
+    assert narrative.answer(Measure("key", "?", 0.125, 0.1, 0.15, unit, "why", of=of)) == written
+    alone = Measure("key", "?", -0.125, float("nan"), float("nan"), unit, "why", of=of)
+    assert narrative.answer(alone) == re.sub(r" \(.*", "", written).replace("+", "−").replace("12.5 %", "-12.5 %").replace(
+        "0 of", "-0 of"
+    )
+
+
+def test_the_sweep_is_told_from_the_frame():
+    rows = [("ease", n, value) for n, value in ((1, 0.9), (20, 0.5), (1200, 0.25), (3000, 0.125))]
+    sweep = pd.DataFrame(rows + [("als", n, value / 2) for _, n, value in rows], columns=["model", "negatives", "value"])
+    told = narrative.sweep_sentence(Measured([], sweep.assign(users=1367), pd.DataFrame()))
+    assert told == "EASE scores 90.0 % with 1 negative, 50.0 % with 20, 25.0 % with 1,200 and 12.5 % with 3,000. (1,367 listeners)"
+
+
+def test_tables_have_every_model_and_the_account_adds_up(results):
+    evaluation, accuracy, _ = results("random", "popularity", "ease")
+    names = {"random order", "popularity", "EASE"}
+    main = tables.main_table(evaluation, {}, {})
+    for table in (main, tables.sampled_table(accuracy)):
+        assert set(table.index) == names
+    account = tables.account_table(evaluation)
+    assert sum(int(n.replace(",", "")) for n in account["listens"]) == len(evaluation.split.test)
+    assert main.index[-1] == "EASE" and "NDCG@20" in main and "Hit rate@20" in main
+    assert set(tables.difference_table(evaluation).index) == names - {"EASE"}
+    recall = evaluation.means.loc[("ease", "recall@20"), "value"]
+    assert f"<td>{recall:.4f}</td>" in tables.cutoffs_table(evaluation).data
+    assert all(name in tables.lists_table(evaluation).data for name in names)
+
+
+def test_recipes_are_told_side_by_side_where_they_differ():
+    shown = training_tables.recipes_table({name: RECIPES[name] for name in ("author", "best")}).data
+    assert "the described system" in shown and "20 drawn from all songs, for each listen" in shown
+    assert "0.07, 0.1, 0.15, 0.2: the best on validation" in shown and "plain gradient descent" in shown
+    assert "precision" not in shown  # the same for both
+    assert "precision" in training_tables.recipes_table({"author": RECIPES["author"]}).data
 
 
 def test_a_missing_step_of_any_run_but_the_sample_names_the_command(tmp_path):
@@ -72,46 +167,71 @@ def test_a_missing_step_of_any_run_but_the_sample_names_the_command(tmp_path):
         Run("../up", tmp_path)
 
 
+def evaluate_run(run, names, seed=0):
+    """Evaluate a run as 03_evaluate does. Returns the evaluation, NDCG@20 by seed, and the headline."""
+    split, models, histories = workflow.open_models(run)
+    fitted, _ = baselines.fit_all(split, names.split(), seed)
+    models = {name: each.scorer for name, each in fitted.items()} | models
+    evaluation = evaluate.evaluate(models, split, (5, 20), seed=seed)
+    candidates = sampled.draw_candidates(split.test.item, 20, split.n_items_all, seed)
+    accuracy = {k: sampled.sampled_accuracy(each, split.test[:], candidates, seed=seed) for k, each in models.items()}
+    measures = measure(split, models, evaluation, accuracy, histories, seed)
+    headline, by_seed = narrative.headline(evaluation), workflow.ndcg_by_seed(run, evaluation)
+    sentences = narrative.sentences(evaluation, accuracy, measures, [PASSED])
+    saved = {"sampled": accuracy, "fitted": fitted, "histories": histories, "by_seed": by_seed}
+    workflow.save_evaluation(run, evaluation, headline, sentences, **saved)
+    return evaluation, by_seed, headline
+
+
 def test_the_sample_is_made_on_the_spot_and_the_same_seed_gives_the_same_figures(tmp_path, capsys, monkeypatch):
-    short = {"epochs": 8, "patience": 8, "trial_epochs": 1, "least_steps": 0}
+    short = {"epochs": 8, "patience": 8, "trial_epochs": 1, "min_steps": 0}
     monkeypatch.setitem(RECIPES, "best", dataclasses.replace(RECIPES["best"], **short))
     found = []
     for name in ("one", "two"):
         run = Run("sample", tmp_path / name)
         if name == "two":
-            monkeypatch.setattr(interactions, "IN_MEMORY", 0)  # the second time its rows stay in their files
-            workflow.train_run(run, seed=0)
-        judged = workflow.evaluate_run(run, "5 20", "random popularity", seed=1)
+            monkeypatch.setattr(interactions, "IN_MEMORY", 0)  # the second time the rows stay in their files
+            split = workflow.open_split(run)
+            workflow.train_run(run, split, workflow.choose_recipes(run, split))
+        _, _, headline = evaluate_run(run, "random popularity", seed=1)
         metrics = json.loads((run.folder / "metrics.json").read_text())
         for model in metrics["models"].values():
             del model["rank_seconds"], model["fit_seconds"]
         found.append(metrics)
         assert {"random", "popularity", "author", "best"} == metrics["models"].keys()
-        assert json.loads((run.folder / "summary.json").read_text())["headline"] == judged.headline
+        assert json.loads((run.folder / "summary.json").read_text())["headline"] == headline
         lists = pd.read_parquet(run.folder / "recommendations.parquet")
         assert lists.groupby(["model", "user"]).size().max() == 20
-        assert np.isin(
-            ["model", "user", "metric", "value"], pd.read_parquet(run.folder / "per_user.parquet").columns
-        ).all()
+        columns = pd.read_parquet(run.folder / "per_user.parquet").columns
+        assert np.isin(["model", "user", "metric", "value"], columns).all()
     assert found[0] == found[1]
     assert "has no trained model yet" in capsys.readouterr().out
 
 
-def test_several_seeds_are_trained_and_their_spread_is_said(tmp_path):
+def test_several_seeds_are_trained_and_their_spread_is_told(tmp_path):
     run = Run("sample", tmp_path)
-    workflow.prepare_run(run)
-    workflow.train_run(run, "author", seeds=2, epochs=1)
-    judged = workflow.evaluate_run(run, "20", "popularity")
-    assert len(set(judged.by_seed["author"])) == 2
-    assert "author, trained with 2 seeds" in narrative.seeds_sentence(judged.by_seed, judged.evaluation)
+    split = workflow.open_split(run)
+    recipes = workflow.choose_recipes(run, split, "author", epochs=1)
+    trained = workflow.train_run(run, split, recipes, seeds=2)
+    evaluation, by_seed, _ = evaluate_run(run, "popularity")
+    assert len(set(by_seed["author"])) == 2
+    told = narrative.seeds_sentence(by_seed, evaluation)
+    assert told.startswith("The described system, trained with 2 seeds, has an NDCG@20 from ")
+    (told,) = narrative.training_sentences({"author": trained["author"].history})
+    assert told.startswith("The described system: 1 epochs in ")
+    shown = training_tables.choices_table({"author": trained["author"].history}).data
+    assert "<td>1 of 1</td>" in shown and f"<td>{trained['author'].history['n_parameters']:,}</td>" in shown
+    assert "Table of 1 epochs" in training_tables.epochs_table({"author": trained["author"].history}).data
+    sizes = training_tables.shapes_table(trained["author"].model)
+    assert list(sizes.loc["users"])[:2] == [f"{split.n_users_all:,}", "15"]
     with pytest.raises(ValueError, match="SEEDS: expected 1 or more, got 0"):
-        workflow.train_run(run, seeds=0)
+        workflow.train_run(run, split, recipes, seeds=0)
 
 
-def test_the_worst_failures_are_listeners_without_a_hit_and_with_most_to_find(judged):
-    result, _ = judged(["random", "popularity", "ease"])
-    table = exploration.worst_failures(result, "popularity", k=5)
-    frame, to_find = result.per_user["popularity"], np.diff(result.split.relevant().indptr)
+def test_the_worst_failures_are_listeners_without_a_hit_and_with_most_to_find(results):
+    evaluation, *_ = results("random", "popularity", "ease")
+    table = exploration.worst_failures(evaluation, "popularity", k=5)
+    frame, to_find = evaluation.per_user["popularity"], np.diff(evaluation.split.relevant().indptr)
     assert (frame.loc[table["listener"], "hit@5"] == 0).all()
     failed = frame.index[frame["hit@5"] == 0]
     assert sorted(table["new songs played"]) == sorted(to_find[failed])[-len(table) :]

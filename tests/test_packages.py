@@ -1,105 +1,144 @@
-"""The house: packages in the order of the data, imports that only run down, TensorFlow only where it is needed."""
+"""The packages: their order, what belongs to them, where TensorFlow is imported, and the names in `import recsys`."""
 
-import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import packages
 import pytest
 from conftest import REPOSITORY
+from packages import FLOORS, MODULES, floor, imports, runs_up
+from setuptools import find_packages
 
-PACKAGE = REPOSITORY / "recsys"
-FLOORS = ("data", "evaluation", "models", "training", "audit", "reports")  # a floor imports from those before it
-EVERYBODY = {"runs"}  # may be imported from anywhere
-TOP = {"workflow", "recommend", "tune", "colab", "__init__"}  # may import from everywhere
-USES_TENSORFLOW = {
-    "recsys.models.embeddings",
-    *(f"recsys.training.{name}" for name in (
-        "losses", "optimizers", "devices", "shuffling", "sampled_softmax", "full_softmax", "history", "selection",
-        "trainer",
-    )),
-}  # fmt: skip
+CONTRIBUTING = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+NEEDS_NO_TENSORFLOW = sorted({name for name in MODULES if floor(name) != "training"} - {"recsys.models.embeddings"})
 
 
-def module_of(path: Path) -> str:
-    parts = path.relative_to(REPOSITORY).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+def run_python(code: str) -> str:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
 
 
-MODULES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
-
-
-def floor(module: str) -> str:
-    """The package of a module, or its own name on the top floor."""
-    return [*module.split("."), "__init__"][1]
-
-
-def arrows(module: str, source: str) -> set[str]:
-    """Return the modules of recsys that a source imports, wherever in it."""
-    found = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found |= {each.name for each in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{module}: relative import"
-            below = [f"{node.module}.{each.name}" for each in node.names]
-            found |= {each if each in MODULES else str(node.module) for each in below}
-    return {each for each in found if each.split(".")[0] == "recsys"} - {module}
-
-
-def runs_up(module: str, imported: str) -> bool:
-    here, there = floor(module), floor(imported)
-    if here in TOP or there in EVERYBODY:
-        return False
-    if here in EVERYBODY or there not in FLOORS:
-        return True
-    return FLOORS.index(there) > FLOORS.index(here)
-
-
-def test_every_module_is_on_a_floor():
-    assert {floor(module) for module in MODULES} == {*FLOORS, *EVERYBODY, *TOP}
+def test_the_floors_are_the_folders_of_the_package():
+    folders = {path.name for path in (REPOSITORY / "recsys").iterdir() if (path / "__init__.py").is_file()}
+    assert folders == set(FLOORS) - {"runs", "top"}
+    assert {name for name in MODULES if floor(name) == "top"} == {
+        "recsys", "recsys.colab", "recsys.recommend", "recsys.tune", "recsys.workflow",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_imports_only_run_down(module):
-    up = [each for each in arrows(module, MODULES[module].read_text()) if runs_up(module, each)]
+def test_imports_only_lead_to_earlier_packages(module):
+    up = [each for each in imports(module, MODULES[module].read_text(encoding="utf-8")) if runs_up(module, each)]
     assert not up, f"{module} imports from a later package: {', '.join(up)}"
 
 
-def test_an_arrow_that_runs_up_is_found():
-    def up(module: str, source: str) -> list[str]:
-        return [each for each in arrows(module, source) if runs_up(module, each)]
-
-    assert up("recsys.data.split", "from recsys.evaluation import metrics") == ["recsys.evaluation.metrics"]
-    assert up("recsys.audit.checks", "def f():\n    import recsys.reports.pages") == ["recsys.reports.pages"]
-    assert up("recsys.models.neighbours", "from recsys.workflow import open_split") == ["recsys.workflow"]
-    assert up("recsys.runs", "from recsys.data.split import Split") == ["recsys.data.split"]
-    assert up("recsys.reports.pages", "from recsys.runs import Run\nfrom recsys.data.split import Split") == []
-    assert up("recsys.workflow", "from recsys.reports import pages") == []
-
-
-@pytest.mark.parametrize("module", sorted(MODULES.keys() - USES_TENSORFLOW))
-def test_a_module_that_needs_no_tensorflow_starts_without_it(module):
-    heavy = "{'tensorflow', 'keras', 'torch'} & set(sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys, {module}; print(sorted({heavy}))"],
-        cwd=REPOSITORY, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout == "[]\n"
+@pytest.mark.parametrize(
+    ("module", "source", "expected"),
+    [
+        ("recsys.data.split", "from recsys.evaluation import metrics", ["recsys.evaluation.metrics"]),
+        ("recsys.data.split", "import recsys", ["recsys"]),
+        ("recsys.audit.checks", "def f():\n    import recsys.reports.pages", ["recsys.reports.pages"]),
+        ("recsys.models.neighbours", "from recsys.workflow import open_split", ["recsys.workflow"]),
+        ("recsys.runs", "from recsys.data.split import Split", ["recsys.data.split"]),
+        ("recsys.reports.pages", "from recsys.runs import Run\nfrom recsys.data.split import Split", []),
+        ("recsys.workflow", "from recsys.reports import pages", []),
+    ],
+)
+def test_an_import_from_a_later_package_is_found(module, source, expected):
+    assert [each for each in imports(module, source) if runs_up(module, each)] == expected
 
 
-def test_the_public_door_opens_on_first_use():
-    code = (
-        "import sys; there = {*sys.modules}; import recsys; print([name for name in {*sys.modules} - there if name.split('.')[0] not in sys.stdlib_module_names]);"
-        "recsys.Recommender, recsys.RECIPES; print('tensorflow' in sys.modules);"
-        "print([name for name in dir(recsys) if not getattr(recsys, name)])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert done.stdout == "['recsys']\nFalse\n[]\n"
+def test_a_relative_import_is_an_error():
+    with pytest.raises(ValueError, match=r"recsys.data.split, line 2: expected an absolute import"):
+        imports("recsys.data.split", "import os\nfrom . import prepare")
 
 
-def test_the_public_door_says_what_it_has():
+def test_the_picture_names_every_file_and_says_when_an_import_is_wrong(capsys, monkeypatch, tmp_path):
+    assert packages.main() == 0
+    picture, errors = capsys.readouterr()
+    assert errors == "" and re.findall(r"^(\w+): ", picture, re.MULTILINE) == list(FLOORS)
+    assert picture.count(".py ") == len(MODULES)
+    wrong = tmp_path / "recsys" / "data" / "wrong.py"
+    wrong.parent.mkdir(parents=True)
+    wrong.write_text('"""One sentence: `x`. Another one."""\nimport recsys.reports.pages\n')
+    monkeypatch.setattr(packages, "ROOT", tmp_path)
+    monkeypatch.setattr(packages, "MODULES", {"recsys.data.wrong": wrong})
+    assert packages.main() == 1
+    picture, errors = capsys.readouterr()
+    assert "data: 2 lines; imports from reports (1)\n" in picture and "wrong.py" in picture
+    assert "One sentence: `x`.\n" in picture
+    assert "got recsys.data.wrong importing recsys.reports.pages" in errors
+
+
+def test_a_wheel_holds_every_module_and_template():
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]
+    found = {REPOSITORY.joinpath(*name.split(".")) for name in find_packages(REPOSITORY, **settings["packages"]["find"])}
+    assert found == {path.parent for path in MODULES.values()}
+    data = {
+        path for name, patterns in settings["package-data"].items() for pattern in patterns
+        for path in REPOSITORY.joinpath(*name.split(".")).glob(pattern)
+    }  # fmt: skip
+    others = {path for path in (REPOSITORY / "recsys").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert data == others
+
+
+def test_tensorflow_is_imported_by_models_embeddings_and_training_alone():
+    """Import all other modules in one process; name the first one after which TensorFlow, Keras or PyTorch is there."""
+    code = f"""
+import importlib, sys
+for name in {NEEDS_NO_TENSORFLOW}:
+    importlib.import_module(name)
+    if heavy := {{"tensorflow", "keras", "torch"}} & set(sys.modules):
+        sys.exit(print(f"{{name}} imports {{heavy}}"))
+"""
+    assert run_python(code) == ""
+
+
+def test_import_recsys_loads_nothing_before_it_is_used():
+    code = """
+import sys
+before = {*sys.modules}
+import recsys
+print(sorted({*sys.modules} - before - sys.stdlib_module_names))
+recsys.Recommender, recsys.RECIPES
+print("tensorflow" in sys.modules)
+print([name for name in dir(recsys) if getattr(recsys, name, None) is None])
+"""
+    assert run_python(code) == "['recsys']\nFalse\n[]\n"
+
+
+def test_an_unknown_name_of_recsys_is_an_error_that_lists_the_known_ones():
     import recsys
 
     with pytest.raises(AttributeError, match="no attribute 'fit'; it has prepare, train"):
         recsys.fit  # noqa: B018
+
+
+def table(heading: str) -> list[list[str]]:
+    """Return the rows of the first table below a heading of CONTRIBUTING.md, without its head."""
+    below = CONTRIBUTING.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in below.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def test_contributing_lists_the_packages_in_order():
+    assert [re.fullmatch(r"`(?:recsys\.)?(\w+)`", row[0])[1] for row in table("The packages")] == list(FLOORS[1:-1])
+
+
+def test_ten_changes_have_one_file_each_that_holds_the_place():
+    rows = table("Ten changes and where to make them")
+    assert len(rows) == 10
+    for change, file, place in rows:
+        path = REPOSITORY / file.strip("`")
+        assert path.is_file(), f"{change}: {file}"
+        names = re.findall(r"`(\w+)`", place)
+        text = path.read_text(encoding="utf-8")
+        assert names and all(re.search(rf"\b{name}\b", text) for name in names), f"{change}: {place} in {file}"
+
+
+def test_module_names_follow_paths():
+    assert packages.module_name(REPOSITORY / "recsys" / "__init__.py") == "recsys"
+    assert packages.module_name(Path(REPOSITORY, "recsys", "data", "readers", "__init__.py")) == "recsys.data.readers"

@@ -1,4 +1,4 @@
-"""The prepared folder: against a slow twin, every row accounted for, repeatable, whole or not there at all."""
+"""The prepared folder agrees with a slow reference, accounts for every row, and is either complete or absent."""
 
 import csv
 import hashlib
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from recsys.data import prepare as prepare_module
 from recsys.data.prepare import PARTS, prepare
-from recsys.data.readers.base import DataError
+from recsys.data.readers.files import DataError
 from recsys.data.split import Split
 from recsys.runs import project_root, read_json
 
@@ -48,8 +48,8 @@ def leftovers(root: Path) -> list[Path]:
     return list((root / "data" / "prepared").iterdir())
 
 
-def twin(rows, split, validation, test, positives, repeats, user_fraction, min_user, min_item, seed):
-    """Return the three parts as lists of (user, item, time) and the rows after each step, one row at a time."""
+def reference(rows, split, validation, test, positives, repeats, user_fraction, min_user, min_item, seed):
+    """Return the three parts as lists of (user, item, time), and the number of rows after each step. Slow and plain."""
 
     def digest(*values):
         return hashlib.md5(":".join(map(str, (seed, *values))).encode()).hexdigest()
@@ -99,7 +99,7 @@ def twin(rows, split, validation, test, positives, repeats, user_fraction, min_u
 
 
 def odd_rows(seed: int, n: int) -> list[tuple]:
-    """Return listens with ids that are easily spoilt, many ties in time, and users and songs that come and go."""
+    """Return listens with ids that are easily damaged, many equal times, and users and songs that come late."""
     draw = random.Random(seed)
     users, items = draw.sample(USERS, draw.randint(2, len(USERS))), draw.sample(ITEMS, draw.randint(2, len(ITEMS)))
     return [
@@ -120,12 +120,12 @@ def odd_rows(seed: int, n: int) -> list[tuple]:
     least=st.sampled_from([(1, 1), (2, 1), (1, 3), (3, 4)]),
     seed=st.integers(0, 3),
 )
-def test_prepare_agrees_with_a_twin_that_goes_row_by_row(
+def test_prepare_agrees_with_the_reference(
     tmp_path_factory, rows, split, fractions, positives, repeats, user_fraction, least, seed
 ):
-    root = tmp_path_factory.mktemp("twin")
+    root = tmp_path_factory.mktemp("reference")
     path = write_csv(root / "log.csv", [(*row[:3], int(row[3])) for row in rows])
-    parts, left = twin(rows, split, *fractions, positives, repeats, user_fraction, *least, seed)
+    parts, left = reference(rows, split, *fractions, positives, repeats, user_fraction, *least, seed)
 
     def run():
         return prepare(
@@ -196,13 +196,13 @@ def test_the_same_users_are_drawn_from_another_log_and_another_file_format(tmp_p
     assert 5 < len(users[0]) < 25
 
 
-def test_whole_users_are_drawn_about_as_many_as_asked(tmp_path):
+def test_about_the_requested_share_of_users_is_drawn(tmp_path):
     rows = [(user, f"s{user % 30}", user, 1) for user in range(2000)]
     made = prepare("csv", write_csv(tmp_path / "a.csv", rows), root=tmp_path, user_fraction=0.25, split="by-time")
     assert 420 < made.manifest["n_users_all"] < 580
 
 
-def test_equal_input_and_parameters_use_the_folder_again(tmp_path):
+def test_the_same_input_and_parameters_reuse_the_folder(tmp_path):
     path = write_csv(tmp_path / "log.csv", [(*row[:3], 1) for row in some_rows()])
     first = prepare("csv", path, root=tmp_path)
     again = prepare("csv", path, root=tmp_path)
@@ -223,7 +223,7 @@ def test_a_folder_that_lost_a_file_is_made_again(tmp_path):
     assert again.manifest["files"] == first.manifest["files"]
 
 
-def test_two_at_the_same_time_do_not_disturb_each_other(tmp_path):
+def test_several_at_the_same_time_do_not_disturb_each_other(tmp_path):
     path = write_csv(tmp_path / "log.csv", [(*row[:3], 1) for row in some_rows()])
     with ThreadPoolExecutor(3) as pool:
         made = list(pool.map(lambda _: prepare("csv", path, root=tmp_path), range(3)))
@@ -248,7 +248,7 @@ def test_the_manifest_names_no_folder_of_the_machine(tmp_path):
     assert made.manifest["source"][0]["sha256"] == hashlib.sha256((tmp_path / "log.csv").read_bytes()).hexdigest()
 
 
-def test_a_given_split_is_kept_and_validation_is_drawn_without_cooling_train(tmp_path):
+def test_a_given_split_is_kept_and_drawing_validation_leaves_every_user_and_song_in_train(tmp_path):
     draw = random.Random(0)
     train = {user: draw.sample(range(40), draw.randrange(1, 12)) for user in range(60)}
     test = {user: draw.sample(range(45), 3) for user in range(60)}
@@ -269,7 +269,7 @@ def test_a_given_split_is_kept_and_validation_is_drawn_without_cooling_train(tmp
     assert 0.15 < len(got["validation"]) / len(pairs["train"]) < 0.35
 
 
-def test_the_author_s_files_keep_his_split(tmp_path):
+def test_the_split_of_the_three_deezer_files_is_kept(tmp_path):
     names = dict(zip(PARTS, ("train_dataset.csv", "validation_dataset.csv", "test_dataset.csv"), strict=True))
     rows = {part: [(f"0{n % 3}", n % 25 + 134_000_000_000) for n in range(start, start + 40)]
             for start, part in ((0, "train"), (5, "validation"), (9, "test"))}  # fmt: skip
@@ -300,18 +300,18 @@ BAD_CHOICES = [
     ({"split": "by-tim"}, "SPLIT: expected one of auto, given, by-time"),
     ({"positives": "loved"}, "POSITIVES: expected one of listened, all, got 'loved'"),
     ({"repeats": "last"}, "REPEATS: expected one of keep, first, got 'last'"),
-    ({"validation_fraction": 0.0}, "VALIDATION_FRACTION and TEST_FRACTION over 0 and below 1 together, got 0.0"),
-    ({"validation_fraction": 0.5, "test_fraction": 0.5}, "below 1 together, got 0.5 and 0.5"),
-    ({"user_fraction": 1.5}, "USER_FRACTION: expected a number over 0, at most 1, got 1.5"),
-    ({"split": "given"}, "'given', which needs parts"),
-    ({"min_user_listens": 1000}, "none is left after minimal counts"),
-    ({"user_fraction": 1e-9}, "none is left after users"),
-    ({"n_candidates": 1000}, "expected at least 1000 items with positives, got "),
+    ({"validation_fraction": 0.0}, "VALIDATION_FRACTION and TEST_FRACTION: expected numbers above 0 with a sum"),
+    ({"validation_fraction": 0.5, "test_fraction": 0.5}, "a sum below 1, got 0.5 and 0.5"),
+    ({"user_fraction": 1.5}, "USER_FRACTION: expected a number above 0 and at most 1, got 1.5"),
+    ({"split": "given"}, "got 'given', which needs the column 'part'; SPLIT=auto"),
+    ({"min_user_listens": 1000}, "the step 'minimal counts' dropped the last of 400 listens"),
+    ({"user_fraction": 1e-9}, "the step 'users' dropped the last of 400 listens"),
+    ({"n_candidates": 1000}, "expected at least 1000 songs with positives, got "),
 ]
 
 
 @pytest.mark.parametrize(("parameters", "message"), BAD_CHOICES)
-def test_a_choice_that_cannot_be_is_an_error_and_nothing_is_written(tmp_path, parameters, message):
+def test_an_impossible_choice_is_an_error_and_leaves_no_folder(tmp_path, parameters, message):
     path = write_csv(tmp_path / "log.csv", [(*row[:3], 1) for row in some_rows()])
     with pytest.raises(DataError) as error:
         prepare("csv", path, root=tmp_path, **parameters)
@@ -319,28 +319,44 @@ def test_a_choice_that_cannot_be_is_an_error_and_nothing_is_written(tmp_path, pa
     assert not (tmp_path / "data" / "prepared").exists() or not leftovers(tmp_path)
 
 
-def test_too_few_of_anything_is_an_error_that_says_of_what(tmp_path):
+def test_too_few_users_songs_or_listens_is_an_error_that_says_so(tmp_path):
     one_user = write_csv(tmp_path / "one.csv", [("u", f"s{n}", n, 1) for n in range(100)])
     with pytest.raises(DataError, match="one.csv: expected at least 2 users with positives, got 1"):
         prepare("csv", one_user, root=tmp_path)
     few_songs = write_csv(tmp_path / "few.csv", [(f"u{n % 9}", f"s{n % 20}", n, 1) for n in range(100)])
-    with pytest.raises(DataError, match="few.csv: expected at least 21 items with positives, got 20"):
+    with pytest.raises(DataError, match="few.csv: expected at least 21 songs with positives, got 20"):
         prepare("csv", few_songs, root=tmp_path)
     skipped = write_csv(tmp_path / "skipped.csv", [(f"u{n % 9}", f"s{n}", n, 0) for n in range(100)])
-    with pytest.raises(DataError, match="of 100 listens none is left after positives"):
+    with pytest.raises(DataError, match="the step 'positives' dropped the last of 100 listens"):
         prepare("csv", skipped, root=tmp_path)
     same_time = write_csv(tmp_path / "same.csv", [(f"u{n % 9}", f"s{n}", 5, 1) for n in range(100)])
-    with pytest.raises(DataError, match="same.csv: expected listens in every part, got none in train, split by-time"):
+    with pytest.raises(DataError, match=r"same.csv: expected listens in every part, got none in train \(split by-"):
         prepare("csv", same_time, root=tmp_path)
     assert not leftovers(tmp_path)
+
+
+def test_a_split_prints_its_size_and_refuses_codes_that_do_not_fit():
+    split = Split.from_arrays([[0, 0], [1, 1], [0, 2]], [[0, 3]], [[2, 0], [1, 2]])
+    assert repr(split).splitlines() == [
+        "Split of arrays, given",
+        "  users                  2 in train, 1 only later (cold)",
+        "  songs                  3 in train, 1 only later (cold)",
+        "  train                  3 listens",
+        "  validation             1 listens",
+        "  test                   2 listens",
+    ]
+    with pytest.raises(ValueError, match="train: expected every song code in 0…7, got 2 of 8"):
+        Split.from_arrays([[0, 0], [1, 7]], [[0, 0]], [[1, 0]])
+    with pytest.raises(ValueError, match="validation: expected user codes in 0…1, got -1…-1"):
+        Split.from_arrays([[0, 0], [1, 1]], [[-1, 0]], [[1, 0]])
 
 
 @pytest.mark.real
 @pytest.mark.parametrize(("name", "rows", "expected"), [
     ("30music", 343_183, "by-time"), ("lastfm", 92_834, "random"), ("lightgcn", 895_699, "given")])  # fmt: skip
-def test_real_data_are_prepared_whole(tmp_path, name, rows, expected):
+def test_no_row_of_the_real_data_is_lost(tmp_path, name, rows, expected):
     if not REAL_FILES[name].exists():
-        pytest.skip("the real data are not beside this repository")
+        pytest.skip("the real data sets are not next to this repository")
     made = prepare(name, REAL_FILES[name], root=tmp_path)
     split = Split.load(made.folder)
     assert made.manifest["split"] == expected

@@ -1,4 +1,4 @@
-"""Published figures of ML-1M, found again: fitted and masked on all of train, the whole catalogue ranked."""
+"""Published results on ML-1M are reproduced: fitted on all of train, the whole catalogue ranked without the seen."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def split(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def svd(split):
-    """The rank-64 SVD of D_u^-½ X D_i^-½: `vectors(power)` has scores multiplied by (listeners of the song)^power."""
+    """The rank-64 SVD of D_u^-½ X D_i^-½; `svd(power)` multiplies a song's scores by its number of listeners^power."""
     seen = split.seen(*FIT)
     of_users, of_items = (np.maximum(np.asarray(seen.sum(axis=axis)).ravel(), 1) for axis in (1, 0))
     scaled = sparse.diags_array(of_users**-0.5) @ seen @ sparse.diags_array(of_items**-0.5)
@@ -32,27 +32,27 @@ def svd(split):
     return lambda power: scorers.Vectors(left * weights, right.T * of_items[:, None] ** power)
 
 
-def found(scorer, split):
+def results(scorer, split):
     means = evaluate.evaluate({"model": scorer}, split, cutoffs=(20,), n_resamples=1).means["value"]["model"]
     return means["recall@20"], means["ndcg@20"]
 
 
-# The figures have four places, so half of the last is rounding. The rest of the tolerance is for ties, which others
-# break in their own way, and for the last singular vectors, which depend on the solver and the processor.
-ROUNDING = 2e-4
+# The published figures have four decimals, so rounding accounts for 5e-5. The rest allows for ties, which others break
+# in another way, and for the last singular vectors, which depend on the solver and the processor.
+TOLERANCE = 2e-4
 
 
 @pytest.mark.real
 def test_popularity(split):
-    assert found(popularity.fit_popularity(split, FIT, 0), split) == pytest.approx((0.1161, 0.1176), abs=ROUNDING)
+    assert results(popularity.fit_popularity(split, FIT, 0), split) == pytest.approx((0.1161, 0.1176), abs=TOLERANCE)
 
 
 @pytest.mark.real
 @pytest.mark.parametrize(("power", "expected"), [(0.5, (0.2743, 0.2610)), (0.0, (0.2271, 0.2049))])
 def test_singular_vectors_of_the_normalised_matrix(split, svd, power, expected):
-    assert found(svd(power), split) == pytest.approx(expected, abs=ROUNDING)
+    assert results(svd(power), split) == pytest.approx(expected, abs=TOLERANCE)
 
 
 @pytest.mark.real
 def test_ease(split):
-    assert found(linear.fit_ease(split, FIT, 0, 1000.0), split) == pytest.approx((0.2755, 0.2674), abs=ROUNDING)
+    assert results(linear.fit_ease(split, FIT, 0, 1000.0), split) == pytest.approx((0.2755, 0.2674), abs=TOLERANCE)

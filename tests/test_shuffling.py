@@ -1,4 +1,4 @@
-"""Tests of the order of rows, and of rows that stay in a file."""
+"""Every epoch takes every row once, in an order that depends on the seed and the epoch alone; rows may stay in a file."""
 
 import dataclasses
 
@@ -25,6 +25,7 @@ def stored(rows, path):
 
 
 def taken(rows, epoch, n=64, seed=0, first=0):
+    """Return users and songs of an epoch from place `first` on, taken n at a time: (2, n_rows and padding)."""
     own = ShuffledRows(rows, seed)
     return np.concatenate([np.stack(own.take(epoch, place, n)) for place in range(first, len(rows), n)], axis=1)
 
@@ -35,17 +36,17 @@ def n_windows(request, monkeypatch):
     return request.param
 
 
-def test_an_epoch_has_every_row_once_and_each_has_its_own_order(n_windows):
+def test_an_epoch_has_every_row_once_in_an_order_of_its_own(n_windows):
     first, second = (taken(ROWS, epoch) for epoch in (1, 2))
-    assert first.shape == (2, 1024) and not first[:, 1000:].any()  # past the end, the first row
+    assert first.shape == (2, 1024) and not first[:, 1000:].any()  # beyond the end, the first row
     assert (first[1] == 7 * first[0]).all() and sorted(first[0, :1000]) == list(range(1000))
     assert sorted(second[0, :1000]) == list(range(1000)) and (first != second).any()
     assert (taken(ROWS, 1, seed=1) != first).any()
-    for some in np.split(first[0, :1000], 4):  # each part of it has rows of everywhere
+    for some in np.split(first[0, :1000], 4):  # each quarter has rows from everywhere
         assert abs(some.mean() - 499.5) < 5 * 289 / 250**0.5
 
 
-def test_an_order_does_not_depend_on_where_rows_are_nor_on_how_they_are_read(n_windows, tmp_path, monkeypatch):
+def test_the_order_does_not_depend_on_where_rows_are_or_how_they_are_read(n_windows, tmp_path, monkeypatch):
     expected, in_file = taken(ROWS, 3), stored(ROWS, tmp_path / "rows.parquet")
     for piece, n, first in ((1, 64, 0), (100, 64, 640), (2**19, 320, 320)):
         monkeypatch.setattr(interactions, "PIECE", piece)
@@ -74,10 +75,10 @@ def test_a_split_whose_rows_stay_in_files_is_the_same(tmp_path, monkeypatch):
     assert split.seen("train", users=some).nnz == split.seen("train")[some].nnz
 
 
-def test_rows_that_come_from_a_file_in_windows_train_the_same_bits(tmp_path, monkeypatch):
+def test_rows_from_a_file_in_windows_train_to_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr(shuffling, "WINDOW", 500)
     split = groups(1500)
     streamed = dataclasses.replace(split, train=stored(split.train, tmp_path / "train.parquet"))
     for name, recipe in TINY.items():
-        ends = [weights(train(each, recipe, verbose=False, xla=False).model) for each in (split, streamed)]
-        assert (ends[0] == ends[1]).all(), name
+        both = [weights(train(each, recipe, verbose=False, xla=False).model) for each in (split, streamed)]
+        assert (both[0] == both[1]).all(), name

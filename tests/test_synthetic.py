@@ -1,4 +1,4 @@
-"""The invented log: deterministic in any number of pieces, in the shape asked for, with a truth that nothing beats."""
+"""The invented log is the same in any number of pieces, and no model beats its true probabilities."""
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ def log() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def halves(log) -> tuple[np.ndarray, np.ndarray, np.datetime64]:
-    """Return which songs are heard (users, n_items) before and after a cut in time, and the cut."""
+    """Return which songs each user heard before a cut in time and after it, both (users, n_items), and the cut."""
     code = {media: number for number, media in enumerate(synthetic.songs(SIZE["n_items"], SIZE["seed"]).media_id)}
     heard = log[log.is_listened == 1]
     cut = int(heard.ts_listen.quantile(0.85))
@@ -35,7 +35,7 @@ def halves(log) -> tuple[np.ndarray, np.ndarray, np.datetime64]:
     return *matrices, np.datetime64(cut, "s")
 
 
-def test_the_log_has_the_15_columns_and_the_habits_of_the_raw_logs(log):
+def test_the_log_has_the_15_columns_and_the_proportions_of_the_raw_logs(log):
     assert list(log.columns) == COLUMNS
     assert len(log) == SIZE["n_listens"]
     assert log.user_id.nunique() > 0.98 * SIZE["n_users"]
@@ -65,7 +65,7 @@ def test_popularity_is_steep_and_songs_are_repeated(log):
     assert log.user_id.value_counts().quantile([0.1, 0.9]).pipe(lambda q: q[0.9] / q[0.1]) > 6
 
 
-def test_pieces_and_seeds(log):
+def test_the_number_of_pieces_changes_nothing_and_the_seed_almost_everything(log):
     for pieces in (1, 7, 5_000):
         again = pa.concat_tables(synthetic.listens(**SIZE, pieces=pieces)).to_pandas()
         pd.testing.assert_frame_equal(again, log)
@@ -88,7 +88,7 @@ def test_a_written_log_is_the_yielded_one_in_bounded_pieces(tmp_path, monkeypatc
     assert pq.read_metadata(tmp_path / "log.parquet").num_row_groups > 5
 
 
-def test_songs_have_ids_of_their_own_and_readable_names():
+def test_songs_have_distinct_ids_and_readable_names():
     songs = synthetic.songs(SIZE["n_items"], SIZE["seed"])
     assert songs.columns.tolist() == ["media_id", "title", "artist", "album"]
     assert songs.media_id.is_unique and songs.media_id.between(0, 2**27).all()
@@ -107,7 +107,7 @@ def test_the_draws_are_even_and_independent():
         assert abs(pairs - np.eye(len(pairs))).max() < 0.02
 
 
-def test_truth_is_a_distribution_and_can_be_had_in_chunks():
+def test_truth_is_a_distribution_and_the_same_for_any_selection_of_users():
     whole = synthetic.truth(np.arange(40), 300, 5)
     assert whole.dtype == np.float32 and whole.shape == (40, 300)
     np.testing.assert_allclose(whole.sum(axis=1), 1, atol=1e-5)
@@ -115,8 +115,8 @@ def test_truth_is_a_distribution_and_can_be_had_in_chunks():
     np.testing.assert_array_equal(whole[[7, 3]], synthetic.truth(np.array([7, 3]), 300, 5))
 
 
-def test_truth_is_what_happens(halves):
-    """Of the songs new after the cut, as many as the truth says are found at every level of probability."""
+def test_new_songs_occur_as_often_as_the_truth_says(halves):
+    """At each level of probability, the number of new songs after the cut is the one that the truth predicts."""
     before, after, cut = halves
     truth = synthetic.truth(np.arange(len(before)), before.shape[1], SIZE["seed"], cut)
     truth = np.where(before, 0, truth)
@@ -125,8 +125,8 @@ def test_truth_is_what_happens(halves):
     expected = truth / truth.sum(axis=1, keepdims=True) * new.sum(axis=1, keepdims=True)
     for low, high in ((0, 3e-4), (3e-4, 1e-3), (1e-3, 3e-3), (3e-3, 1e-2), (1e-2, 3e-2)):
         level = (truth >= low) & (truth < high) & known[:, None] & ~before
-        found, said = new[level].sum(), expected[level].sum()
-        assert abs(found - said) < 4 * said**0.5 + 0.05 * said, (low, found, said)
+        found, predicted = new[level].sum(), expected[level].sum()
+        assert abs(found - predicted) < 4 * predicted**0.5 + 0.05 * predicted, (low, found, predicted)
 
 
 def test_personal_models_beat_popularity_and_nothing_beats_the_truth(halves):

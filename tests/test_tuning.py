@@ -1,23 +1,27 @@
-"""The search for a recipe: it goes on, reads validation alone, and what it chose is the recipe `tuned`."""
+"""The search for a recipe: it continues, uses validation alone, and its result is the recipe `tuned`."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 
-from recsys import workflow
+from recsys import tune, workflow
 from recsys.data.split import Split
 from recsys.reports import reuse
 from recsys.runs import Run, read_json, write_json
 from recsys.training import tuning
 from recsys.training.recipes import RECIPES
 
-SMALL = dataclasses.replace(RECIPES["best"], epochs=4, patience=4, trial_epochs=1, least_steps=0, dim=8, every=1)
+SMALL = dataclasses.replace(
+    RECIPES["best"], epochs=4, patience=4, trial_epochs=1, min_steps=0, dim=8, evaluate_every=1
+)
 
 
 @pytest.fixture
 def split(monkeypatch) -> Split:
-    """Two groups of listeners with songs of their own; nothing of test can be read."""
+    """Two groups of users with songs of their own. Nothing can be read of test."""
     monkeypatch.setitem(RECIPES, "best", SMALL)
     rng = np.random.default_rng(0)
     rows = [(user, song) for user in range(60) for song in (user % 2) * 20 + rng.permutation(20)[:9]]
@@ -28,7 +32,7 @@ def split(monkeypatch) -> Split:
     return made
 
 
-def test_a_search_goes_on_where_it_was_and_chooses_on_validation(split, tmp_path):
+def test_a_search_continues_and_chooses_on_validation(split, tmp_path):
     where = tuning.folder(split, tmp_path)
     tuning.search(split, where, trials=1, minutes=5)
     assert len((where / "trials.csv").read_text().splitlines()) == 2
@@ -39,14 +43,27 @@ def test_a_search_goes_on_where_it_was_and_chooses_on_validation(split, tmp_path
     assert (float(first["temperature"]), float(first["epochs"])) == (SMALL.grid[0][0], 4)
     values = [float(row[table[0].index("ndcg@20")]) for row in table[1:] if row[table[0].index("state")] == "COMPLETE"]
     assert facts["ndcg@20 on validation"] == max(values)
-    assert (where / "trials.png").read_bytes()[:4] == b"\x89PNG"
     recipe, settings = tuning.tuned(split, tmp_path), facts["settings"]
     assert recipe.name == "tuned" and recipe.grid == ((settings["temperature"], settings["gamma"]),)
-    assert recipe.fitting(split.n_users, split.n_items) == recipe and recipe.epochs == settings["epochs"]
+    assert recipe.for_size(split.n_users, split.n_items) == recipe and recipe.epochs == settings["epochs"]
+
+
+def test_the_command_prepares_searches_and_draws(split, tmp_path, monkeypatch, capsys):
+    asked = {}
+    (tmp_path / "notebooks").symlink_to(REPOSITORY / "notebooks")
+    monkeypatch.setattr(tune, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(tune, "prepare", lambda *_, **given: asked.update(given) or SimpleNamespace(folder=None))
+    monkeypatch.setattr(Split, "load", lambda folder: split)
+    assert tune.main(["TRIALS=1", "MINUTES=5", "SPLIT=by-user-last"]) == 0
+    assert asked == {"root": tmp_path, "split": "by-user-last"}
+    where = tuning.folder(split, tmp_path)
+    assert (where / "trials.png").read_bytes()[:4] == b"\x89PNG"
+    out = capsys.readouterr().out
+    assert "Best of 1 trials: " in out and f"{where.relative_to(tmp_path)} holds recipe.json" in out
 
 
 def test_without_a_search_the_error_names_the_command(split, tmp_path):
-    with pytest.raises(FileNotFoundError, match="recipe 'tuned': expected .*recipe.json, found none; `make tune`"):
+    with pytest.raises(FileNotFoundError, match="recipe 'tuned': expected .*recipe.json, found none; run `make tune`"):
         tuning.tuned(split, tmp_path)
 
 
@@ -58,23 +75,21 @@ def test_another_search_makes_training_run_again(tmp_path):
     before = reuse.inputs(run, notebook, values, {})
     write_json(tmp_path / "data/tune/x-1/recipe.json", {})
     after = reuse.inputs(run, notebook, values, {})
-    assert [name for name in before if before[name] != after[name]] == ["the data's files"]
-    assert reuse.inputs(run, notebook, {"RECIPES": "best"}, {})["the data's files"] == before["the data's files"]
+    (changed,) = (name for name in before if before[name] != after[name])
+    assert reuse.inputs(run, notebook, {"RECIPES": "best"}, {})[changed] == before[changed]
 
 
 def test_a_wrong_name_is_an_error_before_anything_runs(capsys):
-    assert tuning.main(["TRIAL=3"]) == 2
+    assert tune.main(["TRIAL=3"]) == 2
     assert "nearest: TRIALS" in capsys.readouterr().err
 
 
 def test_the_tuned_recipe_is_trained_by_name(split, tmp_path, monkeypatch):
-    trained = {}
-    monkeypatch.setattr(workflow, "open_split", lambda run: split)
-    monkeypatch.setattr(workflow.audit, "require_clean", lambda checks: None)
-    monkeypatch.setattr(workflow.audit, "check_split", lambda split: [])
-    monkeypatch.setattr(workflow._training(), "train", lambda split, recipe, **more: trained.update({recipe.name: recipe}))
+    trained, run = {}, Run("a", tmp_path)
+    trainer = workflow.import_trainer()
+    monkeypatch.setattr(trainer, "train", lambda split, recipe, **more: trained.update({recipe.name: recipe}))
     settings = {"temperature": 0.123, "gamma": 1.1, "learning_rate": 0.01, "epochs": 3}
     write_json(tuning.folder(split, tmp_path) / "recipe.json", {"settings": settings})
-    workflow.train_run(Run("a", tmp_path), "best tuned")
+    workflow.train_run(run, split, workflow.choose_recipes(run, split, "best tuned"))
     assert trained["tuned"].grid == ((0.123, 1.1),) and trained["tuned"].epochs == 3 != trained["best"].epochs
-    assert read_json(tmp_path / "data/runs/a/run.json")["recipes"] == ["best", "tuned"]
+    assert read_json(run.folder / "run.json")["recipes"] == ["best", "tuned"]

@@ -1,6 +1,7 @@
-"""Runs every notebook of the last commit in `argv[1]`/content as Colab would; called by tools/colab.sh.
+"""Runs every notebook of the last commit in the folder argv[1]/content as Colab would; called by tools/colab.sh.
 
-`google.colab` is a stand-in and the repository's address leads to this clone; all else is the notebooks' own doing.
+A substitute for `google.colab` is installed, and git replaces the repository's address with this clone. The notebooks
+do everything else themselves.
 """
 
 import os
@@ -17,24 +18,24 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).resolve().parent.parent
 COLAB = """import os, sys, types
 import numpy
-drive = types.SimpleNamespace(mount=lambda place: os.makedirs(place + "/MyDrive"))
+drive = types.SimpleNamespace(mount=lambda folder: os.makedirs(folder + "/MyDrive"))
 sys.modules["google.colab"] = types.ModuleType("google.colab")
 sys.modules["google.colab"].drive = drive
 """
 DRIVE = ("USE_DRIVE: bool = False", "USE_DRIVE: bool = True")
 
 
-def run(notebook: Path, content: Path, *change: str) -> str:
-    """Run a notebook in the folder `content`, a text in it changed to another; return what its first cell printed."""
-    began = time.monotonic()
+def run(notebook: Path, content: Path, old: str = "", new: str = "") -> str:
+    """Run a notebook in the folder `content` with one text replaced, and return what the imports cell printed."""
+    start = time.monotonic()
     cells = nbformat.read(notebook, as_version=4)
-    for cell in cells.cells if change else ():
-        cell.source = cell.source.replace(*change)
+    for cell in cells.cells if old else ():
+        cell.source = cell.source.replace(old, new)
     NotebookClient(cells, timeout=600, kernel_name="python3", resources={"metadata": {"path": content}}).execute()
     code = [cell for cell in cells.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in code if cell.source), notebook
-    print(f"{notebook.stem} ran to its end in {time.monotonic() - began:.0f} s", *change[1:], flush=True)
-    return "".join(output.get("text", "") for output in code[1].outputs)
+    print(f"{notebook.stem}{new and f' with {new}'}: finished in {time.monotonic() - start:.0f} s", flush=True)
+    return "".join(output.get("text", "") for output in code[1].outputs)  # code[0] is the parameters cell
 
 
 def main(fresh: Path) -> None:
@@ -54,23 +55,23 @@ def main(fresh: Path) -> None:
     content = fresh / "content"
     content.mkdir()
     for notebook in notebooks:
-        said = run(notebook, content)
-        assert notebook != notebooks[0] or ("implicit" in said and "papermill" in said), said
+        printed = run(notebook, content)
+        assert notebook != notebooks[0] or ("implicit" in printed and "papermill" in printed), printed
     assert (content / "data" / "runs" / "sample" / "metrics.json").exists()
 
-    beside = fresh / "beside"
-    beside.mkdir()
+    with_wheel = fresh / "with-wheel"
+    with_wheel.mkdir()
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     subprocess.run([*pip, "uninstall", "--yes", "recsys"], check=True)
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", beside, source], check=True)
-    run(notebooks[0], beside, *DRIVE)
-    kept = beside / "drive" / "MyDrive" / "recommender"
-    assert (kept / "data" / "runs" / "sample" / "run.json").exists()
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", with_wheel, source], check=True)
+    run(notebooks[0], with_wheel, *DRIVE)
+    drive = with_wheel / "drive" / "MyDrive" / "recommender"
+    assert (drive / "data" / "runs" / "sample" / "run.json").exists()
 
     after = {each.name: each.version for each in metadata.distributions()}
-    moved = {name for name, version in before.items() if after.get(name) != version}
-    assert not moved, f"expected every package that was there to stay; moved: {moved}"
-    print("added:", *sorted(f"{name} {after[name]}" for name in after.keys() - before.keys()))
+    changed = {name for name, version in before.items() if after.get(name) != version}
+    assert not changed, f"expected Colab's own packages to keep their versions, got others of {changed}"
+    print("installed:", *sorted(f"{name} {after[name]}" for name in after.keys() - before.keys()))
 
 
 if __name__ == "__main__":

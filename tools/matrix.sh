@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs `make test` in every Python that the project supports, each with an environment of its own; TESTS narrows it.
+# Runs `make test` in every supported Python, each with its own environment. TESTS selects a file of tests.
 set -u
 cd "$(dirname "$0")/.."
 
@@ -7,7 +7,7 @@ failed=
 for version in 3.11 3.12 3.13; do
     python=$(sh tools/python.sh "$version")
     if [ -z "$python" ]; then
-        summary="${summary:-}Python $version: SKIPPED, not on this machine
+        summary="${summary:-}Python $version: SKIPPED, not installed
 "
         continue
     fi

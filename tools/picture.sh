@@ -1,5 +1,5 @@
 #!/bin/sh
-# Takes the picture of a report's first page that README.md shows: sh tools/picture.sh <page> <picture>
+# Takes a picture of a page, for README.md: sh tools/picture.sh <page> <picture>
 set -eu
 page=$1 picture=$2
 browser=
@@ -7,7 +7,7 @@ for name in chromium chromium-browser google-chrome; do
     command -v "$name" >/dev/null && browser=$name && break
 done
 if [ -z "$browser" ] || [ ! -f "$page" ]; then
-    echo "expected $page and Chromium as chromium, chromium-browser or google-chrome; one of them is not here" >&2
+    echo "expected $page and one of chromium, chromium-browser, google-chrome; at least one is missing" >&2
     exit 1
 fi
 profile=$(mktemp -d)

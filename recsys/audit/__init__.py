@@ -1,0 +1,1 @@
+"""From a `Split`, models and their evaluation to checks that pass or fail, and measures."""

@@ -1,0 +1,1 @@
+"""From a listening log to a `Split`: train, validation and test as integer codes."""

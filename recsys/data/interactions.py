@@ -1,4 +1,4 @@
-"""Rows of a part of a split: in memory, or, where they are too many, in a Parquet file that is read piece by piece."""
+"""The rows of one part of a split: in memory or, if they are many, in a Parquet file that is read piece by piece."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 
 from recsys.runs import write_atomically
 
-IN_MEMORY = 2**21  # rows of a part: 16 MiB of codes; more stay in their file
+IN_MEMORY = 2**21  # rows of a part: 16 MiB of codes. A part with more stays in its file.
 PIECE = 2**19  # rows
-ENGINE = {"memory_limit": "500MB", "threads": 2}  # to sort and compare; what does not fit is spilled to disk
+ENGINE = {"memory_limit": "500MB", "threads": 2}  # what does not fit is spilled to disk
 
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """Positives in order: `user` and `item` codes, int32 (n,), and `timestamp`, datetime64 (n,) in UTC, or None."""
+    """Positives in their order: codes `user` and `item`, int32 (n,), and `timestamp`, UTC datetime64 (n,), or None."""
 
     user: np.ndarray
     item: np.ndarray
@@ -31,64 +31,64 @@ class Interactions:
         return Interactions(self.user[rows], self.item[rows], None if self.timestamp is None else self.timestamp[rows])
 
     def pieces(self) -> Iterator[list[np.ndarray]]:
-        """Yield the users and songs of some rows after the other."""
+        """Yield the codes of users and songs, [(m,), (m,)], of the first rows, then of the next, and so on."""
         for start in range(0, len(self), PIECE):
             yield [codes[start : start + PIECE] for codes in (self.user, self.item)]
 
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """Interactions that stay in a Parquet file: a column is read anew each time that it is asked for."""
+    """Interactions that stay in a Parquet file. Each access to `user`, `item` or `timestamp` reads the column again."""
 
     path: Path
 
-    @cached_property
-    def _schema(self) -> pq.FileMetaData:
-        return pq.read_metadata(self.path)
-
     def __len__(self) -> int:
-        return self._schema.num_rows
-
-    def _groups(self, *names: str) -> Iterator[list[np.ndarray]]:
-        with pq.ParquetFile(self.path) as file:
-            for number in range(file.num_row_groups):  # iter_batches would read far ahead
-                rows = file.read_row_group(number, names, use_threads=False)
-                yield [rows[name].to_numpy() for name in names]
-
-    def _column(self, name: str) -> np.ndarray:
-        column, end = np.empty(0), 0
-        for (some,) in self._groups(name):
-            column = column if end else np.empty(len(self), some.dtype)  # as a whole at once: never twice in memory
-            column[end : end + len(some)] = some
-            end += len(some)
-        return column
-
-    @property
-    def user(self) -> np.ndarray:
-        """The users' codes."""
-        return self._column("user")
-
-    @property
-    def item(self) -> np.ndarray:
-        """The songs' codes."""
-        return self._column("item")
-
-    @property
-    def timestamp(self) -> np.ndarray | None:
-        """When the songs were listened to."""
-        return self._column("timestamp") if "timestamp" in self._schema.schema.names else None
+        return self._metadata.num_rows
 
     def __getitem__(self, rows: np.ndarray | slice) -> Interactions:
         timestamp = self.timestamp
         return Interactions(self.user[rows], self.item[rows], None if timestamp is None else timestamp[rows])
 
+    @property
+    def user(self) -> np.ndarray:
+        """The codes of the users, int32 (n,)."""
+        return self._read_column("user")
+
+    @property
+    def item(self) -> np.ndarray:
+        """The codes of the songs, int32 (n,)."""
+        return self._read_column("item")
+
+    @property
+    def timestamp(self) -> np.ndarray | None:
+        """The times of the listens, datetime64 (n,) in UTC, or None."""
+        return self._read_column("timestamp") if "timestamp" in self._metadata.schema.names else None
+
     def pieces(self) -> Iterator[list[np.ndarray]]:
-        """Yield the users and songs of some rows after the other."""
-        return self._groups("user", "item")
+        """Yield the codes of users and songs, [(m,), (m,)], of the first rows, then of the next, and so on."""
+        return self._row_groups("user", "item")
+
+    @cached_property
+    def _metadata(self) -> pq.FileMetaData:
+        return pq.read_metadata(self.path)
+
+    def _row_groups(self, *columns: str) -> Iterator[list[np.ndarray]]:
+        with pq.ParquetFile(self.path) as file:
+            for number in range(file.num_row_groups):  # iter_batches would read far ahead
+                rows = file.read_row_group(number, columns, use_threads=False)
+                yield [rows[column].to_numpy() for column in columns]
+
+    def _read_column(self, name: str) -> np.ndarray:
+        values, end = np.empty(0), 0
+        for (group,) in self._row_groups(name):
+            values = values if end else np.empty(len(self), group.dtype)  # filled in place: never twice in memory
+            values[end : end + len(group)] = group
+            end += len(group)
+        return values
 
 
-def read(path: Path) -> Interactions | Stored:
-    """Read the rows of a Parquet file; or leave them there, if they are many."""
+def read_interactions(path: Path) -> Interactions | Stored:
+    """Read the rows of a Parquet file into memory, or leave them in the file if they are more than IN_MEMORY."""
     if pq.read_metadata(path).num_rows > IN_MEMORY:
         return Stored(path)
     columns = pq.read_table(path)
@@ -97,8 +97,8 @@ def read(path: Path) -> Interactions | Stored:
 
 
 def store_pairs(parts: Sequence[Interactions | Stored], n_users: int, n_items: int, path: Path) -> Stored:
-    """Write the distinct pairs of some parts, of codes below `n_users` and `n_items`, by user and song."""
-    import ibis  # here, as it takes memory and time that all others can do without
+    """Write the distinct pairs of the parts with codes below `n_users` and `n_items`, sorted by user and song."""
+    import ibis  # imported here because it takes memory and time, and few callers need it
 
     connection = ibis.duckdb.connect(temp_directory=str(path.parent / ".spill"), **ENGINE)
     tables = [

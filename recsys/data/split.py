@@ -1,4 +1,4 @@
-"""The frozen split that everything after `prepare` works on: codes, what was seen and what is relevant."""
+"""The Split: train, validation and test as integer codes, which everything after `prepare` works on."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from recsys.data.interactions import Interactions, Stored, read, store_pairs
+from recsys.data.interactions import Interactions, Stored, read_interactions, store_pairs
 from recsys.runs import read_json, sha256
 
 PARTS = ("train", "validation", "test")
@@ -17,11 +17,22 @@ PARTS = ("train", "validation", "test")
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Train, validation and test, as integer codes.
+    """Train, validation and test: the positives of each as integer codes of users and songs.
 
-    Codes 0…n_users−1 and 0…n_items−1 occur in train (warm); codes from there up to n_users_all and n_items_all occur
-    only later (cold) and have no vector. `users` and `items` are tables whose row i describes code i, with raw ids in
-    `user_id` and `item_id`. Checks itself when made; raises ValueError naming the part that does not fit.
+    There are three ways to make one:
+
+    - `recsys.prepare("csv", "listens.csv", user_column="who", item_column="song")` reads a log and splits it.
+    - `Split.load(folder)` opens a folder that was prepared before.
+    - `Split.from_arrays(train, validation, test)` takes three arrays of (user, song) codes.
+
+    `split.train.user`, `.item` and `.timestamp` are arrays with one element for each listen; `validation` and `test`
+    have the same. Users and songs in train are *warm*: their codes are 0…n_users−1 and 0…n_items−1. Those that appear
+    only later are *cold*: their codes go up to n_users_all−1 and n_items_all−1, and models have no vector for them.
+
+    Row i of the table `users` describes the user with code i, whose raw id is in the column `user_id`; `items` does the
+    same for songs, with `item_id`. `manifest` tells how the split was made.
+
+    Raises ValueError if the codes do not follow these rules.
     """
 
     name: str
@@ -33,23 +44,33 @@ class Split:
     manifest: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
-        warm = [np.zeros(self.n_users, bool), np.zeros(self.n_items, bool)]
+        in_train = {"user": np.zeros(self.n_users, bool), "song": np.zeros(self.n_items, bool)}
+        sizes = (("user", self.n_users_all), ("song", self.n_items_all))
         for part in PARTS:
             rows = getattr(self, part)
-            if isinstance(rows, Interactions) and not len(rows) == len(rows.item):
-                raise ValueError(f"{part}: expected as many songs as users, got {len(rows.item)} and {len(rows)}")
+            if isinstance(rows, Interactions) and len(rows.user) != len(rows.item):
+                raise ValueError(f"{part}: expected as many songs as users, got {len(rows.item)} and {len(rows.user)}")
             for piece in rows.pieces():
-                sizes = (("user", self.n_users_all), ("song", self.n_items_all))
-                for (what, n), codes, found in zip(sizes, piece, warm, strict=True):
+                for (what, n), codes in zip(sizes, piece, strict=True):
                     if not 0 <= codes.min() <= codes.max() < n:
                         raise ValueError(f"{part}: expected {what} codes in 0…{n - 1}, got {codes.min()}…{codes.max()}")
                     if part == "train":
-                        found[codes] = True
-        for what, found in zip(("users", "songs"), warm, strict=True):
+                        in_train[what][codes] = True
+        for what, found in in_train.items():
             if not found.all():
                 raise ValueError(
-                    f"train: expected the {what} of train to be the codes 0…{len(found) - 1}, got {found.sum()} codes"
+                    f"train: expected every {what} code in 0…{len(found) - 1}, got {found.sum()} of {len(found)}; "
+                    f"number the {what}s of train from 0, then the others"
                 )
+
+    def __repr__(self) -> str:
+        how = f", {self.manifest['split']}" if "split" in self.manifest else ""
+        return "\n".join([
+            f"Split of {self.name}{how}",
+            f"  users      {self.n_users:>13,} in train, {self.n_users_all - self.n_users:,} only later (cold)",
+            f"  songs      {self.n_items:>13,} in train, {self.n_items_all - self.n_items:,} only later (cold)",
+            *(f"  {part:<10} {len(getattr(self, part)):>13,} listens" for part in PARTS),
+        ])  # fmt: skip
 
     @cached_property
     def n_users(self) -> int:
@@ -63,54 +84,47 @@ class Split:
 
     @property
     def n_users_all(self) -> int:
-        """Number of users, the cold ones too."""
+        """Number of users, warm and cold."""
         return len(self.users)
 
     @property
     def n_items_all(self) -> int:
-        """Number of songs, the cold ones too."""
+        """Number of songs, warm and cold."""
         return len(self.items)
 
-    def __repr__(self) -> str:
-        parts = ", ".join(f"{part} {len(getattr(self, part)):,}" for part in PARTS)
-        return (
-            f"Split({self.name}: {self.n_users:,} users (+{self.n_users_all - self.n_users:,} cold), "
-            f"{self.n_items:,} songs (+{self.n_items_all - self.n_items:,} cold); listens: {parts})"
-        )
-
     def warm(self, *parts: str) -> Interactions:
-        """Return the rows of the parts, in their order, whose user and song both occur in train."""
+        """Return the rows of the parts, one part after the other, whose user and song are both warm."""
         rows = [getattr(self, part) for part in parts]
-        dated = all(each.timestamp is not None for each in rows)
-        columns = ("user", "item", "timestamp") if dated else ("user", "item")
+        has_times = all(each.timestamp is not None for each in rows)
+        columns = ("user", "item", "timestamp") if has_times else ("user", "item")
         joined = Interactions(*(np.concatenate([getattr(each, column) for each in rows]) for column in columns))
         return joined[(joined.user < self.n_users) & (joined.item < self.n_items)]
 
     def counts(self, *parts: str, users: np.ndarray | None = None) -> sparse.csr_matrix:
         """Return how often each warm user listened to each warm song in the parts: float32 (n_users, n_items).
 
-        Where only some `users` are asked for, the rows of the others are empty.
+        With `users`, the rows of all other users are empty.
         """
-        asked = np.arange(self.n_users_all) < self.n_users
+        wanted = np.arange(self.n_users_all) < self.n_users
         if users is not None:
-            asked &= np.isin(np.arange(self.n_users_all), users)
+            wanted &= np.isin(np.arange(self.n_users_all), users)
         found = [np.empty((2, 0), np.int32)]
         for user, item in (piece for part in parts for piece in getattr(self, part).pieces()):
-            rows = asked[user] & (item < self.n_items)
+            rows = wanted[user] & (item < self.n_items)
             found.append(np.stack([user[rows], item[rows]]))
         pairs = np.concatenate(found, axis=1)
-        ones = np.ones(pairs.shape[1], np.float32)  # of equal pairs, scipy makes the sum
+        ones = np.ones(pairs.shape[1], np.float32)  # scipy adds up the ones of equal pairs
         return sparse.csr_matrix((ones, tuple(pairs)), shape=(self.n_users, self.n_items))
 
     def seen(self, *parts: str, users: np.ndarray | None = None) -> sparse.csr_matrix:
         """Return which songs each warm user has in the parts: float32 0/1 (n_users, n_items), column indices sorted.
 
-        Where only some `users` are asked for, the rows of the others are empty.
+        With `users`, the rows of all other users are empty.
         """
         return self.counts(*parts, users=users).sign()
 
     def pairs(self, *parts: str) -> Interactions | Stored:
-        """Return each warm user with each warm song that he has in the parts, once, by user and song."""
+        """Return the distinct pairs of a warm user and a warm song in the parts, sorted by user and song."""
         if isinstance(self.train, Stored):
             path = self.train.path.with_name(f".pairs-{'-'.join(parts)}.parquet")
             return store_pairs([getattr(self, part) for part in parts], self.n_users, self.n_items, path)
@@ -118,48 +132,49 @@ class Split:
 
     @cached_property
     def known(self) -> sparse.csr_matrix:
-        """`seen` of train and validation: what may never stand in a list of recommendations at test time."""
+        """`seen` of train and validation: the songs that are never recommended at test time."""
         return self.seen("train", "validation")
 
     def relevant(self, part: str = "test") -> sparse.csr_matrix:
-        """Return what a ranker should find: 0/1 (n_users, n_items), positives of the part not seen in earlier parts."""
-        return (self.seen(part) > self._before(part)).astype(np.float32)
+        """Return the songs of the part that the user has in no earlier part: 0/1 (n_users, n_items), warm only."""
+        return (self.seen(part) > self._seen_before(part)).astype(np.float32)
 
-    def _before(self, part: str) -> sparse.csr_matrix:
-        """Return what the users of a part have in the earlier ones."""
+    def _seen_before(self, part: str) -> sparse.csr_matrix:
+        """Return `seen` of the earlier parts, for the users of this part."""
         return self.seen(*PARTS[: PARTS.index(part)], users=getattr(self, part).user)
 
     def account(self, part: str = "test") -> dict[str, int]:
-        """Return where each row of a part went: `cold_user`, then `cold_item`, then `repeat`, and `scored` rows.
+        """Return how many rows of a part were scored, and how many were not and why.
 
-        The four add up to `rows`. `scored` rows may repeat a pair within the part; `relevant` counts distinct pairs.
+        A row counts as `cold_user`, else as `cold_item`, else as `repeat` (the user has the song in an earlier part),
+        else as `scored`; the four add up to `rows`. `relevant` counts the distinct pairs among the scored rows.
         """
         rows, warm = getattr(self, part), self.warm(part)
-        before = self._before(part)
         cold_user = int((rows.user >= self.n_users).sum())
-        cold = {"cold_user": cold_user, "cold_item": len(rows) - len(warm) - cold_user}
-        repeat = int(before[warm.user, warm.item].sum()) if len(warm) else 0
-        scored = {"repeat": repeat, "scored": len(warm) - repeat, "relevant": self.relevant(part).nnz}
-        return {"rows": len(rows), **cold, **scored}
+        repeat = int(self._seen_before(part)[warm.user, warm.item].sum()) if len(warm) else 0
+        return {
+            "rows": len(rows), "cold_user": cold_user, "cold_item": len(rows) - len(warm) - cold_user,
+            "repeat": repeat, "scored": len(warm) - repeat, "relevant": self.relevant(part).nnz,
+        }  # fmt: skip
 
     @classmethod
-    def load(cls, folder: Path) -> "Split":
-        """Read a prepared folder. Raises ValueError when a file is not the one that its manifest describes."""
+    def load(cls, folder: Path | str) -> "Split":
+        """Open a prepared folder. Raises ValueError if a file has changed since it was written."""
         folder = Path(folder)
         manifest = read_json(folder / "manifest.json")
         for name, expected in manifest["files"].items():
             if (arrived := sha256(folder / name)) != expected:
                 raise ValueError(
-                    f"{folder.name}/{name}: expected SHA-256 {expected[:12]}…, as in the manifest, got "
+                    f"{folder.name}/{name}: expected the SHA-256 of the manifest, {expected[:12]}…, got "
                     f"{arrived[:12]}…; delete the folder and prepare it again"
                 )
-        parts = [read(folder / f"{part}.parquet") for part in PARTS]
+        train, validation, test = (read_interactions(folder / f"{part}.parquet") for part in PARTS)
         users, items = (pd.read_parquet(folder / f"{what}.parquet") for what in ("users", "items"))
-        return cls(manifest["dataset"], parts[0], parts[1], parts[2], users, items, manifest)
+        return cls(manifest["dataset"], train, validation, test, users, items, manifest)
 
     @classmethod
     def from_arrays(cls, train: Any, validation: Any, test: Any, name: str = "arrays") -> "Split":
-        """Make a split of three arrays of (user, song) codes, each (n, 2); raw ids are then the codes themselves."""
+        """Make a split of three arrays of (user, song) codes, each (n, 2). The codes also serve as raw ids."""
         arrays = [np.asarray(part, np.int32).reshape(-1, 2) for part in (train, validation, test)]
         n_users, n_items = np.concatenate(arrays).max(axis=0) + 1
         users, items = pd.DataFrame({"user_id": np.arange(n_users)}), pd.DataFrame({"item_id": np.arange(n_items)})

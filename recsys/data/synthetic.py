@@ -1,8 +1,9 @@
-"""An invented listening log in the DSG17 shape whose truth is known: any size, deterministic, in bounded memory.
+"""An invented listening log in the DSG17 format, of any size, whose true probabilities are known.
 
-Songs form albums, albums artists, artists taste groups. A user has sixteen options, each a range of songs: favourite
-artists, groups, the charts. A visit is one song of an option, played once or more, and skipped the likelier the further
-it is from his taste. Draws are hashes of the seed and a row, user or song number: how the log is cut changes nothing.
+Songs belong to albums, albums to artists, and artists to groups of similar taste. Each user has 16 sources of songs:
+favourite artists, favourite groups, and the charts. A visit picks one song from one of these sources and plays it once
+or several times; a song from the charts is skipped more often than one by a favourite artist. All random draws are
+hashes of the seed and the number of a row, user or song. The log is thus the same in however many pieces it is written.
 """
 
 from collections.abc import Iterator
@@ -18,12 +19,13 @@ from scipy.special import ndtri
 from recsys.runs import write_atomically
 
 SAMPLE = {"n_users": 1_500, "n_items": 4_000, "n_listens": 150_000, "seed": 17}
-START, SECONDS = np.datetime64("2016-11-01", "s"), 30 * 86_400  # of the log
+START, SECONDS = np.datetime64("2016-11-01", "s"), 30 * 86_400  # when the log starts, and how long it is
 PIECE = 500_000  # listens
-AGAIN = 0.1  # chance that a listen is one more of the song before
-KIND = np.repeat([0, 1, 2], [12, 3, 1])  # of the options: artist, group, charts
-CHANCE = np.concatenate([np.full(12, 0.40 / 12), 0.5 * np.array([0.90, 0.08, 0.02]), [0.10]])  # of each option
-LISTENED, FLOW = np.array([0.80, 0.63, 0.40]), np.array([0.1, 0.5, 0.3])  # chance by kind: passes 30 s; Flow played it
+REPEAT_CHANCE = 0.1  # that the next listen is to the same song again
+KIND = np.repeat([0, 1, 2], [12, 3, 1])  # of each source: 0 an artist, 1 a group, 2 the charts
+CHANCE = np.concatenate([np.full(12, 0.40 / 12), 0.5 * np.array([0.90, 0.08, 0.02]), [0.10]])  # of each source
+LISTENED_CHANCE = np.array([0.80, 0.63, 0.40])  # by kind: the song is heard for more than 30 s
+FLOW_CHANCE = np.array([0.1, 0.5, 0.3])  # by kind: the recommender "Flow" played it
 FIRST = "Amber Bitter Blue Broken Distant Electric Faded Gentle Golden Hollow Little Lost Midnight Paper Quiet Silver"
 SECOND = "Anthem Avenue Bridge Carousel Coast Dancer Engine Fever Garden Harbour Island Lantern Letter Machine Mirror"
 GIVEN = "Ada Bela Cora Dalia Elio Fen Gala Holm Ira June Kester Lio Mara Nor Oda Pelle Quin Rosa Sol Tamsin Una Yara"
@@ -31,19 +33,19 @@ ENDING = "bane croft dale fall gard hurst lund mere nell quist rand strom thorn 
 
 
 class Catalogue(NamedTuple):
-    """The songs, sorted by group, artist and album: arrays (n_items,), but `edges` (n_items + 1,)."""
+    """The songs, sorted by group, artist and album: arrays (n_items,), except `edges` (n_items + 1,)."""
 
-    media: np.ndarray  # raw ids, all different, below 2^27 as the author's are
+    media: np.ndarray  # raw ids, all different and below 2^27
     album: np.ndarray
     artist: np.ndarray
     group: np.ndarray
-    release: np.ndarray  # seconds after the start, 0 for what was out before
+    release: np.ndarray  # seconds after the start of the log, 0 if the song was out before
     release_date: np.ndarray  # yyyymmdd
-    edges: np.ndarray  # summed weights: songs a…b−1 are heard in proportion to edges[b] − edges[a]
+    edges: np.ndarray  # summed weights: songs a…b−1 are played in proportion to edges[b] − edges[a]
 
 
 def uniform(seed: int, stream: int, key: np.ndarray) -> np.ndarray:
-    """Return float64 in [0, 1) for each integer key, a hash (SplitMix64) of seed, stream and key."""
+    """Return a float64 in [0, 1) for each integer key: a hash (SplitMix64) of the seed, the stream and the key."""
     state = np.zeros(1, np.uint64)
     for part in (1_000 * seed + stream, key):
         state = (state ^ np.asarray(part).astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
@@ -53,7 +55,11 @@ def uniform(seed: int, stream: int, key: np.ndarray) -> np.ndarray:
 
 
 def catalogue(n_items: int, seed: int) -> Catalogue:
-    """Make the songs: popularity is Zipf's by rank of fame, which artists share; a tenth comes out during the log."""
+    """Make the songs.
+
+    Popularity follows Zipf's law by rank of fame; the songs of an artist share a part of their fame. A tenth of the
+    albums appears during the log.
+    """
     song = np.arange(n_items)
     album = np.cumsum((uniform(seed, 1, song) < 1 / 8) & (song > 0))
     artist = np.cumsum((uniform(seed, 2, album) < 1 / 3) & (np.diff(album, prepend=0) > 0))
@@ -69,7 +75,7 @@ def catalogue(n_items: int, seed: int) -> Catalogue:
 
 
 def songs(n_items: int, seed: int) -> pd.DataFrame:
-    """Return `media_id, title, artist, album`, a row a song, in the order of the columns of `truth`."""
+    """Return the names: `media_id, title, artist, album`, one row for each song, in the order of the catalogue."""
     made = catalogue(n_items, seed)
 
     def word(stream: int, key: np.ndarray, words: str) -> np.ndarray:
@@ -82,55 +88,55 @@ def songs(n_items: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame({"media_id": made.media, "title": title, "artist": artist, "album": album})
 
 
-def joining(users: np.ndarray, seed: int) -> np.ndarray:
-    """Return the second of the log at which each user joins it: a tenth does after the start."""
+def first_seconds(users: np.ndarray, seed: int) -> np.ndarray:
+    """Return the second of the log at which each user joins. Nine tenths are there from the start."""
     moment = uniform(seed, 8, users)
     return np.where(moment < 0.1, np.floor(10 * SECONDS * moment), 0.0)
 
 
-def draw(made: Catalogue, low: np.ndarray, high: np.ndarray, chance: np.ndarray) -> np.ndarray:
-    """Return a song of each range low…high−1, by weight; `chance` in [0, 1) decides."""
-    aim = made.edges[low] + chance * (made.edges[high] - made.edges[low])
-    return np.clip(np.searchsorted(made.edges, aim, side="right") - 1, low, high - 1)
+def draw_songs(made: Catalogue, low: np.ndarray, high: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    """Return one song of each range low…high−1, in proportion to its weight; `chance` in [0, 1) selects it."""
+    target = made.edges[low] + chance * (made.edges[high] - made.edges[low])
+    return np.clip(np.searchsorted(made.edges, target, side="right") - 1, low, high - 1)
 
 
-def options(users: np.ndarray, made: Catalogue, seed: int) -> np.ndarray:
-    """Return each user's options as first and past-last song: (2, users, 16)."""
+def sources(users: np.ndarray, made: Catalogue, seed: int) -> np.ndarray:
+    """Return each user's 16 sources as ranges of songs, the first and one past the last: (2, n_users, 16)."""
 
-    def spans(owner: np.ndarray, which: np.ndarray) -> np.ndarray:
+    def song_range(owner: np.ndarray, which: np.ndarray) -> np.ndarray:
         return np.stack([np.searchsorted(owner, which), np.searchsorted(owner, which, side="right")])
 
     key = users[:, None] * 16 + np.arange(16)
-    groups = spans(made.group, (uniform(seed, 6, key[:, :3]) ** 2 * (made.group[-1] + 1)).astype(int))
-    low, high = groups[:, :, [0] * 8 + [1] * 4]
-    favourites = draw(made, low, high, uniform(seed, 7, key[:, :12]))
+    groups = song_range(made.group, (uniform(seed, 6, key[:, :3]) ** 2 * (made.group[-1] + 1)).astype(int))
+    low, high = groups[:, :, [0] * 8 + [1] * 4]  # 8 favourite artists are of the first group, 4 of the second
+    favourites = draw_songs(made, low, high, uniform(seed, 7, key[:, :12]))
     charts = np.broadcast_to([[[0]], [[len(made.artist)]]], (2, len(users), 1))
-    return np.concatenate([spans(made.artist, made.artist[favourites]), groups, charts], axis=2)
+    return np.concatenate([song_range(made.artist, made.artist[favourites]), groups, charts], axis=2)
 
 
 def listens(n_users: int, n_items: int, n_listens: int, seed: int, pieces: int | None = None) -> Iterator[pa.Table]:
-    """Yield the log's 15 columns in pieces of whole users; joined they are the same for any number of pieces."""
+    """Yield the 15 columns of the log in pieces of whole users. Joined, the pieces are the same for any number."""
     made, users = catalogue(n_items, seed), np.arange(n_users)
-    activity = np.exp(ndtri(0.0005 + 0.999 * uniform(seed, 9, users))) * (1 - joining(users, seed) / SECONDS)
+    activity = np.exp(ndtri(0.0005 + 0.999 * uniform(seed, 9, users))) * (1 - first_seconds(users, seed) / SECONDS)
     ends = np.round(np.cumsum(activity) / activity.sum() * n_listens).astype(np.int64)
     cuts = np.linspace(0, n_listens, (pieces or -(-n_listens // PIECE)) + 1)[1:-1]
     for some in np.split(users, np.searchsorted(ends, cuts, side="right")):
         if len(some):
-            yield _piece(np.repeat(some, np.diff(ends, prepend=0)[some]), ends[some[-1]], made, seed)
+            yield _make_piece(np.repeat(some, np.diff(ends, prepend=0)[some]), ends[some[-1]], made, seed)
 
 
-def _piece(user: np.ndarray, end: int, made: Catalogue, seed: int) -> pa.Table:
+def _make_piece(user: np.ndarray, end: int, made: Catalogue, seed: int) -> pa.Table:
     row = np.arange(end - len(user), end)
-    begins = (uniform(seed, 10, row) >= AGAIN) | (np.diff(user, prepend=-1) > 0)
-    visit = np.maximum.accumulate(np.where(begins, row, 0))  # (rows,) the row with which it begins
-    option = np.searchsorted(np.cumsum(CHANCE)[:-1], uniform(seed, 11, visit), side="right")
-    kind, first = KIND[option], user[:1]
-    low, high = options(np.arange(first[0], user[-1] + 1), made, seed)[:, user - first, option]
-    song = draw(made, low, high, uniform(seed, 12, visit))
-    start = np.maximum(made.release[song], joining(user, seed))
+    begins = (uniform(seed, 10, row) >= REPEAT_CHANCE) | (np.diff(user, prepend=-1) > 0)
+    visit = np.maximum.accumulate(np.where(begins, row, 0))  # (rows,) the row with which its visit begins
+    source = np.searchsorted(np.cumsum(CHANCE)[:-1], uniform(seed, 11, visit), side="right")
+    kind, first = KIND[source], user[:1]
+    low, high = sources(np.arange(first[0], user[-1] + 1), made, seed)[:, user - first, source]
+    song = draw_songs(made, low, high, uniform(seed, 12, visit))
+    start = np.maximum(made.release[song], first_seconds(user, seed))
     second = start + uniform(seed, 13, row) * (SECONDS - start)
     platform, gender, age = uniform(seed, 14, row), uniform(seed, 15, user), uniform(seed, 16, user)
-    flow, listened = uniform(seed, 17, row) < FLOW[kind], uniform(seed, 18, row) < LISTENED[kind]
+    flow, listened = uniform(seed, 17, row) < FLOW_CHANCE[kind], uniform(seed, 18, row) < LISTENED_CHANCE[kind]
     return pa.table({
         "genre_id": made.group[song], "ts_listen": START.astype(np.int64) + second.astype(np.int64),
         "media_id": made.media[song], "album_id": made.album[song], "context_type": kind,
@@ -144,7 +150,7 @@ def _piece(user: np.ndarray, end: int, made: Catalogue, seed: int) -> pa.Table:
 
 
 def write(path: Path, **size: int) -> None:
-    """Write the log that `listens` would yield to one Parquet file, piece by piece, atomically."""
+    """Write the log to one Parquet file, piece by piece. `size` is the arguments of `listens`."""
     schema = next(listens(2, 2, 2, 0)).schema
     with write_atomically(path) as temporary, pq.ParquetWriter(temporary, schema) as file:
         for piece in listens(**size):
@@ -152,21 +158,22 @@ def write(path: Path, **size: int) -> None:
 
 
 def truth(users: np.ndarray, n_items: int, seed: int, before: np.datetime64 | float = 0.0) -> np.ndarray:
-    """Return how probable each song is to be a user's next new one: float32 (users, n_items), rows sum to 1.
+    """Return the probability that a user's next new song is this one: float32 (users, n_items), rows sum to 1.
 
-    New: never listened to for 30 s until the moment `before`, or in that share of each song's listens (a random split).
-    Sorted by it, unseen songs stand in the best order there is. A visit is as long as geometric chance, generating
-    function G, has it; if each listen counts with chance p, it is news with chance G(1 − before·p) − G(1 − p).
+    A song is new if the user did not listen to it for 30 s before the time `before`. If `before` is a number, it is the
+    share of listens that came before, as in a random split. No ranking of unseen songs is better than the order of
+    these probabilities. The number of listens in a visit is geometric, with the generating function G. If each listen
+    counts with probability p, a visit plays a new song with probability G(1 − before·p) − G(1 − p).
     """
     made, song, total = catalogue(n_items, seed), np.arange(n_items), np.zeros((len(users), n_items))
-    low, high = options(np.asarray(users), made, seed)[:, :, :, None]  # (users, 16, 1)
+    low, high = sources(np.asarray(users), made, seed)[:, :, :, None]  # (users, 16, 1)
     if isinstance(before, np.datetime64):
-        start = np.maximum(made.release, joining(np.asarray(users), seed)[:, None])  # (users, n_items)
+        start = np.maximum(made.release, first_seconds(np.asarray(users), seed)[:, None])  # (users, n_items)
         before = np.clip(((before.astype("datetime64[s]") - START).astype(float) - start) / (SECONDS - start), 0, 1)
-    chance = CHANCE[:, None] / (made.edges[high] - made.edges[low])  # (users, 16, 1)
-    for option, kind in enumerate(KIND):
-        some, none = 1 - before * LISTENED[kind], 1 - LISTENED[kind]
-        news = (1 - AGAIN) * (some / (1 - AGAIN * some) - none / (1 - AGAIN * none))
-        total = total + (low[:, option] <= song) * (song < high[:, option]) * chance[:, option] * news
+    chance, again = CHANCE[:, None] / (made.edges[high] - made.edges[low]), REPEAT_CHANCE  # (users, 16, 1)
+    for source, kind in enumerate(KIND):
+        not_before, never = 1 - before * LISTENED_CHANCE[kind], 1 - LISTENED_CHANCE[kind]
+        new = (1 - again) * (not_before / (1 - again * not_before) - never / (1 - again * never))
+        total = total + (low[:, source] <= song) * (song < high[:, source]) * chance[:, source] * new
     total *= np.diff(made.edges)
     return (total / total.sum(axis=1, keepdims=True)).astype(np.float32)

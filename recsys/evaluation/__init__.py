@@ -1,0 +1,1 @@
+"""From a `Split` and models with a `scores(users)` method to metrics with intervals."""

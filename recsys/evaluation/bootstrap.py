@@ -1,4 +1,4 @@
-"""Confidence intervals and paired differences, by resampling users."""
+"""Confidence intervals and paired differences from a bootstrap over users."""
 
 import itertools
 from collections.abc import Callable
@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-N_RESAMPLES = 1000
-RESAMPLES_AT_ONCE = 50
-def bootstrap(values: np.ndarray, n_resamples: int = N_RESAMPLES, seed: int = 0) -> np.ndarray:
-    """Return the sums of the columns of `values` (n_users, m) over users drawn with replacement: (n_resamples, m)."""
+N_RESAMPLES = 1000  # samples of users, drawn with replacement, behind every interval
+RESAMPLES_AT_ONCE = 50  # limits the memory for their weights
+
+
+def resampled_sums(values: np.ndarray, n_resamples: int = N_RESAMPLES, seed: int = 0) -> np.ndarray:
+    """Draw users with replacement and return the column sums of `values` (n_users, m): (n_resamples, m)."""
     n_users = len(values)
     rng = np.random.default_rng(seed)
     sums = np.empty((n_resamples, values.shape[1]))
@@ -22,41 +24,50 @@ def bootstrap(values: np.ndarray, n_resamples: int = N_RESAMPLES, seed: int = 0)
 
 
 def interval(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the 2.5 and 97.5 % points of the samples along the first axis: a 95 % percentile interval."""
+    """Return the ends of the 95 % percentile interval of samples along the first axis."""
     low, high = np.percentile(samples, (2.5, 97.5), axis=0)
     return low, high
 
 
-def over_users(
+def estimate(
     users: Any, columns: list[Any], statistic: Callable, seed: int, n_resamples: int = N_RESAMPLES
 ) -> tuple[Any, Any, Any]:
-    """Return a statistic of the columns' sums, with its 95 % interval over users: the columns are by row, `users` too.
+    """Return a statistic and the ends of its 95 % interval over users: value, low, high.
 
-    Resamples in which it is undefined are left out; without any other, the interval is NaN.
+    `users` and each of the `columns` have one entry per row; a resample keeps all rows of a user together. The
+    statistic is a function of the column sums, such as `ratio`. Resamples in which it is undefined are left out; if
+    it is undefined in all of them, the interval is NaN.
     """
     _, row = np.unique(users, return_inverse=True)
     sums = np.stack([np.bincount(row, np.asarray(column, float)) for column in columns], axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        value, samples = statistic(*sums.sum(axis=0)), np.asarray(statistic(*bootstrap(sums, n_resamples, seed).T))
+        value = statistic(*sums.sum(axis=0))
+        samples = np.asarray(statistic(*resampled_sums(sums, n_resamples, seed).T))
     defined = np.isfinite(samples).reshape(-1, samples.shape[-1]).all(axis=0)
     return value, *(interval(samples[..., defined].T) if defined.any() else (np.nan, np.nan))
 
 
+def estimate_mean(users: Any, values: Any, seed: int, n_resamples: int = N_RESAMPLES) -> tuple[Any, Any, Any]:
+    """Return the mean of values by row and the ends of its 95 % interval over users."""
+    return estimate(users, [values, np.ones(len(users))], ratio, seed, n_resamples)
+
+
 def ratio(a: Any, b: Any, c: Any = 0, d: Any = 1) -> Any:
-    """Return a / b − c / d: a share, or the difference of two."""
+    """Return a / b, or with four sums the difference of two ratios, a / b − c / d."""
     return a / b - c / d
 
 
 def compare(per_user: dict[str, pd.DataFrame], n_resamples: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return means with intervals, and paired differences with verdicts, from one bootstrap over the users.
+    """Return the models' means and their paired differences, with 95 % intervals from the same resamples of users.
 
-    A difference is "better" or "worse" when its 95 % interval leaves out 0, else "not distinguishable".
+    `per_user` maps a model's name to its metrics, users × metrics, with the same users for every model. A difference
+    is "better" if its interval lies above 0, "worse" if below, and else "not distinguishable".
     """
     names, columns = list(per_user), list(next(iter(per_user.values())).columns)
     values = np.concatenate([frame.to_numpy() for frame in per_user.values()], axis=1)  # (n_users, models · metrics)
     shape = (len(names), len(columns))
     point = values.mean(axis=0).reshape(shape)
-    samples = (bootstrap(values, n_resamples, seed) / len(values)).reshape(-1, *shape)
+    samples = (resampled_sums(values, n_resamples, seed) / len(values)).reshape(-1, *shape)
     low, high = interval(samples)
     index = pd.MultiIndex.from_product([names, columns], names=["model", "metric"])
     means = pd.DataFrame({"value": point.ravel(), "low": low.ravel(), "high": high.ravel()}, index=index)

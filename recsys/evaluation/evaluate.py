@@ -11,60 +11,64 @@ import pandas as pd
 from recsys.data.split import PARTS, Split
 from recsys.evaluation import metrics
 from recsys.evaluation.bootstrap import N_RESAMPLES, compare
-from recsys.evaluation.metrics import Ranks
 from recsys.evaluation.ranking import Ranking, Scorer, rank
 from recsys.runs import write_atomically, write_json
 
-CUTOFFS = (5, 10, 20, 100)
-MAIN = "ndcg@20"  # the metric by which models are ordered and named best
+CUTOFFS = (5, 10, 20, 100)  # lengths of the lists
+MAIN_METRIC = "ndcg@20"  # decides the order of the models, and which is best
+VALIDATION_USERS = 5000  # evaluated at most where choices are made
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What `evaluate` found, by model name in the order given.
+    """The result of `evaluate`: all models on the same users of one part of the split.
 
-    `per_user` {model: frame of users × "metric@k"}; `whole` {model: {"metric@k": value of all lists together}};
-    `rankings` {model: Ranking}; `seconds` {model: ranking time}; `means` (model, metric; value, low, high);
-    `differences` (a, b, metric, value, low, high, verdict), of a minus b over the same users.
+    By name of the model: `per_user` a frame of users × metrics such as "ndcg@20"; `aggregate` metrics of all lists
+    together; `rankings`; `rank_seconds`. Frames: `means` (index model, metric; columns value, low, high) and
+    `differences` a − b over the same users (columns a, b, metric, value, low, high, verdict).
     """
 
     split: Split
     part: str
     per_user: dict[str, pd.DataFrame]
-    whole: dict[str, dict[str, float]]
+    aggregate: dict[str, dict[str, float]]
     rankings: dict[str, Ranking]
-    seconds: dict[str, float]
+    rank_seconds: dict[str, float]
     means: pd.DataFrame
     differences: pd.DataFrame
 
     @property
     def n_users(self) -> int:
-        """Number of listeners with a relevant song."""
+        """Number of evaluated users: those with a relevant song."""
         return len(next(iter(self.per_user.values())))
 
-    def ordered(self, metric: str = MAIN) -> list[str]:
+    def ordered(self, metric: str = MAIN_METRIC) -> list[str]:
         """Return the models' names, best first by a metric."""
         return list(self.means.xs(metric, level="metric")["value"].sort_values(ascending=False, kind="stable").index)
 
     def difference(self, a: str, b: str, metric: str) -> pd.Series:
-        """Return the paired difference a − b of a metric: value, low, high, verdict."""
+        """Return the difference a − b in a metric over the same users: value, low, high, verdict."""
         rows = self.differences
         return rows[(rows.a == a) & (rows.b == b) & (rows.metric == metric)].iloc[0]
 
-    def to_json(self, **more: Any) -> dict[str, Any]:
-        """Return the content of metrics.json; `more` adds entries such as `sampled_accuracy` or seconds by model."""
-        fit_seconds = more.pop("fit_seconds", {})
-        models = {}
-        for name, whole in self.whole.items():
+    def to_json(self, fit_seconds: dict[str, float] | None = None, **more: Any) -> dict[str, Any]:
+        """Return the content of metrics.json. `fit_seconds` is by model; `more` adds entries at the top level."""
+        models, seconds = {}, fit_seconds or {}
+        for name, values in self.aggregate.items():
             models[name] = self.means.loc[name].round(6).to_dict("index")
-            models[name] |= {metric: {"value": round(value, 6)} for metric, value in whole.items()}
-            models[name]["rank_seconds"] = round(self.seconds[name], 3)
-            if name in fit_seconds:
-                models[name]["fit_seconds"] = round(fit_seconds[name], 3)
+            models[name] |= {metric: {"value": round(value, 6)} for metric, value in values.items()}
+            models[name]["rank_seconds"] = round(self.rank_seconds[name], 3)
+            if name in seconds:
+                models[name]["fit_seconds"] = round(seconds[name], 3)
         facts = {"dataset": self.split.name, "split": self.split.manifest["split"]}
         facts |= {"prepared": self.split.manifest["key"], "users": self.n_users}
         return facts | {"models": models, "differences": self.differences.round(6).to_dict("records"), **more}
 
     def save(self, folder: Path, **more: Any) -> None:
-        """Write metrics.json, per_user.parquet and recommendations.parquet (codes) into a folder, each atomically."""
+        """Write metrics.json, per_user.parquet and recommendations.parquet (by code) into a folder, each atomically.
+
+        `more` is passed to `to_json`.
+        """
         write_json(folder / "metrics.json", self.to_json(**more))
         values, lists = pd.concat(self.per_user, names=["model", "user"]), {}
         for name, ranking in self.rankings.items():
@@ -88,46 +92,54 @@ def evaluate(
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> Evaluation:
-    """Rank the whole catalogue, without the seen, for every user with a relevant song, and compare the models.
+    """Rank all songs but the seen ones for every user with a relevant song, and compare the models.
 
-    Raises ValueError when no user has a relevant song: there is then nothing to find.
+    `scorers` maps names to models; `cutoffs` are the lengths of the lists. Raises ValueError if no user has a relevant
+    song.
     """
-    seen, relevant = split.seen(*PARTS[: PARTS.index(part)]), split.relevant(part)
+    seen, relevant = split.seen(*parts_before(part)), split.relevant(part)
     users = np.flatnonzero(np.diff(relevant.indptr))
     if not len(users):
         raise ValueError(
-            f"{part}: expected users with a relevant song (a warm song, new to a warm user), got none among "
-            f"{split.account(part)}"
+            f"{part}: expected a user with a relevant song (a warm song, new to a warm user), got none; the rows of "
+            f"{part} are {split.account(part)}"
         )
-    popularity = np.asarray(split.counts(*PARTS[: PARTS.index(part)]).sum(axis=0)).ravel()
-    per_user, whole, rankings, seconds = {}, {}, {}, {}
+    popularity = np.asarray(split.counts(*parts_before(part)).sum(axis=0)).ravel()
+    per_user, aggregate, rankings, rank_seconds = {}, {}, {}, {}
     for name, scorer in scorers.items():
         start = time.perf_counter()
         rankings[name] = rank(scorer, users, seen, relevant, max(cutoffs))
-        seconds[name] = time.perf_counter() - start
+        rank_seconds[name] = time.perf_counter() - start
         per_user[name] = metrics_by_user(rankings[name], cutoffs, popularity)
-        whole[name] = {f"{metric.__name__}@{k}": metric(rankings[name].items[:, :k], split.n_items)
-                       for metric in (metrics.coverage, metrics.gini) for k in cutoffs}  # fmt: skip
+        aggregate[name] = {f"{metric}@{k}": function(rankings[name].items[:, :k], split.n_items)
+                           for metric, function in metrics.AGGREGATE.items() for k in cutoffs}  # fmt: skip
     means, differences = compare(per_user, n_resamples, seed)
-    return Evaluation(split, part, per_user, whole, rankings, seconds, means, differences)
+    return Evaluation(split, part, per_user, aggregate, rankings, rank_seconds, means, differences)
+
+
+def parts_before(part: str) -> tuple[str, ...]:
+    """Return the parts of a split that come before a part, whose songs are seen."""
+    return PARTS[: PARTS.index(part)]
 
 
 def metrics_by_user(ranking: Ranking, cutoffs: tuple[int, ...], popularity: np.ndarray) -> pd.DataFrame:
-    """Return one row a user (index: code) and one column a metric and cutoff, such as "ndcg@20"."""
-    ranks = Ranks(ranking.owner, ranking.greater, ranking.tied, len(ranking.users))
-    columns = {f"{name}@{k}": metric(ranks, k) for name, metric in metrics.BY_USER.items() for k in cutoffs}
-    columns |= {f"novelty@{k}": metrics.novelty(ranking.items[:, :k], popularity) for k in cutoffs}
-    columns |= {f"tail_share@{k}": metrics.tail_share(ranking.items[:, :k], popularity) for k in cutoffs}
+    """Return one row per user (index: code) and one column per metric and cutoff, such as "ndcg@20"."""
+    columns = {f"{name}@{k}": metric(ranking.ranks, k) for name, metric in metrics.BY_USER.items() for k in cutoffs}
+    for name, of_list in metrics.BY_LIST.items():
+        columns |= {f"{name}@{k}": of_list(ranking.items[:, :k], popularity) for k in cutoffs}
     return pd.DataFrame(columns, index=ranking.users)
 
 
-def validation_ndcg(scorer: Scorer, split: Split, k: int = 20, max_users: int = 5000, seed: int = 0) -> float:
-    """Return the mean NDCG@k over (a fixed sample of) the users of validation: what every choice is made on."""
+def validation_ndcg(scorer: Scorer, split: Split) -> float:
+    """Return the mean NDCG@20 on validation, by which every choice is made; of a fixed sample if there are many users.
+
+    Raises ValueError if no user has a relevant song.
+    """
     relevant = split.relevant("validation")
     users = np.flatnonzero(np.diff(relevant.indptr))
-    if len(users) > max_users:
-        users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
+    if len(users) > VALIDATION_USERS:
+        users = np.sort(np.random.default_rng(0).choice(users, VALIDATION_USERS, replace=False))
     if not len(users):
-        raise ValueError("validation: expected users with a relevant song, got none; try a larger VALIDATION_FRACTION")
-    ranking = rank(scorer, users, split.seen("train", users=users), relevant, k)
-    return float(metrics.ndcg(Ranks(ranking.owner, ranking.greater, ranking.tied, len(users)), ranking.depth).mean())
+        raise ValueError("validation: expected a user with a relevant song, got none; set a larger VALIDATION_FRACTION")
+    ranking = rank(scorer, users, split.seen("train", users=users), relevant, depth=20)
+    return float(metrics.ndcg(ranking.ranks, ranking.depth).mean())

@@ -1,9 +1,11 @@
-"""Metrics of ranked lists, one value a user; the caller averages.
+"""Metrics of ranked lists: one value per user, float64 (n_users,), which the caller averages.
 
-Equal scores share the expectation over all orders of the tied songs, in closed form, so that a model which scores all
-songs alike gets exactly what a random order gets. Everywhere: `ranks` holds the relevant songs of users who have at
-least one (a user without is left out by the caller, and counted); k is at most the depth of the ranking; a perfect
-ranking scores 1 unless the docstring says otherwise. Definitions differ between libraries; ours are in the formulas.
+To add a metric, write its function and add it to one of the dictionaries at the end of this file.
+
+`k` is the cutoff, at most the depth of the ranking. A perfect ranking scores 1 unless the docstring says otherwise.
+Songs with equal scores have no order: a metric of `ranks` is the expectation over all orders of the tied songs, in
+closed form, so a model that scores all songs alike gets exactly what a random order gets. Libraries define some
+metrics differently; the docstrings give our formulas.
 """
 
 from dataclasses import dataclass
@@ -13,8 +15,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Ranks:
-    """Where the relevant songs stand: `owner` (m,) row of the user, ascending; `greater` (m,) songs that score higher;
-    `tied` (m,) songs of the same score, itself included. Every one of the `n_users` rows owns at least one song."""
+    """The ranks of the m relevant songs of `n_users` users, each of whom has at least one.
+
+    `owner` (m,) the row of the song's user, ascending; `greater` (m,) how many songs score higher; `tied` (m,) how many
+    have the same score, itself included.
+    """
 
     owner: np.ndarray
     greater: np.ndarray
@@ -23,61 +28,63 @@ class Ranks:
 
     @property
     def n_relevant(self) -> np.ndarray:
-        """Number of relevant songs by row: (n_users,)."""
+        """Number of relevant songs by user: (n_users,)."""
         return np.bincount(self.owner, minlength=self.n_users)
 
+    def found(self, k: int) -> np.ndarray:
+        """Return the probability that each relevant song is in the first k places: float64 (m,)."""
+        return np.clip((k - self.greater) / self.tied, 0, 1)
+
     def sum_by_user(self, values: np.ndarray) -> np.ndarray:
-        """Sum values of relevant songs (m,) by row: (n_users,)."""
+        """Sum values of relevant songs (m,) by user: (n_users,)."""
         return np.bincount(self.owner, weights=values, minlength=self.n_users)
 
 
 def hits(ranks: Ranks, k: int) -> np.ndarray:
-    """Expected number of relevant songs in the first k: Σ clip((k − greater) / tied, 0, 1); float64 (n_users,)."""
-    return ranks.sum_by_user(np.clip((k - ranks.greater) / ranks.tied, 0, 1))
+    """Number of relevant songs in the first k places: Σ clip((k − greater) / tied, 0, 1); at best min(k, relevant)."""
+    return ranks.sum_by_user(ranks.found(k))
 
 
 def precision(ranks: Ranks, k: int) -> np.ndarray:
-    """Share of the first k places that hold a relevant song: hits / k; float64 (n_users,).
-
-    The best that can be had is min(k, relevant) / k.
-    """
+    """Share of the first k places that hold a relevant song: hits / k; at best min(k, relevant) / k."""
     return hits(ranks, k) / k
 
 
 def recall(ranks: Ranks, k: int) -> np.ndarray:
-    """Share of the relevant songs in the first k places: hits / relevant; float64 (n_users,).
+    """Share of the relevant songs that are in the first k places: hits / relevant; at best min(k, relevant) / relevant.
 
-    The best that can be had is min(k, relevant) / relevant (as ranx, RecBole and RecTools; LensKit caps the divisor).
+    ranx, RecBole and RecTools define it alike; LensKit caps the divisor at k.
     """
     return hits(ranks, k) / ranks.n_relevant
 
 
 def ndcg(ranks: Ranks, k: int) -> np.ndarray:
-    """Binary normalised discounted cumulative gain; float64 (n_users,).
+    """Normalised discounted cumulative gain of binary relevance: a hit counts more, the higher it is ranked.
 
-    Σ over hits of 1 / log2(rank + 1), over the same for min(k, relevant) hits on top (Järvelin & Kekäläinen 2002).
+    Σ 1 / log2(rank + 1) over the hits, divided by the same sum for min(k, relevant) hits at the top (Järvelin &
+    Kekäläinen 2002).
     """
-    gain = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(k) + 2))])  # (k + 1,): of all places up to each
+    gain = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(k) + 2))])  # (k + 1,) the first n places together
     first, last = np.minimum(ranks.greater, k), np.minimum(ranks.greater + ranks.tied, k)
     return ranks.sum_by_user((gain[last] - gain[first]) / ranks.tied) / gain[np.minimum(ranks.n_relevant, k)]
 
 
 def hit(ranks: Ranks, k: int) -> np.ndarray:
-    """Probability that a relevant song stands in the first k places; float64 (n_users,)."""
+    """Probability that at least one relevant song is in the first k places."""
     return _first_hit(ranks, np.ones(k))
 
 
 def mrr(ranks: Ranks, k: int) -> np.ndarray:
-    """1 / rank of the first relevant song, 0 beyond place k; float64 (n_users,)."""
+    """1 / rank of the first relevant song, or 0 if it is beyond place k; the mean is MRR@k."""
     return _first_hit(ranks, 1 / np.arange(1, k + 1))
 
 
 def average_precision(ranks: Ranks, k: int) -> np.ndarray:
-    """Σ over hits of (hits so far / rank), divided by min(k, relevant); float64 (n_users,). Its mean is MAP@k.
+    """Σ (hits so far / rank) over the hits, divided by min(k, relevant); the mean is MAP@k.
 
-    RecBole and implicit divide alike; ranx by relevant.
+    RecBole and implicit divide by the same; ranx divides by relevant.
     """
-    owner, greater, tied, relevant, before = _groups(ranks)
+    owner, greater, tied, relevant, before = _tied_groups(ranks)
     total = np.zeros(len(owner))
     for j in range(1, k + 1):  # the j-th place within each group of tied songs
         place = greater + j
@@ -87,8 +94,11 @@ def average_precision(ranks: Ranks, k: int) -> np.ndarray:
     return np.bincount(owner, weights=total, minlength=ranks.n_users) / np.minimum(ranks.n_relevant, k)
 
 
-def _groups(ranks: Ranks):
-    """Return the groups of tied relevant songs: owner, greater, tied, relevant in it, relevant before it."""
+def _tied_groups(ranks: Ranks) -> tuple[np.ndarray, ...]:
+    """Return each user's groups of tied songs that hold a relevant one, best first.
+
+    By group (g,): owner, greater, tied, number of relevant songs in it, number of relevant songs in better groups.
+    """
     order = np.lexsort((ranks.greater, ranks.owner))
     owner, greater, tied = ranks.owner[order], ranks.greater[order], ranks.tied[order]
     starts = np.flatnonzero((np.diff(owner, prepend=-1) != 0) | (np.diff(greater, prepend=-1) != 0))
@@ -98,11 +108,11 @@ def _groups(ranks: Ranks):
 
 
 def _first_hit(ranks: Ranks, worth: np.ndarray) -> np.ndarray:
-    """Return the expected worth of the place of the first relevant song; `worth` (k,) by place, nothing beyond."""
-    owner, greater, tied, relevant, before = _groups(ranks)
-    missed = (before == 0).astype(float)  # only the first group can hold the first hit
+    """Return the expected worth of the first hit's place: `worth` (k,) by place, 0 beyond; (n_users,)."""
+    owner, greater, tied, relevant, before = _tied_groups(ranks)
+    missed = (before == 0).astype(float)  # the first hit is always in a user's first group
     total = np.zeros(len(owner))
-    for j in range(1, len(worth) + 1):
+    for j in range(1, len(worth) + 1):  # the j-th place within each group
         place = greater + j
         inside = (j <= tied) & (place <= len(worth))
         found = np.where(inside, missed * np.minimum(relevant / np.maximum(tied - j + 1, 1), 1), 0)
@@ -111,18 +121,44 @@ def _first_hit(ranks: Ranks, worth: np.ndarray) -> np.ndarray:
     return np.bincount(owner, weights=total, minlength=ranks.n_users)
 
 
-BY_USER = {"precision": precision, "recall": recall, "map": average_precision, "ndcg": ndcg, "mrr": mrr, "hit": hit}
+def novelty(lists: np.ndarray, popularity: np.ndarray) -> np.ndarray:
+    """Mean −log2 of the listed songs' share of all listens, in bits (Zhou et al. 2010).
+
+    `lists` (n_users, k) song codes, −1 in empty places, which are left out; `popularity` (n_items,) listens before the
+    evaluated part, all above 0. Higher means less known; no value is perfect. NaN for an empty list.
+    """
+    bits = -np.log2(popularity / popularity.sum())
+    return _mean_over_places(lists, bits)
+
+
+def tail_share(lists: np.ndarray, popularity: np.ndarray) -> np.ndarray:
+    """Share of each list that belongs to the long tail (`in_tail`); arguments and NaN as for `novelty`."""
+    return _mean_over_places(lists, in_tail(popularity).astype(float))
+
+
+def in_tail(popularity: np.ndarray, share: float = 0.2) -> np.ndarray:
+    """Mark the long tail, the least popular songs with at most `share` of all listens together: bool (n_items,)."""
+    order = np.argsort(popularity, kind="stable")
+    marked = np.zeros(len(popularity), bool)
+    marked[order] = np.cumsum(popularity[order]) <= share * popularity.sum()
+    return marked
+
+
+def _mean_over_places(lists: np.ndarray, worth: np.ndarray) -> np.ndarray:
+    filled = lists >= 0
+    total = np.where(filled, worth[np.maximum(lists, 0)], 0).sum(axis=1)
+    return np.divide(total, filled.sum(axis=1), out=np.full(len(lists), np.nan), where=filled.any(axis=1))
 
 
 def coverage(lists: np.ndarray, n_items: int) -> float:
-    """Share of the catalogue that stands in at least one list: `lists` (n_users, k) codes, −1 is empty."""
+    """Share of the catalogue that appears in at least one list; `lists` (n_users, k) song codes, −1 if empty."""
     return len(np.unique(lists[lists >= 0])) / n_items
 
 
 def gini(lists: np.ndarray, n_items: int) -> float:
-    """Inequality of exposure over the catalogue: 0 when all songs are listed equally often, towards 1 when one is.
+    """Inequality of exposure: 0 if all songs are listed equally often, close to 1 if one song fills all lists.
 
-    Σ (2 i − n − 1) xᵢ / (n Σ xᵢ) over the counts x in ascending order, i = 1…n. Undefined (NaN) for empty lists.
+    Σ (2 i − n − 1) xᵢ / (n Σ xᵢ) over the n songs' counts x in ascending order, i = 1…n. NaN if all lists are empty.
     """
     counts = np.sort(np.bincount(lists[lists >= 0], minlength=n_items)).astype(float)
     total = counts.sum()
@@ -131,30 +167,9 @@ def gini(lists: np.ndarray, n_items: int) -> float:
     return float(((2 * np.arange(1, n_items + 1) - n_items - 1) * counts).sum() / (n_items * total))
 
 
-def novelty(lists: np.ndarray, popularity: np.ndarray) -> np.ndarray:
-    """Mean −log2 of the songs' share of all listens, in bits; (n_users,); higher is less known, none is perfect.
-
-    `popularity` (n_items,) listens in what the model was fitted on, all above zero. Empty places are left out; a user
-    with an empty list has NaN (Zhou et al. 2010).
-    """
-    bits = -np.log2(popularity / popularity.sum())
-    return _mean_of_places(lists, bits)
-
-
-def tail(popularity: np.ndarray, share: float = 0.2) -> np.ndarray:
-    """Mark the long tail, the least popular songs that hold at most `share` of all listens: bool (n_items,)."""
-    order = np.argsort(popularity, kind="stable")
-    marked = np.zeros(len(popularity), bool)
-    marked[order] = np.cumsum(popularity[order]) <= share * popularity.sum()
-    return marked
-
-
-def tail_share(lists: np.ndarray, popularity: np.ndarray) -> np.ndarray:
-    """Share of each list that is long tail (see `tail`); (n_users,); NaN for an empty list."""
-    return _mean_of_places(lists, tail(popularity).astype(float))
-
-
-def _mean_of_places(lists: np.ndarray, worth: np.ndarray) -> np.ndarray:
-    filled = lists >= 0
-    total = np.where(filled, worth[np.maximum(lists, 0)], 0).sum(axis=1)
-    return np.divide(total, filled.sum(axis=1), out=np.full(len(lists), np.nan), where=filled.any(axis=1))
+# A value per user, from the ranks of the relevant songs and k
+BY_USER = {"precision": precision, "recall": recall, "map": average_precision, "ndcg": ndcg, "mrr": mrr, "hit": hit}
+# A value per user, from the lists of length k and the songs' popularity
+BY_LIST = {"novelty": novelty, "tail_share": tail_share}
+# One value for all lists of length k together, from the lists and the size of the catalogue
+AGGREGATE = {"coverage": coverage, "gini": gini}

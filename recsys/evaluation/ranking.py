@@ -1,4 +1,4 @@
-"""From scores to exact lists and tie-fair ranks, some users at a time, with the seen songs removed."""
+"""Exact ranked lists and the ranks of the relevant songs, from any model's scores."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,33 +7,32 @@ from typing import Protocol
 import numpy as np
 from scipy import sparse
 
-CHUNK = 30  # songs whose maximum stands for them in the first pass; 20 to 40 are alike, 150 takes half as long again
-SCORES_IN_MEMORY = 32_000_000  # float32 scores of one batch of users: 128 MB
-SCORES_IN_CACHE = 4_000_000  # of these, how many are looked at in one go
+from recsys.evaluation.metrics import Ranks
+
+CHUNK = 30  # songs per chunk in `top_k`; 20 to 40 are equally fast, 150 takes half as long again
+SCORES_IN_MEMORY = 32_000_000  # float32 scores that a model computes at once: 128 MB
+SCORES_IN_CACHE = 4_000_000  # of these, how many are ranked at once
 
 
 class Scorer(Protocol):
-    """Anything that ranks songs: the models and the baselines."""
+    """Anything that can be ranked and evaluated: a trained model or a baseline."""
 
     def scores(self, users: np.ndarray) -> np.ndarray:
-        """Return float32 (len(users), at least n_items), higher is better; constant rows for users it does not know."""
+        """Return float32 (len(users), at least n_items), higher is better; constant for a user it does not know."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Lists of songs, and where the relevant songs stand.
+    """The lists of users (n,), and the ranks of their relevant songs.
 
-    `users` (n,) codes; `items` (n, depth) int32, best first, −1 where no song is left; `scores` (n, depth) float32.
-    Per relevant song: `owner` (m,) its row in `users`, ascending; `greater` (m,) how many songs score higher, or
-    `depth` where that many or more do; `tied` (m,) how many songs have its very score, itself included.
+    `items` (n, depth) int32 song codes, best first, −1 where no song is left; `scores` (n, depth) float32. Ranks beyond
+    the depth are cut: where more songs score higher than a relevant one, `ranks.greater` is the depth.
     """
 
     users: np.ndarray
     items: np.ndarray
     scores: np.ndarray
-    owner: np.ndarray
-    greater: np.ndarray
-    tied: np.ndarray
+    ranks: Ranks
 
     @property
     def depth(self) -> int:
@@ -42,26 +41,26 @@ class Ranking:
 
 
 def batches_of_users(users: np.ndarray, n_items: int) -> Iterator[np.ndarray]:
-    """Yield users in batches whose scores fit in memory; equal users and songs give equal batches, hence equal bits."""
+    """Yield users in batches whose scores fit in memory: always the same batches, for scores equal to the last bit."""
     size = int(np.clip(SCORES_IN_MEMORY // max(n_items, 1), 1, 1024))
     for start in range(0, len(users), size):
         yield users[start : start + size]
 
 
 def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the k best columns of each row and their scores: int32 and float32 (rows, min(k, columns)).
+    """Return the k best columns of each row and their scores: int32 and float32 (rows, min(k, columns)), best first.
 
-    Exact; best first, equal scores by the smaller column; −inf is "not to be listed" and gives column −1; NaN would be
-    above all. The maximum of each chunk of columns is taken first, so that few chunks of a long row are looked into.
+    The result is exact. Equal scores are ordered by column. A column with score −inf is not listed: its place holds
+    −1. NaN counts as the highest score. Long rows are searched by chunks: only those with the highest maxima are read.
     """
     if k < 1:
         raise ValueError(f"k: expected 1 or more, got {k}")
     k = min(k, scores.shape[1])
-    columns, candidates = _candidates(scores, k + 1)  # one more than needed: a tie for the last place shows
+    columns, candidates = _candidates(scores, k + 1)  # one more than needed, to notice a tie for the last place
     best = np.argpartition(candidates, candidates.shape[1] - k, axis=1)[:, -k:]  # (rows, k)
     columns, values = np.take_along_axis(columns, best, axis=1), np.take_along_axis(candidates, best, axis=1)
     last = values.min(axis=1, keepdims=True)  # (rows, 1)
-    for row in np.flatnonzero(np.count_nonzero(candidates >= last, axis=1) > k):  # the smallest columns of those tied
+    for row in np.flatnonzero(np.count_nonzero(candidates >= last, axis=1) > k):  # a tie: take the first columns
         places = np.flatnonzero(values[row] == last[row])
         columns[row, places] = np.flatnonzero(scores[row] == last[row])[: len(places)]
     order = np.lexsort((columns, -values), axis=1)
@@ -70,9 +69,9 @@ def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _candidates(scores: np.ndarray, n_best: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return columns and scores of the chunks with the highest maximum: the n_best songs cannot be elsewhere.
+    """Return columns and scores of the n_best chunks with the highest maxima: they hold the n_best best columns.
 
-    A chunk is every n_chunks-th column, so that the maxima are taken along contiguous memory. Of short rows: all.
+    A chunk is every n_chunks-th column, so that maxima are taken along contiguous memory. Short rows are not divided.
     """
     n_rows, n_columns = scores.shape
     if n_columns <= 2 * CHUNK * n_best:
@@ -87,7 +86,7 @@ def _candidates(scores: np.ndarray, n_best: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _highest(scores: np.ndarray, n_best: int) -> np.ndarray:
-    """Return the columns of the n_best scores of each row, in any order: int (rows, n_best)."""
+    """Return the columns of the n_best highest scores of each row, in any order: int (rows, n_best)."""
     columns, candidates = _candidates(scores, n_best)
     best = np.argpartition(candidates, candidates.shape[1] - n_best, axis=1)[:, -n_best:]
     return np.take_along_axis(columns, best, axis=1)
@@ -96,50 +95,59 @@ def _highest(scores: np.ndarray, n_best: int) -> np.ndarray:
 def rank(
     scorer: Scorer, users: np.ndarray, seen: sparse.csr_matrix, relevant: sparse.csr_matrix, depth: int = 100
 ) -> Ranking:
-    """Rank the whole catalogue for each user, without the songs he has seen.
+    """Rank the whole catalogue for each user, without the songs that they have seen.
 
-    `seen` and `relevant` are (n_users, n_items) with sorted columns and nothing in common. Raises ValueError on scores
-    that are not numbers and on a scorer whose shape does not fit.
+    `seen` and `relevant` are (n_users, n_items), with sorted column indices and no entry in common. Raises ValueError
+    if the scores have another shape or contain NaN.
     """
     n_items = seen.shape[1]
     depth = min(depth, n_items)
-    size, parts = int(np.clip(SCORES_IN_CACHE // max(n_items, 1), 1, 1024)), []
+    size, parts, n_ranked = int(np.clip(SCORES_IN_CACHE // max(n_items, 1), 1, 1024)), [], 0
     for batch in batches_of_users(users, n_items):
         scores = scorer.scores(batch)
         if scores.shape[0] != len(batch) or scores.shape[1] < n_items:
-            raise ValueError(f"expected scores of shape ({len(batch)}, at least {n_items}), got {scores.shape}")
-        ours = scores.flags.writeable and scores.dtype == np.float32  # to write into and put back, without a copy
+            raise ValueError(f"scores: expected shape ({len(batch)}, at least {n_items}), got {scores.shape}")
+        in_place = scores.flags.writeable and scores.dtype == np.float32  # rank without a copy
         for start in range(0, len(batch), size):
-            few = slice(start, start + size)
-            own = scores[few, :n_items] if ours else scores[few, :n_items].astype(np.float32)
-            parts.append(_rank_few(own, seen[batch[few]], relevant[batch[few]], depth))
-        del scores, own  # before the next ones are asked for: the same memory, warm, takes them
-    items, values, owner, greater, tied = ([part[i] for part in parts] for i in range(5))
-    starts = np.cumsum([0] + [len(part) for part in items[:-1]])
-    owner = [part + start for part, start in zip(owner, starts, strict=True)]
-    return Ranking(users, *map(np.concatenate, (items, values, owner, greater, tied)))
+            some = slice(start, start + size)
+            own = scores[some, :n_items] if in_place else scores[some, :n_items].astype(np.float32)
+            items, values, owner, greater, tied = _rank_some(own, seen[batch[some]], relevant[batch[some]], depth)
+            parts.append((items, values, owner + n_ranked, greater, tied))
+            n_ranked += len(items)
+        del scores, own  # the next batch reuses this memory, which is faster than new memory
+    items, values, *ranks = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Ranking(users, items, values, Ranks(*ranks, len(users)))
 
 
-def _rank_few(scores, seen, relevant, depth):
+def _rank_some(
+    scores: np.ndarray, seen: sparse.csr_matrix, relevant: sparse.csr_matrix, depth: int
+) -> tuple[np.ndarray, ...]:
+    """Return some users' items, scores, owner, greater and tied, as in `Ranking` and `Ranks`."""
     places = seen.nonzero()
     before, scores[places] = scores[places], -np.inf
     try:
         items, values = top_k(scores, depth)
-        if bad := np.isnan(values).any(axis=1).sum():  # NaN comes first in a list
-            raise ValueError(f"expected scores that are numbers, got NaN for {bad} users")
+        if bad := np.isnan(values).any(axis=1).sum():  # `top_k` puts NaN first, so the lists show it
+            raise ValueError(f"scores: expected numbers, got NaN for {bad} users")
         owner, songs = relevant.nonzero()
-        return items, values, owner, *_tie_ranks(scores, values, owner, songs)
+        return items, values, owner, *_count_greater_and_tied(scores, values, owner, songs)
     finally:
-        scores[places] = before  # they are the scorer's
+        scores[places] = before  # the array belongs to the scorer: restore it even if ranking fails
 
 
-def _tie_ranks(scores, best, owner, songs):
-    """Count the songs above and level with each relevant one, from the sorted best scores where these suffice."""
+def _count_greater_and_tied(
+    scores: np.ndarray, best: np.ndarray, owner: np.ndarray, songs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count the songs that score higher than each relevant song, up to the depth, and those that score the same.
+
+    `best` (rows, depth) holds each row's highest scores, sorted. Only a tie that reaches the last of them needs a count
+    over the whole row.
+    """
     own = scores[owner, songs][:, None]  # (m, 1)
     greater = np.count_nonzero(best[owner] > own, axis=1)
     tied = np.maximum(np.count_nonzero(best[owner] == own, axis=1), 1)
-    straddles = np.flatnonzero(own[:, 0] == best[owner, -1])
-    rows, place = np.unique(owner[straddles], return_inverse=True)
-    level = np.array([np.count_nonzero(scores[row] == best[row, -1]) for row in rows], int)
-    tied[straddles] = level[place]
+    at_the_end = np.flatnonzero(own[:, 0] == best[owner, -1])
+    rows, place = np.unique(owner[at_the_end], return_inverse=True)
+    counts = np.array([np.count_nonzero(scores[row] == best[row, -1]) for row in rows], int)
+    tied[at_the_end] = counts[place]
     return greater, tied

@@ -1,0 +1,1 @@
+"""From notebooks and results to sentences, tables, figures and pages."""

@@ -1,4 +1,4 @@
-"""`python -m recsys.reports`: run the notebooks into a dated report."""
+"""`python -m recsys.reports`: runs the notebooks and writes a dated report."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""One notebook run by papermill, in a process and a kernel of its own: with progress, and with a true outcome."""
+"""Executes one notebook by papermill in its own process and kernel, shows progress, and checks that every cell ran."""
 
 import contextlib
 import json
@@ -17,47 +17,48 @@ import psutil
 
 from recsys.runs import read_json, write_json
 
-QUIET = 30.0  # seconds after which what a long cell printed is worth a line, where lines stay
-CAUSES = {"DeadKernelError": "the kernel died", "CellTimeoutError": "time-out, the cell took too long"}  # of nbclient
+QUIET = 30.0  # in a log file, seconds between two lines about the same cell
+CAUSES = {"DeadKernelError": "the kernel died", "CellTimeoutError": "the cell took longer than --timeout"}
 
 
 class RunFailed(Exception):
-    """A notebook did not run to its end; `args` are where and how, and what to show of it."""
+    """A notebook did not run to its end. `args`: what happened in which cell, and the details to show."""
 
 
 def execute(source: Path, target: Path, values: dict[str, Any], root: Path, timeout: int = 0) -> None:
-    """Run one notebook by papermill with `values`; `timeout` is the seconds that a cell may take, 0 for no limit.
+    """Execute `source` with parameter `values` in the folder `root` and write the executed notebook to `target`.
 
-    The kernel is this very interpreter, working in `root`; it is gone when this returns. Raises RunFailed.
+    The kernel runs the current Python interpreter and has ended when this returns. `timeout` is the longest time for a
+    cell in seconds, 0 for no limit. Raises RunFailed.
     """
     cells = nbformat.read(source, as_version=4).cells
     code = [cell.cell_type == "code" for cell in cells]
-    if values:  # papermill puts them into a cell after the tagged one
+    if values:  # papermill inserts a cell with them after the tagged one
         code.insert(1 + ["parameters" in cell.metadata.get("tags", ()) for cell in cells].index(True), False)
-    where, log, began = source.stem, [], time.monotonic()
-    shown = began
+    where, log, started = source.stem, [], time.monotonic()
+    last_shown = started
     with tempfile.TemporaryDirectory() as folder:
         process = _papermill(source, target, values, root, timeout, Path(folder))
         try:
-            for line in process.stdout or ():
+            for line in process.stdout or ():  # text mode makes a line end of each \r
                 log.append(line.rstrip())
                 mark, now = re.match("(Executing|Ending) Cell ([0-9]+)-", line), time.monotonic()
-                said = "" if mark else log[-1]
+                printed = log[-1] if not mark and where != source.stem else ""  # before the first cell, papermill's own
                 if mark and mark[1] == "Executing" and code[int(mark[2]) - 1]:
                     where = f"{source.stem}, cell {sum(code[: int(mark[2])])} of {sum(code)}"
-                elif not said or (now - shown < QUIET and not sys.stdout.isatty()):
+                elif not printed or (now - last_shown < QUIET and not sys.stdout.isatty()):
                     continue
-                _show(f"{where}, {now - began:.0f} s", said)
-                shown = now
+                _show(f"{where}, {now - started:.0f} s", printed)
+                last_shown = now
         except KeyboardInterrupt as interrupt:
             raise KeyboardInterrupt(f"{where}: interrupted by {interrupt}") from None
         finally:
             print(end="\n" * sys.stdout.isatty())
             with contextlib.suppress(psutil.NoSuchProcess):
-                for one in (*psutil.Process(process.pid).children(recursive=True), process):
-                    one.kill()
+                for each in (*psutil.Process(process.pid).children(recursive=True), process):
+                    each.kill()
             process.wait()
-            _tidy(target, root)
+            _remove_paths(target, root)
     _check(target, cells[-1].source, process.returncode, log, where)
 
 
@@ -76,9 +77,9 @@ def _papermill(source: Path, target: Path, values: dict, root: Path, timeout: in
 
 
 def _channels(folder: Path) -> dict[str, str]:
-    """A kernel's settings for sockets in `folder`; none where such a file cannot be made, as under a long name.
+    """Return kernel settings for Unix sockets in `folder`, or none if the system refuses one, as for a long path.
 
-    Without them it listens to ports that were free when they were chosen, and dies if another process took one since.
+    A kernel with TCP ports dies if another process takes one of them before it starts.
     """
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as trial:
         trial.bind(str(folder / "kernel-0"))
@@ -87,7 +88,7 @@ def _channels(folder: Path) -> dict[str, str]:
 
 
 def _show(progress: str, output: str) -> None:
-    """Print a line of progress with the latest output; on a live terminal in place of the one before."""
+    """Print a progress line with the latest output. On a terminal it replaces the line before."""
     latest = re.sub("[^ -~–…]", "", output)
     if sys.stdout.isatty():
         print(f"\r\x1b[2K{progress}  {latest[:60]}", end="", flush=True)
@@ -96,22 +97,22 @@ def _show(progress: str, output: str) -> None:
 
 
 def _check(target: Path, last: str, status: int, log: list[str], where: str) -> None:
-    """Raise RunFailed unless papermill ended well and every cell ran, to the one whose source is `last`."""
+    """Raise RunFailed unless papermill succeeded and every cell ran, including the last, whose source is `last`."""
     causes = [cause for name, cause in CAUSES.items() for line in log if line.startswith(f"nbclient.exceptions.{name}")]
     if causes:
         raise RunFailed(f"{where}: {causes[0]}", "\n".join(log[-5:]))
     cells = nbformat.read(target, as_version=4).cells if target.exists() else []
-    for output in (output for cell in cells for output in cell.get("outputs", ()) if output.output_type == "error"):
+    for output in (each for cell in cells for each in cell.get("outputs", ()) if each.output_type == "error"):
         raise RunFailed(f"{where}: {output.ename}: {output.evalue}", "\n".join(output.traceback))
     if status:
-        raise RunFailed(f"{where}: papermill ended with status {status}", "\n".join(log[-5:]))
+        raise RunFailed(f"{where}: papermill stopped with status {status}", "\n".join(log[-5:]))
     idle = [each.source for each in cells if each.cell_type == "code" and each.source and not each.execution_count]
     if idle or cells[-1].source != last:
         raise RunFailed(f"{where}: the notebook ended before its last cell", "\n".join(idle[:1]))
 
 
-def _tidy(notebook: Path, root: Path) -> None:
-    """Take this machine's folders out of an executed notebook; one that was cut off in writing stays as it is."""
+def _remove_paths(notebook: Path, root: Path) -> None:
+    """Remove this machine's folders from an executed notebook. An incomplete file stays as it is."""
     with contextlib.suppress(OSError, ValueError):
         content = read_json(notebook)
         content["metadata"]["papermill"] |= {"input_path": notebook.name, "output_path": notebook.name}
@@ -120,7 +121,7 @@ def _tidy(notebook: Path, root: Path) -> None:
 
 
 def hide_paths(text: str, root: Path) -> str:
-    """Return text, or JSON text, without this machine's folders: `root` is a dot, the others have a name."""
+    """Return text, or JSON text, without this machine's folders: `root` becomes a dot, the others a word."""
     names = {sys.base_prefix: "python", str(Path(__file__).resolve().parents[2]): ".", str(root): "."}
     names |= {sys.prefix: "environment", str(Path.home()): "~", tempfile.gettempdir(): "temporary"}
     paths = "|".join(re.escape(path) for path in sorted(names, key=len, reverse=True) if len(path) > 1)

@@ -1,4 +1,4 @@
-"""Looking at a trained model: a song's neighbours and why, a listener's history beside the recommendations."""
+"""Look at single songs and listeners: find a song, explain its neighbours, set a history next to recommendations."""
 
 import difflib
 import html
@@ -12,25 +12,31 @@ import pandas as pd
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import Evaluation
 from recsys.evaluation.ranking import Scorer, rank
-from recsys.models.neighbours import nearest, shared_listeners, unit
+from recsys.models.neighbours import nearest, shared_listeners, unit_vectors
 
-SHOWN = ("name", "artist", "album")  # what is known of a song in words, in this order
-ANCHORS = {"popular": 0.01, "middle": 0.1, "rare": 0.5}  # where they stand in the order by listens
-TURNING = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # marks that reorder a text
+NAME_COLUMNS = ("name", "artist", "album")  # of a song, where known, in the order in which they are shown
+ANCHOR_RANKS = {"popular": 0.01, "less popular": 0.1, "rare": 0.5}  # rank by listens, as a share of all songs
+DIRECTION_MARKS = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
-def shown(text: Any, width: int = 60) -> str:
-    """Return a name as it can stand on a page: on one line, without control characters, cut to `width` characters."""
+def one_line(text: Any, width: int = 60) -> str:
+    """Return a text fit for a page: one line of at most `width` characters, without control or direction characters."""
     text = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in str(text)[: 4 * width])
-    text = " ".join(text.translate(dict.fromkeys(map(ord, TURNING))).split())
+    text = " ".join(text.translate(dict.fromkeys(map(ord, DIRECTION_MARKS))).split())
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def find_song(split: Split, song: str) -> int:
-    """Return the code of the one warm song with a raw id or, in any case, a name.
+def label(split: Split, item: int, width: int = 60) -> str:
+    """Return a song's name and artist, or its raw id if neither is known."""
+    row = split.items.iloc[item]
+    words = [str(row[column]) for column in NAME_COLUMNS[:2] if column in row and pd.notna(row[column])]
+    return one_line(" – ".join(words) or f"song {row['item_id']}", width)
 
-    Raises KeyError, with the closest names or the ids to choose from, for a song that train does not have and for a
-    name that several songs have.
+
+def find_song(split: Split, song: str) -> int:
+    """Return the code of the one song in train that has this raw id or, in upper or lower case, this name.
+
+    Raises KeyError if there is none (the message names similar ones) or several (the message lists their ids).
     """
     warm = split.items.iloc[: split.n_items]
     matches = np.flatnonzero(warm["item_id"].astype(str) == song)
@@ -40,14 +46,14 @@ def find_song(split: Split, song: str) -> int:
     if len(matches) == 1:
         return int(matches[0])
     if len(matches):
-        few = matches[np.argsort(-_popularity(split)[matches], kind="stable")][:5]
+        few = matches[np.argsort(-_listens(split)[matches], kind="stable")][:5]
         ids = "; ".join(f"{warm['item_id'].iloc[item]} ({label(split, item)})" for item in few)
-        raise KeyError(f"expected one song, got {len(matches)} named {shown(song)!r}; by raw id: {ids}")
+        raise KeyError(f"expected one song, got {len(matches)} named {one_line(song)!r}; give one of their ids: {ids}")
     known = warm["item_id"].astype(str) if names is None else names
     close = difflib.get_close_matches(song.casefold(), known.unique(), cutoff=0.5)
-    hint = f"; closest: {', '.join(repr(shown(each)) for each in close)}" if close else ""
-    kinds = "raw id" if names is None else "raw id or name"
-    raise KeyError(f"expected the {kinds} of a song in train, got {shown(song)!r}{hint}")
+    hint = f"; similar: {', '.join(repr(one_line(each)) for each in close)}" if close else ""
+    kinds = "id" if names is None else "id or name"
+    raise KeyError(f"expected the {kinds} of a song in train, got {one_line(song)!r}{hint}")
 
 
 def find_songs(split: Split, songs: str) -> np.ndarray:
@@ -56,155 +62,141 @@ def find_songs(split: Split, songs: str) -> np.ndarray:
 
 
 def search_songs(split: Split, text: str, n: int = 15) -> np.ndarray:
-    """Return the codes of the n most popular warm songs that have the text, in any case, in id, name or artist."""
+    """Return the codes of the n most popular songs whose id, name or artist contains the text, in any case."""
     warm = split.items.iloc[: split.n_items]
-    columns = [warm[each].astype(str).str.casefold() for each in ("item_id", *SHOWN[:2]) if each in warm]
+    columns = [warm[each].astype(str).str.casefold() for each in ("item_id", *NAME_COLUMNS[:2]) if each in warm]
     found = np.flatnonzero(np.any([each.str.contains(text.casefold(), regex=False) for each in columns], axis=0))
-    return found[np.argsort(-_popularity(split)[found], kind="stable")][:n]
+    return found[np.argsort(-_listens(split)[found], kind="stable")][:n]
 
 
-def anchors(split: Split, song: str = "") -> dict[str, int]:
-    """Return the codes of the songs to look at: the one asked for, or a popular, a middle and a rare one by rule."""
+def choose_anchors(split: Split, song: str = "") -> dict[str, int]:
+    """Return the codes of the songs to look at: the given one, or a popular, a less popular and a rare one."""
     if song:
         return {"chosen": find_song(split, song)}
-    order = np.argsort(-_popularity(split), kind="stable")
-    return {name: int(order[int(share * len(order))]) for name, share in ANCHORS.items()}
-
-
-def label(split: Split, item: int, width: int = 60) -> str:
-    """Name a song as well as it can be: its name and artist, or its raw id."""
-    row = split.items.iloc[item]
-    words = [str(row[column]) for column in SHOWN[:2] if column in row and pd.notna(row[column])]
-    return shown(" – ".join(words) or f"song {row['item_id']}", width)
+    order = np.argsort(-_listens(split), kind="stable")
+    return {kind: int(order[int(share * len(order))]) for kind, share in ANCHOR_RANKS.items()}
 
 
 def song_table(split: Split, items: np.ndarray, **columns: Sequence | np.ndarray) -> pd.DataFrame:
-    """Return one row a song: what it is called, its listens in train, and any further columns."""
+    """Return a row for each song: its raw id, name, artist and album, its listens in train, and further columns."""
     rows = split.items.iloc[items]
-    table = pd.DataFrame({"song": [shown(each) for each in rows["item_id"]]})
-    for column in SHOWN:
+    table = pd.DataFrame({"song": [one_line(each) for each in rows["item_id"]]})
+    for column in NAME_COLUMNS:
         if column in rows:
-            table[column] = [shown(each) for each in rows[column].fillna("")]
-    table["listens in train"] = _popularity(split)[items].astype(int)
+            table[column] = [one_line(each) for each in rows[column].fillna("")]
+    table["listens in train"] = _listens(split)[items].astype(int)
     for column, values in columns.items():
         table[column] = values
     table.index = pd.RangeIndex(1, len(table) + 1)
     return table
 
 
-def neighbour_table(split: Split, vectors: np.ndarray, item: int, k: int = 10) -> pd.DataFrame:
-    """Return the k songs nearest to a song by dot product, with how many people listen to both, and how many by chance.
+def neighbour_table(split: Split, song: int, items: np.ndarray, similarity: np.ndarray) -> pd.DataFrame:
+    """Return a row for each neighbour of a song: its similarity, and the listeners that the two songs share.
 
-    Listeners are of train and validation; chance is that each song has its listeners without regard to the other, and
-    lift is the one number over the other. For cosine the vectors (n_items, dim) come with length one.
+    `listen to both` counts listeners in train and validation. `by chance` is the number expected if the two songs had
+    independent listeners, and `lift` is the first divided by the second.
     """
-    items, similarity = nearest(vectors, np.array([item]), k)
-    both = shared_listeners(split.known, np.array([item]))[0, items[0]].astype(int)
+    both = shared_listeners(split.known, np.array([song]))[0, items].astype(int)
     listeners = np.asarray(split.known.sum(axis=0)).ravel()
-    chance = listeners[items[0]] * listeners[item] / split.n_users
+    chance = listeners[items] * listeners[song] / split.n_users
     facts = {"listen to both": both, "by chance": [f"{n:.2g}" for n in chance], "lift": np.round(both / chance, 1)}
-    return song_table(split, items[0], similarity=np.round(similarity[0].astype(float), 3), **facts)
+    return song_table(split, items, similarity=np.round(similarity.astype(float), 3), **facts)
 
 
 def browse(split: Split, vectors: np.ndarray, item: int, k: int = 10) -> Any:
-    """Return a widget for a live kernel: a search box over names, and neighbours that a click makes the next song."""
+    """Return a widget for a live notebook: a search box, and a list of songs; a click shows a song's neighbours."""
     import ipywidgets
 
     search = ipywidgets.Text(placeholder="part of a song's name, artist or id")
     heading, box = ipywidgets.HTML(), ipywidgets.VBox()
 
-    def offer(title: str, items: np.ndarray, facts: list[str]) -> None:
+    def show_songs(title: str, items: np.ndarray, facts: list[str]) -> None:
         heading.value, buttons = html.escape(title), []
         for each, fact in zip(items, facts, strict=True):
             buttons.append(ipywidgets.Button(description=label(split, each) + fact, layout={"width": "95%"}))
-            buttons[-1].on_click(lambda _, each=each: look_at(each))
+            buttons[-1].on_click(lambda _, each=each: show_neighbours(each))
         box.children = buttons
 
-    def look_at(item: int) -> None:
-        items, similarity = (each[0] for each in nearest(unit(vectors), np.array([item]), k))
+    def show_neighbours(item: int) -> None:
+        items, similarity = (each[0] for each in nearest(unit_vectors(vectors), np.array([item]), k))
         both = shared_listeners(split.known, np.array([item]))[0, items]
-        facts = [f" ({near:.2f}, {n:.0f} listen to both)" for near, n in zip(similarity, both, strict=True)]
-        offer(f"Neighbours of {label(split, item)}, by cosine", items, facts)
+        facts = [f" (cosine {near:.2f}, {n:.0f} listen to both)" for near, n in zip(similarity, both, strict=True)]
+        show_songs(f"Neighbours of {label(split, item)}", items, facts)
 
-    def look_for(change: dict[str, Any]) -> None:
+    def show_matches(change: dict[str, Any]) -> None:
         found = search_songs(split, change["new"])
-        offer(f"{len(found)} most popular songs with these letters", found, [""] * len(found))
+        show_songs(f"The {len(found)} most popular songs that match", found, [""] * len(found))
 
-    search.observe(look_for, "value")
-    look_at(item)
+    search.observe(show_matches, "value")
+    show_neighbours(item)
     return ipywidgets.VBox([search, heading, box])
 
 
-def speaks_for(split: Split, vectors: np.ndarray, items: np.ndarray, history: np.ndarray, n: int = 3) -> list[str]:
-    """Name, for each song, the n songs of a history that are most similar to it by cosine, with the similarity."""
-    similarity = unit(vectors[items]) @ unit(vectors[history]).T  # (items, history)
-    order = np.argsort(-similarity, axis=1, kind="stable")[:, :n]
-    return [
-        "; ".join(f"{label(split, history[each], 40)}\u00a0{row[each]:.2f}" for each in best)
-        for row, best in zip(similarity, order, strict=True)
-    ]
-
-
-def find_user(split: Split) -> int:
-    """Return the code of the scored user whose history in train and validation is of middle length, by rule."""
+def typical_user(split: Split) -> int:
+    """Return the code of the user with the median length of history among all who can be scored on test."""
     users = np.flatnonzero(np.diff(split.relevant("test").indptr))
     lengths = np.diff(split.known.indptr)[users]
     return int(users[np.argsort(lengths, kind="stable")[len(users) // 2]])
 
 
 def most_played(split: Split, user: int, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
-    """Return the codes of the user's k most played songs in train and validation, and how often he played each."""
+    """Return the codes of a user's k most played songs in train and validation, and how often each was played."""
     plays = split.counts("train", "validation")[[user]]
     order = np.lexsort((plays.indices, -plays.data))[:k]
     return plays.indices[order], plays.data[order].astype(int)
 
 
-def history_and_recommendations(
-    scorer: Scorer, split: Split, user: int, k: int, vectors: np.ndarray
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the user's k most played songs, and k recommended new ones.
+def nearest_in_history(
+    split: Split, vectors: np.ndarray, items: np.ndarray, history: np.ndarray, n: int = 3
+) -> list[str]:
+    """Return, for each song, the names and cosines of the n most similar songs of a history."""
+    cosines = unit_vectors(vectors[items]) @ unit_vectors(vectors[history]).T  # (items, history)
+    order = np.argsort(-cosines, axis=1, kind="stable")[:, :n]
+    return [
+        "; ".join(f"{label(split, history[each], 40)}\u00a0{row[each]:.2f}" for each in best)
+        for row, best in zip(cosines, order, strict=True)
+    ]
 
-    These are marked where he went on to play them; beside each stand the songs of his history nearest to it.
-    """
-    items, plays = most_played(split, user, k)
-    history = song_table(split, items, plays=plays)
+
+def recommendation_table(scorer: Scorer, split: Split, user: int, k: int, vectors: np.ndarray) -> pd.DataFrame:
+    """Return the k best new songs for a user, which of them the user played in test, and similar songs they know."""
     relevant = split.relevant("test")
-    ranking = rank(scorer, np.array([user]), split.known, relevant, k)
-    items = ranking.items[0][ranking.items[0] >= 0]
-    played = np.where(np.isin(items, relevant[[user]].indices), "yes", "")
-    nearest = speaks_for(split, vectors, items, split.known[[user]].indices)
-    more: dict[str, Any] = {"played in test": played, "nearest in the history": nearest}
-    return history, song_table(split, items, **more)
+    items = rank(scorer, np.array([user]), split.known, relevant, k).items[0]
+    items = items[items >= 0]
+    columns: dict[str, Any] = {
+        "played in test": np.where(np.isin(items, relevant[[user]].indices), "yes", ""),
+        "nearest in the history": nearest_in_history(split, vectors, items, split.known[[user]].indices),
+    }
+    return song_table(split, items, **columns)
 
 
 def worst_failures(evaluation: Evaluation, model: str, k: int = 20, n: int = 5) -> pd.DataFrame:
-    """Return the n listeners with the most new songs to be found and none of them in the model's first k places.
+    """Return the n listeners who played the most new songs, none of which is in the model's list of k.
 
-    Beside each, the song he plays most, the first one listed for him, and the most popular one that was missed.
+    Each row also names the listener's most played song, the first song of the list, and the most popular missed song.
     """
     split, ranking = evaluation.split, evaluation.rankings[model]
-    relevant, counts, popularity = (
-        split.relevant(evaluation.part),
-        split.counts("train", "validation"),
-        _popularity(split),
-    )
-    to_find = np.diff(relevant.indptr)[ranking.users]
+    relevant, counts = split.relevant(evaluation.part), split.counts("train", "validation")
+    n_new, listens = np.diff(relevant.indptr)[ranking.users], _listens(split)
     failed = np.flatnonzero(evaluation.per_user[model][f"hit@{k}"].to_numpy() == 0)
     rows = []
-    for row in failed[np.argsort(-to_find[failed], kind="stable")][:n]:
-        history, missed = counts[[ranking.users[row]]], relevant[[ranking.users[row]]].indices
+    for row in failed[np.argsort(-n_new[failed], kind="stable")][:n]:
+        user = ranking.users[row]
+        history, missed = counts[[user]], relevant[[user]].indices
         rows.append(
             {
-                "listener": ranking.users[row],
+                "listener": user,
                 "songs in history": history.nnz,
-                "new songs played": to_find[row],
-                "plays most": label(split, history.indices[history.data.argmax()]),
-                "listed first": label(split, ranking.items[row, 0]),
-                "missed": label(split, missed[popularity[missed].argmax()]),
+                "new songs played": n_new[row],
+                "most played song": label(split, history.indices[history.data.argmax()]),
+                "first recommendation": label(split, ranking.items[row, 0]),
+                "most popular song missed": label(split, missed[listens[missed].argmax()]),
             }
         )
     return pd.DataFrame(rows)
 
 
-def _popularity(split: Split) -> np.ndarray:
-    return np.bincount(split.warm("train").item, minlength=split.n_items_all)[: split.n_items]
+def _listens(split: Split) -> np.ndarray:
+    """Return each song's listens in train, (n_items,)."""
+    return np.bincount(split.train.item, minlength=split.n_items)

@@ -1,4 +1,4 @@
-"""Runs one notebook by papermill with a kernel of given settings, which papermill's own command does not take.
+"""Executes one notebook by papermill with settings for the kernel, which papermill's own command cannot set.
 
 python -m recsys.reports.kernel SOURCE TARGET ARGUMENTS SETTINGS
 """
@@ -12,9 +12,9 @@ from traitlets.config import Config
 
 
 def main(source: str, target: str, arguments: str, settings: str) -> None:
-    """Execute `source` into `target`, and log what its cells print.
+    """Execute `source`, write the result to `target`, and log what its cells print.
 
-    Both are JSON objects: `arguments` of papermill.execute_notebook, `settings` of the kernel's manager (traitlets).
+    `arguments` (of papermill.execute_notebook) and `settings` (of the kernel manager) are JSON objects.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     papermill.execute_notebook(

@@ -1,237 +1,271 @@
-"""The answers in words: every sentence is computed from an evaluation, and stays true when two models' results swap."""
+"""The sentences of the pages: each is computed from results, and stays true if two models' results are swapped."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from scipy.stats import spearmanr
 
+from recsys.audit.checks import Check
+from recsys.audit.measures import CHANCE, K, Measure, Measured
 from recsys.data.split import PARTS, Split
-from recsys.evaluation.evaluate import MAIN, Evaluation
-from recsys.models.neighbours import unit
-from recsys.reports.exploration import label, shown, song_table
+from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation
+from recsys.evaluation.sampled import NEGATIVES
 
-FEW = 100  # listeners, below which intervals say little
+FEW_LISTENERS = 100  # with fewer, a page warns that its results are uncertain
+MODEL_NAMES = {
+    "author": "the described system", "random": "random order", "popularity": "popularity",
+    "recent": "recent popularity", "itemknn": "item kNN", "ease": "EASE", "als": "ALS", "bpr": "BPR",
+    "lenskit": "LensKit", "ceiling": "the best possible ranking",
+}  # fmt: skip
+RECIPE_NAMES = ("best", "fast", "tuned")  # ordinary words: in sentences they are quoted
+
+
+def model_name(key: str) -> str:
+    """Return the name of a model in words, such as "item kNN" for "itemknn"; a key without one is its own name."""
+    return MODEL_NAMES.get(key, key)
+
+
+def named(key: str) -> str:
+    """Return the name of a model for use in a sentence: a recipe that is named by an ordinary word is quoted."""
+    return f"“{key}”" if key in RECIPE_NAMES else model_name(key)
 
 
 def percent(value: float, digits: int = 1) -> str:
-    """Write a share as a percentage."""
+    """Return a share as a percentage."""
     return f"{100 * value:.{digits}f} %"
 
 
 def spread(share: Sequence[float], digits: int = 1) -> str:
-    """Write a share and its interval in per cent."""
+    """Return a share and its interval as percentages."""
     value, low, high = (f"{100 * each:.{digits}f}" for each in share)
     return f"{value} % ({low} to {high})"
 
 
-def points(difference: Sequence[float]) -> str:
-    """Write a difference of shares and its interval in percentage points."""
-    return "{:+.2f} points ({:+.2f} to {:+.2f})".format(*(100 * each for each in difference))
+def answer(measure: Measure) -> str:
+    """Return the value of a measure in its unit, with its interval where it has one."""
+    write = {
+        "share": lambda value: f"{100 * value:.1f}", "points": lambda value: signed(100 * value, 1),
+        "rank": lambda value: f"{value:,.0f}", "count": lambda value: f"{value:,.0f}",
+        "correlation": lambda value: signed(value, 2),
+    }[measure.unit]  # fmt: skip
+    unit = {"share": " %", "points": " points"}.get(measure.unit, "")
+    total = f" of {measure.of:,}" if measure.of else ""
+    bounds = "" if math.isnan(measure.low) else f" ({write(measure.low)} to {write(measure.high)})"
+    return write(measure.value) + unit + total + bounds
+
+
+def signed(value: float, digits: int = 4) -> str:
+    """Return a number with its sign, "−" being a true minus."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def bullets(sentences: Sequence[str], headline: str = "") -> str:
+    """Return sentences as a Markdown list, under a bold headline if there is one."""
+    return f"**{headline}**\n\n" * bool(headline) + "\n".join(f"- {sentence}" for sentence in sentences)
 
 
 def headline(evaluation: Evaluation) -> str:
-    """Say in one line which model is best, by how much, and whether the difference is real."""
-    first, *others = evaluation.ordered()
-    row = evaluation.means.loc[(first, MAIN)]
-    line = f"{first} leads: NDCG@20 {row.value:.4f} ({row.low:.4f} to {row.high:.4f})"
-    if not others:
-        return line + "."
-    gap = evaluation.difference(first, others[0], MAIN)
-    if gap.verdict == "better":
-        return f"{line}, {gap.value:.4f} above {others[0]} ({gap.low:.4f} to {gap.high:.4f})."
-    level = [name for name in others if evaluation.difference(first, name, MAIN).verdict != "better"]
-    return f"{line}, but not distinguishable from {', '.join(level)}."
+    """Say which model is best."""
+    first, n_models = evaluation.ordered()[0], len(evaluation.rankings)
+    value = evaluation.means.loc[(first, MAIN_METRIC), "value"]
+    return _sentence(f"{named(first)} has the highest NDCG@20 of {n_models} models: {value:.3f}")
 
 
-def sentences(evaluation: Evaluation, sampled: dict[str, dict[str, Any]]) -> list[str]:
-    """Say what the lists are worth to a listener, what the 1-of-21 accuracy is worth, and what was not scored."""
-    first, by_test = evaluation.ordered()[0], max(sampled, key=lambda name: sampled[name]["tie_fair"]["value"])
-    share = {key: evaluation.means.loc[(first, key), "value"] for key in ("precision@20", "hit@20")}
-    top, recall = sampled[by_test], evaluation.means.loc[(by_test, "recall@20"), "value"]
-    few = (
-        f"Only {evaluation.n_users:,} listeners can be scored, too few to tell much from; "
-        "what was not scored, and why, stands in a table of its own."
-    )
-    return [few] * (evaluation.n_users < FEW) + [
-        f"Of 20 songs that {first} lists, {20 * share['precision@20']:.2f} on average are among the new songs that "
-        f"the listener went on to play; {percent(share['hit@20'])} of "
-        f"the {evaluation.n_users:,} listeners find at least one.",
-        f"On the author's 1-of-{top['candidates']} test {by_test} scores {percent(top['as_author']['value'], 2)} "
-        f"({percent(top['tie_fair']['value'], 2)} with ties shared); its recall@20 over all "
-        f"{evaluation.split.n_items:,} songs is {percent(recall, 2)}. "
-        f"To tell a song from {top['candidates'] - 1} random ones is not to find it.",
+def sentences(
+    evaluation: Evaluation, accuracy: dict[str, dict[str, Any]], measures: Measured, checks: list[Check]
+) -> list[str]:
+    """Say whether the headline is certain, what it means, what the 1-of-21 accuracy is worth, and what was checked.
+
+    `accuracy` holds what `sampled_accuracy` returns, by model.
+    """
+    few = f"Only {evaluation.n_users:,} listeners can be evaluated. That is too few for a firm conclusion."
+    return [
+        *([few] if evaluation.n_users < FEW_LISTENERS else []),
+        *([certainty_sentence(evaluation)] if len(evaluation.rankings) > 1 else []),
+        meaning_sentence(evaluation),
+        *accuracy_sentences(accuracy, measures),
         account_sentence(evaluation.split, evaluation.part),
+        checks_sentence(checks),
+    ]
+
+
+def certainty_sentence(evaluation: Evaluation) -> str:
+    """Say whether the best model is better than the others, or only seems so."""
+    first, *others = evaluation.ordered()
+    gaps = {name: evaluation.difference(first, name, MAIN_METRIC) for name in others}
+    level = [name for name, gap in gaps.items() if gap.verdict != "better"]
+    nearest = level[0] if level else others[0]
+    gap = gaps[nearest]
+    interval = f"{gap.low:.4f} to {gap.high:.4f}".replace("-", "−")
+    behind = f"{named(nearest)} is {gap.value:.4f} behind (95 % interval {interval})"
+    if not level:
+        others_too = " The other models are further behind." if len(others) > 1 else ""
+        return f"This is not a matter of chance: {behind}.{others_too}"
+    also = f" So may {_listed([named(name) for name in level[1:]])}." if level[1:] else ""
+    rest = len(others) - len(level)
+    return f"This is not certain: {behind}, so it may be as good.{also}" + (
+        f" The other {rest} models are clearly behind." if rest > 1 else " The other model is clearly behind." * rest
+    )
+
+
+def meaning_sentence(evaluation: Evaluation) -> str:
+    """Say what the lists of the best model mean for a listener."""
+    first = evaluation.ordered()[0]
+    precision, hit = (evaluation.means.loc[(first, f"{name}@20"), "value"] for name in ("precision", "hit"))
+    return (
+        f"In a list of 20 by {named(first)}, a listener finds {20 * precision:.2g} new songs that they go on to play. "
+        f"{percent(hit)} of the {evaluation.n_users:,} listeners find at least one."
+    )
+
+
+def accuracy_sentences(accuracy: dict[str, dict[str, Any]], measures: Measured) -> list[str]:
+    """Say what the described system's 1-of-21 accuracy is, and which rank among all songs it is equivalent to."""
+    rank, alone = measures["equivalent_rank"], measures["popularity_alone"]
+    score = percent(accuracy[rank.model]["tie_fair"]["value"])
+    beyond = " Such a ranker never has a played song in its list of 20." if rank.value > 20 else ""
+    return [
+        f"The 1-of-21 accuracy asks only whether the played song is scored above {NEGATIVES} random songs. "
+        + _sentence(f"{named(rank.model)} reaches {score}, popularity alone {percent(alone.value)}, a guess {CHANCE}"),
+        f"A ranker that puts every played song at rank {rank.value:,.0f} of {rank.of:,} reaches the same accuracy as "
+        f"{named(rank.model)}.{beyond}",
     ]
 
 
 def account_sentence(split: Split, part: str = "test") -> str:
     """Say how many listens of a part are scored, and why the others are not."""
     account = split.account(part)
-    parts = {key: percent(account[key] / account["rows"]) for key in ("scored", "repeat", "cold_user", "cold_item")}
+    share = {key: percent(account[key] / account["rows"]) for key in ("scored", "repeat", "cold_user", "cold_item")}
     return (
-        f"Of {account['rows']:,} listens in {part}, {parts['scored']} are new songs of known listeners "
-        f"and are scored; {parts['repeat']} repeat a song that the listener already had, {parts['cold_user']} are by "
-        f"listeners and {parts['cold_item']} of songs that training never saw."
+        f"Of {account['rows']:,} {part} listens, {share['scored']} are scored: new songs of known listeners. "
+        f"{share['repeat']} repeat a song that the listener already had, {share['cold_user']} are by listeners who "
+        f"are not in train, and {share['cold_item']} are of songs that are not in train."
+    )
+
+
+def checks_sentence(checks: list[Check]) -> str:
+    """Say how many checks passed, and which failed."""
+    failed = [check.name for check in checks if not check.passed]
+    if failed:
+        return f"{len(failed)} of {len(checks)} checks failed: {'; '.join(failed)}."
+    return f"All {len(checks)} checks passed."
+
+
+def intervals_sentence(evaluation: Evaluation) -> str:
+    """Describe the figure of the models' means."""
+    return (
+        f"Means over {evaluation.n_users:,} listeners with 95 % intervals. The models that were trained here are in "
+        "colour, the baselines are grey."
+    )
+
+
+def sweep_sentence(measures: Measured) -> str:
+    """Say how the best 1-of-21 accuracy falls as the negatives become more."""
+    curves = measures.sweep.pivot(index="negatives", columns="model", values="value")
+    best, n_all = curves.loc[NEGATIVES].idxmax(), curves.index[-1]
+    middle = curves.index[np.searchsorted(curves.index, min(1000, n_all))]
+    steps = [f"{percent(curves.loc[n, best])} with {n:,}" for n in dict.fromkeys((NEGATIVES, middle, n_all))]
+    users = measures.sweep["users"].iloc[0]
+    return _sentence(
+        f"{named(best)} scores {percent(curves.loc[1, best])} with 1 negative, {_listed(steps)}"
+    ) + f" ({users:,} listeners)"  # fmt: skip
+
+
+def exposure_sentence(measures: Measured) -> str:
+    """Say how much of the lists and of the listening goes to the most popular songs."""
+    name, tenth = measures["popular_tenth"].model, measures.exposure.loc[10]
+    return (
+        f"The most popular tenth of songs takes {percent(tenth[name])} of the places in lists of {K} by {named(name)}, "
+        f"and {percent(tenth['played'])} of the new songs played."
     )
 
 
 def seeds_sentence(by_seed: dict[str, list[float]], evaluation: Evaluation) -> str:
-    """Say how far the seeds of a training spread beside the listeners."""
+    """Say how far results differ between seeds, and compare that with the interval over listeners."""
     lines = []
     for name, values in by_seed.items():
-        row = evaluation.means.loc[(name, MAIN)]
+        row = evaluation.means.loc[(name, MAIN_METRIC)]
         if len(values) > 1:
-            lines.append(
-                f"{name}, trained with {len(values)} seeds: NDCG@20 from {min(values):.4f} to {max(values):.4f}, "
-                f"{max(values) - min(values):.4f} apart; the interval over listeners is {row.high - row.low:.4f} wide."
-            )
-    return " ".join(lines) or "Trained with one seed: `SEEDS=3` shows how far seeds spread."
+            lines.append(_sentence(
+                f"{named(name)}, trained with {len(values)} seeds, has an NDCG@20 from {min(values):.4f} to "
+                f"{max(values):.4f}, a range of {max(values) - min(values):.4f}; its interval over listeners has a "
+                f"width of {row.high - row.low:.4f}"
+            ))  # fmt: skip
+    return " ".join(lines) or "Each recipe was trained with one seed. `SEEDS=3` shows how much the seed matters."
+
+
+def repeats_sentence(found: dict[str, float] | None) -> str:
+    """Say how well a list of the listeners' own most played songs finds the songs that they repeat."""
+    if not found:
+        return "No listener repeats a song in test."
+    return (
+        f"{found['users']:,} listeners repeat songs in test. A list of their own 20 most played songs finds "
+        f"{spread((found['value'], found['low'], found['high']))} of them."
+    )
+
+
+def data_sentences(split: Split) -> list[str]:
+    """Say what the data are, and how much there is to learn and to find."""
+    first, last = split.manifest["steps"][0], split.manifest["steps"][-1]
+    sizes = [f"{len(getattr(split, part)):,} for {part}" for part in PARTS]
+    density = split.seen("train").nnz / (split.n_users * split.n_items)
+    return [
+        f"Of {first['rows_in']:,} rows, {last['rows_out']:,} listens remain: {_listed(sizes)} "
+        f"(split {split.manifest['split']}).",
+        f"Train has {split.n_users:,} listeners and {split.n_items:,} songs. {percent(density, 2)} of all pairs occur.",
+        f"A recommender can find {split.account('test')['relevant']:,} new songs of known listeners in test.",
+    ]
 
 
 def time_sentence(split: Split) -> str:
     """Say which days the parts cover."""
     if split.train.timestamp is None:
-        return "These listens have no timestamps: there is nothing to draw over time."
-    spans = {part: getattr(split, part).timestamp for part in PARTS}
-    days = [f"{part} from {str(times.min())[:16]} to {str(times.max())[:16]}" for part, times in spans.items()]
-    return "Positives per day, UTC: " + "; ".join(days).replace("T", " ") + "."
-
-
-def repeats_sentence(found: dict[str, float] | None) -> str:
-    """Say what the listeners' own most played songs get on the songs that they repeat."""
-    if not found:
-        return "Nobody repeats a song in test."
-    return (
-        f"On the songs that {found['users']:,} listeners repeat in test, a list of their own 20 most played songs has "
-        f"recall {spread((found['value'], found['low'], found['high']))}."
-    )
-
-
-def data_sentences(split: Split, reused: bool) -> list[str]:
-    """Say what the prepared data are, and whether they were there already."""
-    manifest = split.manifest
-    first, last = manifest["steps"][0], manifest["steps"][-1]
-    scored = split.account("test")
-    density = split.seen("train").nnz / (split.n_users * split.n_items)
-    return [
-        "Nothing has changed since it was prepared: the folder is used again." if reused else "Prepared anew.",
-        f"{first['rows_in']:,} rows arrived; {last['rows_out']:,} positives remain, split {manifest['split']}: "
-        + ", ".join(f"{len(getattr(split, part)):,} in {part}" for part in PARTS)
-        + ".",
-        f"{split.n_users:,} listeners and {split.n_items:,} songs can be learnt; "
-        f"{percent(density, 2)} of their pairs occur.",
-        f"A recommender can find {scored['relevant']:,} pairs in test: new songs of known listeners.",
-    ]
+        return "These listens have no times, so there is no picture of them over time."
+    times = {part: getattr(split, part).timestamp for part in PARTS}
+    spans = [f"{part} from {str(time.min())[:16]} to {str(time.max())[:16]}" for part, time in times.items()]
+    return f"Listens per day (UTC): {_listed(spans)}.".replace("T", " ")
 
 
 def popularity_sentence(split: Split) -> str:
-    """Say how much of all listening the most played songs take."""
+    """Say how much of all listening goes to the most played songs."""
     counts = np.sort(np.bincount(split.train.item))[::-1]
     top = max(len(counts) // 100, 1)
     return (
-        f"The {top:,} most played of {len(counts):,} songs take {percent(counts[:top].sum() / counts.sum())} of the "
-        f"listens in train; {percent((counts == 1).mean())} of the songs were played once."
+        f"The {top:,} most played of {len(counts):,} songs have {percent(counts[:top].sum() / counts.sum())} of the "
+        f"listens in train. {percent((counts == 1).mean())} of the songs were played once."
+    )
+
+
+def first_steps_sentence(losses: Sequence[float], n_candidates: int) -> str:
+    """Compare the mean loss of a batch, before each of a few steps, with that of a guess."""
+    return (
+        f"Before training, the mean loss of this batch is {losses[0]:.4f}. A guess among {n_candidates} songs has a "
+        f"loss of log {n_candidates} = {math.log(n_candidates):.4f}. After {len(losses) - 1} steps on this batch it is "
+        f"{losses[-1]:.4f}."
     )
 
 
 def training_sentences(histories: dict[str, dict[str, Any]]) -> list[str]:
-    """Say how each training went: device, epochs, speed, and how train and validation compare when measured alike."""
+    """Say how each training went, and compare train with validation at the best epoch."""
     lines = []
     for name, history in histories.items():
-        epochs, best_epoch = history["epochs"], history["best_epoch"]
-        at_best = epochs[best_epoch - 1]
-        gap = at_best["train_accuracy"] - at_best["val_accuracy"]
+        epochs, best = history["epochs"], history["epochs"][history["best_epoch"] - 1]
+        gap = best["train_accuracy"] - best["val_accuracy"]
         speed = np.median([epoch["rows_per_second"] for epoch in epochs])
-        side = "above" if gap >= 0 else "below"
         lines.append(
-            f"{name}: {len(epochs)} epochs in {history['seconds']:.1f} s on {history['device']} ({speed:,.0f} rows/s); "
-            f"best epoch {best_epoch}, validation accuracy {percent(at_best['val_accuracy'], 2)}. "
-            f"Measured alike, train is {100 * abs(gap):.2f} points {side} validation."
+            _sentence(
+                f"{named(name)}: {len(epochs)} epochs in {history['seconds']:.1f} s on {history['device']}, "
+                f"{speed:,.0f} rows per second; best epoch {history['best_epoch']}, with a validation accuracy of "
+                f"{percent(best['val_accuracy'])}"
+            )
+            + f" Train, measured in the same way, is {100 * abs(gap):.1f} points {'higher' if gap >= 0 else 'lower'}."
         )
     return lines
 
 
-def quoted(text: str) -> str:
-    """Write a foreign text, of one line, so that Markdown, HTML, formulas and the text around it leave it alone."""
-    return f"`\u2068{text.replace('`', chr(39))}\u2069`"
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def neighbour_sentence(split: Split, kind: str, anchor: int, cosine: pd.DataFrame, dot: pd.DataFrame) -> str:
-    """Say which song the neighbours are of, whether people listen to both, and how far the two similarities agree."""
-    listens, shared = (split.train.item == anchor).sum(), (cosine["listen to both"] > 0).sum()
-    lines = [f"The {kind} song, **{quoted(label(split, anchor))}**, has {listens:,} listens in train."]
-    if "artist" in cosine:
-        same = (cosine["artist"] == song_table(split, np.array([anchor]))["artist"][1]).sum()
-        lines.append(f"{same} of its {len(cosine)} neighbours by cosine are by the same artist;")
-    lines.append(f"{shared} share a listener with it, and the median lift is {cosine['lift'].median():.1f}.")
-    plays = [table["listens in train"].median() for table in (dot, cosine)]
-    both = len(set(cosine["song"]) & set(dot["song"]))
-    lines.append(
-        f"By dot product {both} of the {len(cosine)} are the same; the median neighbour has {plays[0]:,.0f} "
-        f"listens by dot product, {plays[1]:,.0f} by cosine."
-    )
-    return " ".join(lines)
-
-
-def quality_sentence(quality: pd.DataFrame) -> str:
-    """Say how the neighbours by cosine and by dot product stand to chance and to each other."""
-    words = ("by the same artist", "also neighbours by co-listening", "also neighbours with another seed", "mutual")
-    rows = {each: quality.loc[(each, "cosine")] for each in words if each in quality.index}
-    shares = [f"{percent(row.value)} are {each} ({percent(row.chance)} by chance)" for each, row in rows.items()]
-    hubs = quality.loc["places taken by the 1 % most listed"]
-    seeds = "" if words[2] in rows else " How far another seed changes them is measured where a run has `SEEDS=2`."
-    return (
-        f"Of the neighbours by cosine {', '.join(shares)}. The 1 % of songs listed most take "
-        f"{percent(hubs['value']['cosine'])} of all places, by dot product {percent(hubs['value']['dot product'])}, "
-        f"by chance {percent(hubs['chance']['cosine'])}.{seeds}"
-    )
-
-
-def length_sentence(split: Split, vectors: np.ndarray, similarity: str) -> str:
-    """Say how the length of a song's vector goes with its popularity, by rank correlation, and whether it counts."""
-    lengths = np.linalg.norm(vectors[: split.n_items], axis=1)
-    correlation = spearmanr(lengths, np.bincount(split.train.item)).statistic
-    part = {"dot": "count in", "cosine": "have no part in"}[similarity]
-    return (
-        f"Rank correlation of a song's vector length with its listens: {correlation:.2f}. The lengths {part} what this "
-        "model recommends."
-    )
-
-
-def map_sentence(vectors: np.ndarray, places: np.ndarray, by: str) -> str:
-    """Say what a map shows of the vectors, and what it cannot."""
-    how = "by UMAP, which keeps who is near whom rather than how far"
-    if by == "pca":
-        part = places.var(axis=0).sum() / max(unit(vectors).var(axis=0).sum(), 1e-12)
-        how = f"by the two directions in which they differ most, {percent(part)} of all that they differ"
-    return (
-        f"The directions of {len(vectors):,} vectors of {vectors.shape[1]} numbers, laid flat {how}: neighbours by "
-        "cosine (in outline) may lie apart here. On the right the first song's surroundings, its neighbours numbered."
-    )
-
-
-def fold_in_sentence(checked: dict[str, Any]) -> str:
-    """Say how near the lists from a history alone come to the trained ones."""
-    k, ndcg = checked["k"], checked["ndcg"]
-    return (
-        f"Treated as strangers with only their songs known, {checked['users']:,} listeners get lists that share "
-        f"{spread(checked['shared'])} of the {k} places with their trained ones; somebody else's trained list shares "
-        f"{spread(checked['by chance'])}. NDCG@{k} is {ndcg['folded in']:.4f} against {ndcg['trained']:.4f}: "
-        f"{spread(checked['ratio'])} of it."
-    )
-
-
-def listener_sentence(
-    split: Split, name: str, user: int, recommended: pd.DataFrame, show_user_ids: bool = False
-) -> str:
-    """Say whose list it is, and how many of its songs he went on to play."""
-    who = f"The listener with code {user}"
-    if show_user_ids:
-        who = f"Listener {quoted(shown(split.users['user_id'][user]))}"
-    relevant = int(np.diff(split.relevant("test")[[user]].indptr)[0])
-    found = int((recommended["played in test"] == "yes").sum())
-    return (
-        f"{who} went on to play {relevant:,} new songs; {name} lists {len(recommended)}, {found} of them among these."
-    )
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."

@@ -1,9 +1,10 @@
-"""The pages of reports, HTML that needs no network: notebooks, first page, comparison; the list alone has a script."""
+"""HTML pages: executed notebooks, a report's first page, a comparison, the list of reports. They need no network."""
 
 import base64
 import hashlib
 import math
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from itertools import zip_longest
@@ -15,49 +16,125 @@ from bs4 import BeautifulSoup, Tag
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from nbconvert import HTMLExporter
+from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
 
-METRICS = ("ndcg@20", "recall@20", "precision@20", "map@20", "mrr@20", "hit@20")
-MAIN = METRICS[0]
+from recsys.evaluation.evaluate import MAIN_METRIC
+from recsys.reports.narrative import model_name, named
+
+METRICS = {"ndcg@20": "NDCG@20", "recall@20": "Recall@20", "precision@20": "Precision@20", "hit@20": "Hit rate@20"}
 TAGS = bleach.ALLOWED_TAGS | {
     *("h1", "h2", "h3", "h4", "h5", "h6", "p", "br", "hr", "div", "span", "pre", "details", "summary", "figure"),
     *("figcaption", "img", "table", "caption", "colgroup", "col", "thead", "tbody", "tfoot", "tr", "th", "td"),
     *("dl", "dt", "dd", "small", "sub", "sup", "del"),
 }
-ATTRIBUTES = {"alt", "class", "colspan", "href", "id", "rowspan", "scope", "style", "title"}
-FOLDED_CODE = """{% extends 'basic/index.html.j2' %}
-{% block input_group %}<details class="code"><summary>code</summary>{{ super() }}</details>{% endblock %}"""
+ATTRIBUTES = {"alt", "class", "colspan", "href", "id", "open", "rowspan", "scope", "style", "title"}
+TEXT, CODE = "div.text_cell", "div.code_cell"  # the classes that nbconvert gives to a notebook's cells
+LONG_LOG = 3  # lines; a longer log is folded
+PROSE = 40  # characters; a column with a longer text needs room on a phone
+NO_BREAK = "\u00a0"
+MANY_SECTIONS = 4  # a page with more has a table of contents
 
 
 def notebook_page(notebook: NotebookNode, name: str, names: Sequence[str]) -> str:
-    """Return an executed notebook as a page, with links to the report's notebooks `names`; its code is folded."""
-    exporter = HTMLExporter(template_name="basic", raw_template=FOLDED_CODE, sanitize_html=True)
+    """Return an executed notebook as a page with links to the pages `names`. Code is folded, once for each section."""
+    exporter = HTMLExporter(template_name="basic", sanitize_html=True)
     exporter.exclude_anchor_links = exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     exporter.register_filter("clean_html", clean_html)
-    exporter.register_preprocessor("nbconvert.preprocessors.CoalesceStreamsPreprocessor", enabled=True)
-    body = BeautifulSoup(exporter.from_notebook_node(notebook)[0], "html.parser")
+    exporter.register_preprocessor(_JoinStreams, enabled=True)
+    html = re.sub(r"(?<=\d) (?=%)", NO_BREAK, exporter.from_notebook_node(notebook)[0])
+    body = BeautifulSoup(html, "html.parser")
     for remote in body("img", src=False):
         remote.replace_with(str(remote["alt"]))
     for table in body("table"):
         _align(table)
+    _fold_logs(body)
+    _add_contents(body)
+    _fold_code(body)
     return _render("page.html", title=name, body=Markup(body), page=name, names=names)
 
 
+class _JoinStreams(Preprocessor):
+    """Join what a cell printed piece by piece. Each state of a line that moved (\\r) becomes a line of its own."""
+
+    def preprocess_cell(self, cell: NotebookNode, resources: Any, index: int) -> tuple[NotebookNode, Any]:
+        outputs: list[NotebookNode] = []
+        for output in cell.get("outputs", ()):
+            if outputs and output.output_type == "stream" and outputs[-1].get("name") == output.name:
+                outputs[-1].text += output.text
+            else:
+                outputs.append(output)
+        for output in outputs:
+            if output.output_type == "stream":
+                lines = re.sub(r"\n*\r[\r\n]*", "\n", output.text).strip("\n").split("\n")
+                output.text = "\n".join(line.rstrip() for line in lines)
+        if cell.cell_type == "code":
+            cell.outputs = outputs
+        return cell, resources
+
+
+def _fold(body: BeautifulSoup, kind: str, label: str, content: Iterable[Tag]) -> Tag:
+    fold = body.new_tag("details", attrs={"class": kind})
+    fold.extend([body.new_tag("summary", string=label), *content])
+    return fold
+
+
+def _fold_logs(body: BeautifulSoup) -> None:
+    for output in body.select(".output_stdout, .output_stderr"):
+        n_lines = output.text.strip("\n").count("\n") + 1
+        if n_lines > LONG_LOG:
+            output.append(_fold(body, "log", f"Log, {n_lines} lines", [each.extract() for each in output("pre")]))
+
+
+def _add_contents(body: BeautifulSoup) -> None:
+    """Give each section an id of its own, and list the sections below the introduction if there are many."""
+    contents = body.new_tag("ul", attrs={"class": "contents"})
+    for number, heading in enumerate(body.select(f"{TEXT} h2"), start=1):
+        heading["id"] = "-".join([*re.findall("[a-z0-9]+", heading.text.lower()), str(number)])
+        link, entry = body.new_tag("a", href=f"#{heading['id']}", string=heading.text), body.new_tag("li")
+        entry.append(link)
+        contents.append(entry)
+    if len(contents) > MANY_SECTIONS:
+        body.select(TEXT)[0].append(contents)
+
+
+def _fold_code(body: BeautifulSoup) -> None:
+    """Move the code of each section into one fold at the section's end. A cell without output leaves nothing else."""
+    code: list[Tag] = []
+    for element in body.select(f"{CODE}, {TEXT} h2"):
+        if element.name == "h2" and code:
+            element.insert_before(_fold(body, "code", "Code", code))
+            code = []
+        elif element.name != "h2":
+            code += [each.extract() for each in element.select(":scope > .input .highlight")]
+            if not element.select(".output"):
+                element.extract()
+    if code:
+        body.append(_fold(body, "code", "Code", code))
+
+
 def _align(table: Tag) -> None:
-    """Mark the columns that hold words, counted from the right, since row labels may span; the others hold figures."""
+    """Mark the columns that hold words or prose; in the others, break lines only between a number and its interval.
+
+    Columns count from the right, because row labels may span several rows.
+    """
     rows = [row(["th", "td"])[::-1] for row in table("tr")]
     for column in zip_longest(*rows):
         cells = [cell for cell in column if cell and cell.name == "td"]
         if any(re.match(r"[^\d\s+−–.($-]", cell.text) for cell in cells):
+            kind = "text prose" if max(len(cell.text) for cell in cells) > PROSE else "text"
             for cell in filter(None, column):
-                cell["class"] = "text"
+                cell["class"] = kind
+            continue
         for cell in cells:
             if re.fullmatch(r"\d{4}-\d\d-\d\d[ \d:.]*", cell.text):
                 cell["class"] = "whole"
+            elif cell.string and len(cell.string) <= PROSE:
+                cell.string = re.sub(r" (?!\()", NO_BREAK, cell.string)
 
 
 def clean_html(text: Any) -> str:
-    """Return HTML without scripts, style sheets and remote images; what is not allowed is shown as text."""
+    """Return HTML without scripts, style sheets and remote images. Other forbidden tags become visible text."""
 
     def allowed(tag: str, name: str, value: str) -> bool:
         return value.startswith("data:image/") if (tag, name) == ("img", "src") else name in ATTRIBUTES
@@ -69,26 +146,33 @@ def clean_html(text: Any) -> str:
 def report_page(
     record: dict[str, Any], metrics: dict[str, Any], summary: dict[str, Any], titles: dict[str, str]
 ) -> str:
-    """Return a report's first page: the answer, a figure, the main table, the notebooks' pages, how it came about.
+    """Return a report's first page: the answer, a chart, the main tables, links, and how the report was made.
 
-    `record` is the report's run.json; `metrics` and `summary` are those of the run's folder, or empty; `titles` are
-    the notebooks' by name.
+    `record` is the report's run.json. `metrics` and `summary` come from the run's folder and may be empty. `titles`
+    holds the notebooks' titles by name.
     """
     hashes = {name: value for name, value in record["hashes"].items() if isinstance(value, str)}
     hashes |= record["hashes"]["notebooks"]
     hashes |= {each["name"]: each["sha256"] for each in record["hashes"]["data"].get("source") or ()}
-    models = sorted(metrics.get("models", {}).items(), key=lambda model: -model[1].get(MAIN, {}).get("value", -1))
+    best = best_model(metrics)
+    models = list(metrics.get("models", {}).items())
+    models.sort(key=lambda model: -model[1].get(MAIN_METRIC, {}).get("value", -1))
+    gaps = {gap["b"]: gap for gap in metrics.get("differences", ()) if (gap["a"], gap["metric"]) == (best, MAIN_METRIC)}
+    sentences = summary.get("sentences", [])
     return _render(
         "report.html",
         title=summary.get("headline") or f"Report on {record['dataset']}",
         record=record,
         metrics=metrics,
-        sentences=summary.get("sentences", ()),
+        lead=sentences[:2],
+        sentences=sentences[2:],
         models=models,
-        chart=_chart([(name, model[MAIN]) for name, model in models if MAIN in model]),
+        chart=_chart([(name, model[MAIN_METRIC]) for name, model in models if MAIN_METRIC in model]),
         trained=str(record["parameters"].get("RECIPES", {}).get("value", "")).split(),
         columns=[metric for metric in METRICS if any(metric in model for _, model in models)],
-        best=best_model(metrics),
+        best=best,
+        differences=[gaps[name] for name, _ in models if name in gaps],
+        command=repeat_command(record),
         hashes=hashes,
         page="index",
         names=list(record["hashes"]["notebooks"]),
@@ -96,8 +180,15 @@ def report_page(
     )
 
 
+def repeat_command(record: dict[str, Any]) -> str:
+    """Return the command that makes the same report again from the start, with the parameters that were given."""
+    target = "benchmark" if any(name.startswith("05") for name in record["hashes"]["notebooks"]) else "reports"
+    given = {name: each["value"] for name, each in record["parameters"].items() if each["given"] and name != "RUN"}
+    return " ".join(["make", target, *(f"{name}={shlex.quote(str(value))}" for name, value in given.items())])
+
+
 def _chart(entries: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-    """Lay out means and intervals from 0 upwards: the scale's end, and 2 to 5 round ticks."""
+    """Lay out means and intervals on a scale from 0: its end, and 2 to 5 ticks at round numbers."""
     top = max((entry.get("high") or entry["value"] for _, entry in entries), default=0) or 1
     power = 10 ** math.floor(math.log10(top))
     step = next(step for step in (0.2 * power, 0.5 * power, power, 2 * power, 5 * power) if top / step <= 5)
@@ -106,30 +197,31 @@ def _chart(entries: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
 
 
 def comparison_page(result: dict[str, Any]) -> str:
-    """Return what `comparison.compare_reports` found as a page."""
+    """Return the result of `comparison.compare_reports` as a page."""
     return _render("comparison.html", title=result["verdict"], **result)
 
 
 def index_page(reports: Iterable[tuple[str, dict[str, Any], dict[str, Any]]], comparisons: Sequence[str] = ()) -> str:
-    """Return the list of reports, from (folder name, run.json, metrics.json or empty) in the order given.
+    """Return the list of reports, each given as (folder name, run.json, metrics.json or empty), in that order.
 
-    `comparisons` are the names of their pages.
+    `comparisons` are the file names of comparison pages. This page alone has a script: it sorts the list.
     """
     rows = [(*report, best_model(report[2])) for report in reports]
     script = (files("recsys.reports") / "templates" / "index.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     more = {"script": Markup(script), "allowed": f"'sha256-{digest}'", "comparisons": comparisons}
-    return _render("index.html", title="Reports", reports=rows, metric=MAIN, **more)
+    return _render("index.html", title="Reports", reports=rows, **more)
 
 
 def best_model(metrics: dict[str, Any]) -> str | None:
-    """Return the name of the model with the greatest ndcg@20, or None where there is no such figure."""
-    models = {name: model for name, model in metrics.get("models", {}).items() if MAIN in model}
-    return max(models, key=lambda name: models[name][MAIN]["value"], default=None)
+    """Return the key of the model with the highest NDCG@20, or None if there is none."""
+    models = {name: model for name, model in metrics.get("models", {}).items() if MAIN_METRIC in model}
+    return max(models, key=lambda name: models[name][MAIN_METRIC]["value"], default=None)
 
 
 def _render(template: str, **values: Any) -> str:
     loader = PackageLoader("recsys.reports")
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"words": model_name, "named": named}
     css = Markup(loader.get_source(environment, "page.css")[0])
-    return environment.get_template(template).render(css=css, **values)
+    return environment.get_template(template).render(css=css, metric=MAIN_METRIC, metric_names=METRICS, **values)

@@ -1,8 +1,9 @@
-"""The notebooks' parameters: what their cells declare, and the values given on a command line, checked before a run."""
+"""Parameters of the notebooks: read their declarations, and check values from a command line against them."""
 
 import ast
 import difflib
 import io
+import itertools
 import os
 import re
 import tokenize
@@ -14,17 +15,18 @@ from typing import Any
 import nbformat
 
 TYPES = {"bool": bool, "int": int, "float": float, "str": str}
-WRITTEN = {bool: "[Tt]rue|[Ff]alse", int: r"[+-]?[0-9]+", float: r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"}
+PATTERNS = {bool: "[Tt]rue|[Ff]alse", int: r"[+-]?[0-9]+", float: r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"}
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter as the notebooks declare it, and the names of the notebooks that do."""
+    """A declared parameter, the comment line above its group, and the notebooks that declare it."""
 
     name: str
     type: type
     default: Any
     comment: str
+    group: str = field(default="", compare=False)
     notebooks: list[str] = field(default_factory=list, compare=False)
 
     def __str__(self):
@@ -33,9 +35,10 @@ class Parameter:
 
 
 def read_parameters(notebooks: Sequence[Path]) -> dict[str, Parameter]:
-    """Return what the notebooks' cells tagged `parameters` declare, by name.
+    """Return the parameters that the cells tagged `parameters` declare, by name.
 
-    Raises ValueError where a cell holds anything but `NAME: type = literal  # comment`, or two notebooks disagree.
+    Raises ValueError if such a cell holds anything but comments and `NAME: type = literal  # comment`, or if two
+    notebooks disagree.
     """
     parameters: dict[str, Parameter] = {}
     for path in notebooks:
@@ -48,28 +51,42 @@ def read_parameters(notebooks: Sequence[Path]) -> dict[str, Parameter]:
     return parameters
 
 
+def describe(parameters: dict[str, Parameter]) -> str:
+    """Return all parameters as text for `--help`, by notebook and group."""
+    groups = itertools.groupby(parameters.values(), lambda each: (each.notebooks[0], each.group))
+    return "\n".join(
+        "\n".join([f"\n{notebook}{', ' * bool(group)}{group}:", *map(str, members)])
+        for (notebook, group), members in groups
+    )
+
+
 def _declared(path: Path) -> Iterator[Parameter]:
+    """Yield the parameters of one notebook. A comment on a line of its own begins a group."""
     cells = nbformat.read(path, as_version=4).cells
     tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", ())]
     if len(tagged) != 1:
         raise ValueError(f"{path.name}: expected one cell tagged 'parameters', got {len(tagged)}")
     tokens = tokenize.generate_tokens(io.StringIO(tagged[0]).readline)
     comments = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
-    for line in ast.parse(tagged[0]).body:
+    statements = ast.parse(tagged[0]).body
+    groups = {row: text for row, text in comments.items() if row not in [line.end_lineno for line in statements]}
+    for line in statements:
+        group = groups.get(max((row for row in groups if row < line.lineno), default=0), "")
         try:
             name, kind, default = line.target.id, TYPES[line.annotation.id], ast.literal_eval(line.value)
             if type(default) is not kind:
                 raise TypeError
-            yield Parameter(name, kind, default, comments[line.end_lineno])
+            yield Parameter(name, kind, default, comments[line.end_lineno], group)
         except (AttributeError, KeyError, TypeError, ValueError):
             expected = f"NAME: {'|'.join(TYPES)} = literal  # comment"
             raise ValueError(f"{path.name}: expected `{expected}`, got `{ast.unparse(line)}`") from None
 
 
 def read_values(arguments: Sequence[str], parameters: dict[str, Parameter], root: Path) -> dict[str, Any]:
-    """Return the values of NAME=value arguments by name, typed; a file's absolute path is made relative to `root`.
+    """Return the values of NAME=value arguments by name, each of its declared type.
 
-    Raises ValueError for a name that no notebook declares and for a value not written as its type.
+    An absolute path of a `*_PATH` parameter becomes relative to `root`. Raises ValueError for an unknown name and for
+    a value that is not written as its type.
     """
     values: dict[str, Any] = {}
     for argument in arguments:
@@ -78,9 +95,9 @@ def read_values(arguments: Sequence[str], parameters: dict[str, Parameter], root
             raise ValueError(f"expected NAME=value, got {argument!r}")
         if name not in parameters:
             nearest = difflib.get_close_matches(name.upper(), parameters, n=1, cutoff=0)
-            raise ValueError(f"expected a parameter of the notebooks (nearest: {', '.join(nearest)}), got {name!r}")
+            raise ValueError(f"expected the name of a parameter (nearest: {', '.join(nearest)}), got {name!r}")
         kind = parameters[name].type
-        if kind is not str and not re.fullmatch(WRITTEN[kind], text):
+        if kind is not str and not re.fullmatch(PATTERNS[kind], text):
             raise ValueError(f"{name}: expected {kind.__name__}, got {text!r}")
         if name.endswith("_PATH") and text.startswith(("~", os.sep)):
             text = os.path.relpath(Path(text).expanduser(), root)

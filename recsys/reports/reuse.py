@@ -1,4 +1,4 @@
-"""Which steps of a run can be used again: what each was made from and what it left, noted in the run's record."""
+"""Decides which steps of a run can be reused: the run's record holds the inputs and the results of each step."""
 
 import hashlib
 import json
@@ -8,12 +8,21 @@ from typing import Any
 
 from recsys.runs import Run, sha256
 
-AFTERWARDS = ("__main__", "comparison", "execution", "pages", "parameters", "reuse", "runner")  # no notebook's kernel runs these
+PACKAGE = Path(__file__).parents[1]
+OUTSIDE_NOTEBOOKS = {  # a change of these files changes no result of a notebook
+    "tune.py",
+    *(f"reports/{name}.py" for name in (
+        "__main__", "comparison", "execution", "kernel", "pages", "parameters", "reuse", "runner",
+    )),
+}  # fmt: skip
+SHOWN = 4  # changes that a message names
+SHOWN_AS = {"the module": "the module recsys", "what an earlier step left": "the results of an earlier step"}
 
 
 def inputs(run: Run, notebook: Path, values: dict[str, Any], versions: dict[str, str]) -> dict[str, Any]:
-    """Return what a step depends on, by name: parameters, notebook, module, packages, its data, the steps before it."""
-    module = [path for path in sorted(Path(__file__).parents[1].rglob("*.py")) if path.stem not in AFTERWARDS]
+    """Return what a step depends on: parameters, notebook, module, packages, data, and what earlier steps left."""
+    sources = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
+    module = [[name, sha256(path)] for name, path in sources.items() if name not in OUTSIDE_NOTEBOOKS]
     data = run.root / values["DATA_PATH"] if values.get("DATA_PATH") else None
     files = [data, *sorted(data.glob("*"))] if data and data.exists() else []
     if "tuned" in values.get("RECIPES", "").split():
@@ -21,40 +30,42 @@ def inputs(run: Run, notebook: Path, values: dict[str, Any], versions: dict[str,
     earlier = {name: step["left"] for name, step in _steps(run).items() if name < notebook.stem}
     return {name: value for name, value in values.items() if name != "RUN"} | {
         "the notebook": sha256(notebook),
-        "the module": _digest([sha256(path) for path in module]),
+        "the module": _digest(module),
         "the packages": _digest(versions),
         "the data's files": _digest([[path.name, *_stamp(path)] for path in files if path.is_file()]),
         "what an earlier step left": _digest(earlier),
     }
 
 
-def change(run: Run, name: str, now: dict[str, Any]) -> str:
-    """Say why a step cannot be used again, given its inputs of now; empty if it can."""
+def reason_to_run(run: Run, name: str, now: dict[str, Any]) -> str:
+    """Return why a step with the inputs `now` cannot be reused, as a phrase that follows "because"; empty if it can."""
     step = _steps(run).get(name, {})
     if not step.get("inputs"):
-        return "it has not run to its end before"
-    there = _left(run)
+        return "it did not finish before"
+    there = _results(run)
     changed = [key for key in {**step["inputs"], **now} if step["inputs"].get(key) != now.get(key)]
     changed += [key for key, stamp in step["left"].items() if there.get(key) != stamp]
     kept = run.folder / f"{name}.ipynb"
     changed += [kept.name] if not kept.is_file() or sha256(kept) != step["executed"] else []
-    return f"changed: {', '.join(changed)}" if changed else ""
+    if len(changed) > SHOWN:
+        changed[SHOWN:] = [f"{len(changed) - SHOWN} more"]
+    return f"of changes in {', '.join(SHOWN_AS.get(each, each) for each in changed)}" if changed else ""
 
 
-def keep(run: Run, notebook: Path, made: dict[str, Any], **facts: Any) -> None:
-    """Note what a step was made from (nothing, if it failed), and what it left: all that is no other step's."""
+def record_step(run: Run, notebook: Path, made_from: dict[str, Any], **facts: Any) -> None:
+    """Note the inputs of a step (empty if it failed) and its results: everything that no other step has left."""
     steps = _steps(run)
     others = {key for name, step in steps.items() if name != notebook.stem for key in step["left"]}
-    left = {key: stamp for key, stamp in _left(run).items() if key not in others}
-    step = {**facts, "inputs": made, "left": left}
-    if made:
+    left = {key: stamp for key, stamp in _results(run).items() if key not in others}
+    step = {**facts, "inputs": made_from, "left": left}
+    if made_from:
         shutil.copyfile(notebook, run.folder / notebook.name)
         step["executed"] = sha256(notebook)
     run.note(steps={**steps, notebook.stem: step})
 
 
-def reuse(run: Run, notebook: Path) -> dict[str, Any]:
-    """Copy the kept notebook of that name to its place and return the facts noted of the step."""
+def copy_step(run: Run, notebook: Path) -> dict[str, Any]:
+    """Copy the run's executed notebook to `notebook` and return the facts noted of the step."""
     shutil.copyfile(run.folder / notebook.name, notebook)
     return _steps(run)[notebook.stem]
 
@@ -63,11 +74,11 @@ def _steps(run: Run) -> dict[str, Any]:
     return run.record.get("steps", {})
 
 
-def _left(run: Run) -> dict[str, Any]:
-    """Everything that steps have left: the facts in the run's record, and size and age of the files."""
+def _results(run: Run) -> dict[str, Any]:
+    """Return everything that steps have left: the facts in the run's record, and the files' sizes and times."""
     facts = {key: value for key, value in run.record.items() if key not in ("given", "steps")}
-    not_left = {run.folder / "run.json", *run.folder.glob("*.ipynb"), *run.folder.glob("recommendations/*")}
-    paths = [path for path in run.folder.rglob("[!.]*") if path not in not_left]
+    no_results = {run.folder / "run.json", *run.folder.glob("*.ipynb"), *run.folder.glob("recommendations/*")}
+    paths = [path for path in run.folder.rglob("[!.]*") if path not in no_results]
     paths.append(run.root / facts.get("prepared", "") / "manifest.json")
     return facts | {path.relative_to(run.root).as_posix(): _stamp(path) for path in paths if path.is_file()}
 

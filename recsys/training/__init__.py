@@ -1,0 +1,1 @@
+"""From a `Split` and a recipe to trained embeddings."""

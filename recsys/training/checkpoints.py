@@ -1,4 +1,4 @@
-"""Checkpoints of a training: arrays and facts in one file without pickles, written whole or not at all."""
+"""Checkpoints of a training: facts and arrays in one file, without pickles, written completely or not at all."""
 
 import json
 import zipfile
@@ -9,18 +9,18 @@ import numpy as np
 
 from recsys.runs import write_atomically
 
-FACTS = "facts"  # beside the arrays, as JSON
+FACTS = "facts"  # name of the array that holds the facts as JSON
 
 
 def write(path: Path, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    """Write facts (anything of JSON) and arrays, in place of what was there."""
+    """Write facts (any JSON) and arrays; an earlier checkpoint is replaced."""
     text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     with write_atomically(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, **arrays, **{FACTS: text})
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return the facts and arrays of a checkpoint; nothing of one that is absent or damaged."""
+    """Return the facts and arrays of a checkpoint; empty ones if it is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}

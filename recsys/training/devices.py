@@ -1,4 +1,7 @@
-"""The devices of a training, and what each replica of a `tf.distribute` strategy holds and works on."""
+"""The devices of a training, and each replica's share of the work under a `tf.distribute` strategy.
+
+The functions without a `strategy` in their name are called by the code of one replica, and concern that replica.
+"""
 
 import functools
 import os
@@ -7,25 +10,28 @@ import tensorflow as tf
 
 
 def device() -> str:
-    """Name the device that TensorFlow trains on: the first GPU, or the CPU with its number of cores."""
+    """Return the name of the device that TensorFlow trains on: the first GPU, or the CPU with its number of cores."""
     for gpu in tf.config.list_physical_devices("GPU"):
         return f"GPU ({tf.config.experimental.get_device_details(gpu).get('device_name', gpu.name)})"
     return f"CPU ({os.cpu_count()} cores)"
 
 
-@functools.cache  # a second one would mistake the first one's messages for its own
-def _mirrored() -> tf.distribute.Strategy:
+@functools.cache  # only one: two strategies in a process mix up their messages
+def _mirrored_strategy() -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy()
 
 
-def strategy() -> tf.distribute.Strategy:
-    """Return the strategy that the caller is in, or one over all GPUs where there are several."""
+def choose_strategy() -> tf.distribute.Strategy:
+    """Return the strategy in whose scope the caller is; outside any, one over all GPUs if there are several."""
     several = len(tf.config.list_physical_devices("GPU")) > 1 and not tf.distribute.has_strategy()
-    return _mirrored() if several else tf.distribute.get_strategy()
+    return _mirrored_strategy() if several else tf.distribute.get_strategy()
 
 
-def set_up(precision: str, xla: bool, deterministic: bool) -> bool:
-    """Set what holds for the whole process, and return whether XLA may be used: a GPU has it or equal bits."""
+def configure(precision: str, xla: bool, deterministic: bool) -> bool:
+    """Set TensorFlow's options for the whole process, and return whether to use XLA.
+
+    On a GPU, XLA is not deterministic: it is used only if results need not be.
+    """
     tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
     if not (deterministic and tf.config.list_physical_devices("GPU")):
         return xla
@@ -33,36 +39,39 @@ def set_up(precision: str, xla: bool, deterministic: bool) -> bool:
     return False
 
 
-def local(variable: tf.Variable) -> tf.Variable:
-    """Return the copy of a variable that belongs to the replica that asks."""
-    return tf.distribute.get_strategy().experimental_local_results(variable)[replica()]
+def n_replicas() -> int:
+    """Return the number of replicas."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def replica() -> int:
-    """Return the number of the replica that asks; 0 where there is one."""
+    """Return the replica's number, from 0."""
     number = tf.distribute.get_replica_context().replica_id_in_sync_group
     return int(number if isinstance(number, int) else tf.get_static_value(number))
 
 
+def local(variable: tf.Variable) -> tf.Variable:
+    """Return the replica's copy of a variable."""
+    return tf.distribute.get_strategy().experimental_local_results(variable)[replica()]
+
+
 def share(rows: tf.Tensor) -> tf.Tensor:
-    """Return those rows of a batch that the replica that asks works on."""
+    """Return the replica's share of the rows of a batch."""
     return rows[replica() :: n_replicas()] if n_replicas() > 1 else rows
 
 
-def share_of_users(users: tf.Tensor, rows: tf.Tensor, *of_rows: tf.Tensor) -> list[tf.Tensor]:
-    """Return the replica's share of a batch of users, of `rows`, each one's place among them, and of what is by row."""
+def share_of_users(users: tf.Tensor, rows: tf.Tensor, *by_row: tf.Tensor) -> list[tf.Tensor]:
+    """Return the replica's share of a batch of users, and of their positives.
+
+    `rows` (n,) holds the place in the batch of each positive's user, `by_row` other values of the positives (n,).
+    """
     n = n_replicas()
     if n == 1:
-        return [users, rows, *of_rows]
+        return [users, rows, *by_row]
     own = rows % n == replica()
-    return [share(users), *(tf.boolean_mask(each, own) for each in (rows // n, *of_rows))]
+    return [share(users), *(tf.boolean_mask(each, own) for each in (rows // n, *by_row))]
 
 
 def over_replicas(gradient: tf.Tensor | tf.IndexedSlices) -> tf.Tensor | tf.IndexedSlices:
     """Return the sum of a gradient over all replicas."""
     return tf.distribute.get_replica_context().all_reduce("sum", gradient) if n_replicas() > 1 else gradient
-
-
-def n_replicas() -> int:
-    """Return how many replicas there are."""
-    return tf.distribute.get_strategy().num_replicas_in_sync

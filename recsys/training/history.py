@@ -1,4 +1,4 @@
-"""How a training goes on record: its history, the model to keep, checkpoints, interrupts, and how it ends."""
+"""What a training leaves in its folder while it runs (history.json, the best model, a checkpoint), and its log."""
 
 import contextlib
 import signal
@@ -11,21 +11,123 @@ from typing import Any
 from recsys.data.interactions import Interactions, Stored
 from recsys.runs import write_json
 from recsys.training import checkpoints
-from recsys.training.sampled_softmax import SampledLoop
+from recsys.training.loop import Loop
 
 CHECKPOINT = "checkpoint"
-CHECKPOINT_SECONDS, CHECKPOINT_SHARE = 30.0, 0.05  # at least so far apart; at most so much of the time
+CHECKPOINT_SECONDS, CHECKPOINT_SHARE = 30.0, 0.05  # the least time between checkpoints; the most of the time they take
+LOG_WIDTH = 135  # characters; each line covers the one before it
+INPUTS = {
+    "prepared": "the data", "rows": "the data", "code": "the code", "machine": "the machine", "recipe": "the recipe",
+    "seed": "SEED", "xla": "XLA", "deterministic": "DETERMINISTIC",
+}  # fmt: skip
+
+
+def print_line(name: str, text: str, moving: bool = False) -> None:
+    """Print a line of a recipe's log. The next line is printed over a `moving` one."""
+    print(f"\r{f'{name}: {text}':<{LOG_WIDTH}}", end="" if moving else "\n", flush=True)
+
+
+def changed_inputs(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Return in words which inputs of a training differ from those `before`; "" if none does."""
+    return ", ".join(dict.fromkeys(INPUTS[name] for name in now if before.get(name) != now[name]))
+
+
+class TrainingHistory:
+    """The history (`facts`) of a training, its best model and its checkpoint, written to its folder as it runs.
+
+    Without a folder nothing is written. `log(text, moving=False)` prints a line.
+    """
+
+    def __init__(self, loop: Loop, facts: dict[str, Any], folder: Path | None, log: Callable[..., None]):
+        self.loop, self.facts, self.folder, self.log = loop, facts, folder, log
+        self.phase, self.best_weights, self.interrupted, self.checkpoint_seconds = "", [], False, CHECKPOINT_SECONDS
+        self.started = dict.fromkeys(("training", "phase", "epoch", "checkpoint"), time.perf_counter())
+        self.checkpoint, self.arrays = checkpoints.read(folder / CHECKPOINT) if folder else ({}, {})
+        loop.after_call, loop.check_interrupt = self.after_call, self.check_interrupt
+        if self.checkpoint and (changed := changed_inputs(self.checkpoint["history"]["inputs"], facts["inputs"])):
+            log(f"starts again without its checkpoint, because these have changed: {changed}")
+            self.checkpoint = {}
+        if self.checkpoint:
+            facts.update(self.checkpoint["history"])
+            self.phase = self.checkpoint["phase"]
+            self.best_weights = [self.arrays[name] for name in self.arrays if name.startswith("best")]
+            self.started["training"] -= self.checkpoint["seconds"]["training"]
+        self.epochs = facts.setdefault("epochs", [])
+
+    def since(self, what: str) -> float:
+        """Return the seconds since the start of the training, the phase or the epoch, or since the last checkpoint."""
+        return round(time.perf_counter() - self.started[what], 3)
+
+    def begin(self, phase: str, rows: Interactions | Stored, settings: dict[str, float], epochs: int) -> None:
+        """Start a phase of the loop, and continue it from the checkpoint if there is one."""
+        self.phase, self.started["phase"] = phase, time.perf_counter()
+        self.loop.start(rows, **settings, epochs=epochs, name=phase)
+        if self.checkpoint:
+            self.loop.restore(self.checkpoint["loop"], self.arrays)
+            seconds = self.checkpoint["seconds"]
+            self.started |= {name: time.perf_counter() - seconds[name] for name in ("phase", "epoch")}
+            place = f"epoch {self.loop.epoch + 1}, step {self.loop.step + 1}"
+            self.log(f"continues from its checkpoint: {phase}{', ' if phase else ''}{place}")
+            self.checkpoint, self.arrays = {}, {}
+
+    def train_epoch(self) -> dict[str, float]:
+        """Train for the loop's next epoch, or for the rest of one that was stopped."""
+        if self.loop.step == 0:
+            self.started["epoch"] = time.perf_counter()
+        return self.loop.train_epoch()
+
+    def after_call(self) -> None:
+        """Write a checkpoint if it is time for one or the user interrupts; an interrupt is then raised."""
+        if self.folder and (self.interrupted or self.since("checkpoint") >= self.checkpoint_seconds):
+            before, (loop, arrays) = time.perf_counter(), self.loop.state()
+            seconds = {name: self.since(name) for name in self.started}
+            facts = {"loop": loop, "phase": self.phase, "history": self.facts, "seconds": seconds}
+            best = {f"best {i}": table for i, table in enumerate(self.best_weights)}
+            checkpoints.write(self.folder / CHECKPOINT, facts, arrays | best)
+            self.started["checkpoint"] = time.perf_counter()
+            self.checkpoint_seconds = max(
+                CHECKPOINT_SECONDS, (self.started["checkpoint"] - before) / CHECKPOINT_SHARE
+            )
+        self.check_interrupt()
+
+    def check_interrupt(self) -> None:
+        """Raise KeyboardInterrupt if the user interrupted."""
+        if self.interrupted:
+            raise KeyboardInterrupt
+
+    def note(self, **facts: Any) -> None:
+        """Add facts to the history, and write it."""
+        self.facts.update(facts, seconds=self.since("training"))
+        if self.folder:
+            write_json(self.folder / "history.json", self.facts)
+
+    def write_model(self) -> None:
+        """Write the model as it is now."""
+        if self.folder:
+            self.loop.model.write(self.folder / "model.keras")
+
+    def end_epoch(self, epoch: dict[str, Any], validation: str) -> None:
+        """Add an epoch's figures to the history, and log them; `validation` holds those of validation as text."""
+        self.epochs.append(epoch | {"seconds": self.since("epoch")})
+        self.note()
+        n = self.loop.recipe.epochs
+        left = int((n - epoch["epoch"]) * sum(each["seconds"] for each in self.epochs) / epoch["epoch"])
+        self.log(
+            f"epoch {epoch['epoch']:2} of {n}: loss {epoch['loss']:.4f}, accuracy {epoch['accuracy']:.2%}; validation "
+            f"{validation}; {epoch['rows_per_second']:,} rows/s; at most {left // 60}:{left % 60:02} left",
+            moving=True,
+        )
 
 
 @contextlib.contextmanager
-def interrupts_wait(record: "Record") -> Iterator[None]:
-    """Keep Ctrl-C out of TensorFlow's own code, which may crash on it; a second one is not kept waiting."""
+def defer_interrupts(history: TrainingHistory) -> Iterator[None]:
+    """Let Ctrl-C wait until TensorFlow's current call ends, as it may crash inside; a second Ctrl-C stops at once."""
 
-    def wait(*_: Any) -> None:
-        record.interrupted = True
+    def defer(*_: Any) -> None:
+        history.interrupted = True
         signal.signal(signal.SIGINT, usual)
 
-    usual = signal.signal(signal.SIGINT, wait) if threading.current_thread() is threading.main_thread() else None
+    usual = signal.signal(signal.SIGINT, defer) if threading.current_thread() is threading.main_thread() else None
     try:
         yield
     finally:
@@ -33,101 +135,22 @@ def interrupts_wait(record: "Record") -> Iterator[None]:
             signal.signal(signal.SIGINT, usual)
 
 
-class Record:
-    """A training's history and folder: what happened, the model to keep and the checkpoint, written as it goes."""
-
-    def __init__(self, loop: SampledLoop, history: dict[str, Any], folder: Path | None, say: Callable[[str], None]):
-        self.loop, self.history, self.folder, self.say = loop, history, folder, say
-        self.phase, self.best, self.interrupted, self.pause_seconds = "", [], False, CHECKPOINT_SECONDS
-        self.began = dict.fromkeys(("all", "phase", "epoch", "pause"), time.perf_counter())
-        self.facts, self.arrays = checkpoints.read(folder / CHECKPOINT) if folder else ({}, {})
-        loop.pause, loop.hear = self.pause, self.hear
-        if self.facts and self.facts["history"]["inputs"] != history["inputs"]:
-            say("the checkpoint in its folder is of other settings, data or code, and is not used")
-            self.facts = {}
-        if self.facts:
-            history.update(self.facts["history"])
-            self.phase, self.best = self.facts["phase"], [self.arrays[name] for name in self.arrays if "best" in name]
-            self.began["all"] -= self.facts["seconds"]["all"]
-        self.epochs = history.setdefault("epochs", [])
-
-    def since(self, what: str) -> float:
-        """Return the seconds since all, this phase or this epoch began, or since the last checkpoint."""
-        return round(time.perf_counter() - self.began[what], 3)
-
-    def begin(self, phase: str, rows: Interactions | Stored, settings: dict[str, float], epochs: int) -> None:
-        """Start the loop on a phase, or where the checkpoint left it."""
-        self.phase, self.began["phase"] = phase, time.perf_counter()
-        self.loop.start(rows, **settings, epochs=epochs, name=phase)
-        if self.facts:
-            self.loop.restore(self.facts["loop"], self.arrays)
-            self.began |= {name: time.perf_counter() - self.facts["seconds"][name] for name in ("phase", "epoch")}
-            place = f"epoch {self.loop.epoch + 1}, step {self.loop.step + 1}"
-            self.say(f"goes on from {phase}{', ' if phase else ''}{place}")
-            self.facts, self.arrays = {}, {}
-
-    def learn(self) -> dict[str, float]:
-        """Take the loop's next epoch, or the rest of one that was stopped."""
-        if self.loop.step == 0:
-            self.began["epoch"] = time.perf_counter()
-        return self.loop.learn()
-
-    def pause(self) -> None:
-        """Write a checkpoint where it is time for one, or at an interrupt, which is raised then."""
-        if self.folder and (self.interrupted or self.since("pause") >= self.pause_seconds):
-            before, (facts, arrays) = time.perf_counter(), self.loop.state()
-            seconds = {name: self.since(name) for name in self.began}
-            facts = {"loop": facts, "phase": self.phase, "history": self.history, "seconds": seconds}
-            best = {f"best {i}": table for i, table in enumerate(self.best)}
-            checkpoints.write(self.folder / CHECKPOINT, facts, arrays | best)
-            self.began["pause"] = time.perf_counter()
-            self.pause_seconds = max(CHECKPOINT_SECONDS, (self.began["pause"] - before) / CHECKPOINT_SHARE)
-        self.hear()
-
-    def hear(self) -> None:
-        """Raise KeyboardInterrupt if there was one."""
-        if self.interrupted:
-            raise KeyboardInterrupt
-
-    def note(self, **facts: Any) -> None:
-        """Add facts to the history, and write it."""
-        self.history.update(facts, seconds=self.since("all"))
-        if self.folder:
-            write_json(self.folder / "history.json", self.history)
-
-    def keep(self) -> None:
-        """Write the model as it is now."""
-        if self.folder:
-            self.loop.model.write(self.folder / "model.keras")
-
-    def end_epoch(self, now: dict[str, Any], line: str) -> None:
-        """Add an epoch's figures to the history and say them, `line` being what is said of validation."""
-        self.epochs.append(now | {"seconds": self.since("epoch")})
-        self.note()
-        n = self.loop.recipe.epochs
-        left = int((n - now["epoch"]) * sum(each["seconds"] for each in self.epochs) / now["epoch"])
-        self.say(
-            f"epoch {now['epoch']:2} of {n}, loss {now['loss']:.4f}, accuracy {now['accuracy']:.2%}, "
-            f"validation {line}, {now['rows_per_second']:,} rows/s, at most {left // 60}:{left % 60:02} left"
-        )
-
-
 @contextlib.contextmanager
-def recorded(record: Record) -> Iterator[None]:
-    """Note how a training ends, whichever way it does."""
-    record.note(status="running", best_epoch=record.history.get("best_epoch"))
-    if record.folder and not (record.facts and (record.folder / "model.keras").exists()):
-        record.keep()
+def record_outcome(history: TrainingHistory) -> Iterator[None]:
+    """Note in the history how a training ends: finished, interrupted or failed."""
+    history.note(status="running", best_epoch=history.facts.get("best_epoch"))
+    if history.folder and not (history.checkpoint and (history.folder / "model.keras").exists()):
+        history.write_model()
     try:
         yield
     except BaseException as error:
-        record.note(status="interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=repr(error))
-        record.say(f"stopped; best epoch so far: {record.history['best_epoch'] or 'none'}")
+        history.note(status="interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=repr(error))
+        history.log(f"stopped. Best epoch so far: {history.facts['best_epoch'] or 'none'}")
         raise
-    record.history.pop("error", None)
-    record.note(status="finished", finished_at=time.strftime("%Y-%m-%d %H:%M:%S"))
-    if record.folder:
-        for rest in (record.folder / CHECKPOINT, *record.folder.glob(".*")):  # and what a kill left half written
+    history.facts.pop("error", None)
+    history.note(status="finished", finished_at=time.strftime("%Y-%m-%d %H:%M:%S"))
+    if history.folder:
+        for rest in (history.folder / CHECKPOINT, *history.folder.glob(".*")):  # a kill leaves temporary files
             rest.unlink(missing_ok=True)
-    best, n = record.history["best_epoch"], len(record.epochs)
-    record.say(f"best epoch {best} of {n}, {record.history['seconds']:.1f} s in all")
+    best, n, seconds = history.facts["best_epoch"], len(history.epochs), history.facts["seconds"]
+    history.log(f"finished after {seconds:.1f} s. Best epoch: {best} of {n}")

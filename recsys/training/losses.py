@@ -1,8 +1,9 @@
-"""From a batch of positives to a loss, in the graph and in plain sight: candidates → logits → masks → loss.
+"""From a batch of positives to a loss: candidates → logits → − log q → accidental hits → cross-entropy.
 
-Each of `LOSSES` maps the positives' logits (batch,), their negatives' (batch, n), log q and γ to losses (batch,).
-A negative of −inf does not count. log q is the logarithm of how much more often than uniformly a negative is drawn, so
-that the expectation of what is summed over the negatives is that of uniform ones; 0 where they are uniform.
+Each loss in `LOSSES` maps the positives' logits (batch,), the negatives' logits (batch, n), log q and γ to losses
+(batch,). A negative whose logit is −∞ does not count. log q (n,) corrects for negatives that are not drawn uniformly: it
+is the logarithm of how much more often than uniformly each one is drawn, so that sums over the negatives have the same
+expectation as with uniform ones. It is 0 for uniform negatives.
 """
 
 from collections.abc import Callable
@@ -10,70 +11,82 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+ORDER, NEGATIVES, VALIDATION, SAMPLE, WINDOWS = range(5)  # what random numbers are for: each has a stream of its own
+
 
 def key(*numbers: int) -> int:
-    """Return the key of a random draw: a non-negative int32, the same for the same numbers, such as seed and epoch."""
+    """Return the key of a random draw, a function of some numbers such as seed and epoch: a non-negative int32."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0] >> 1)
 
 
-def uniform(shape: tuple, pool: int | tf.Tensor, key: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-    """Draw numbers below `pool` with replacement, int32 of a shape; a function of key and step alone."""
+def uniform(shape: tuple, pool: int | tf.Tensor, key: int | tf.Tensor, step: int | tf.Tensor) -> tf.Tensor:
+    """Draw numbers below `pool` with replacement, int32 of a shape. The draw depends on key and step alone."""
     return tf.random.stateless_uniform(shape, tf.stack([key, step]), 0, pool, tf.int32, alg="philox")
 
 
-def uniform_candidates(positives: tf.Tensor, negatives: int, pool: int, key: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-    """Put each positive (batch,) before its negatives, song codes below `pool`: int32 (batch, 1 + negatives)."""
-    return tf.concat([positives[:, None], uniform((tf.shape(positives)[0], negatives), pool, key, step)], axis=1)
+def uniform_candidates(
+    positives: np.ndarray | tf.Tensor, n_negatives: int, pool: int, key: int | tf.Tensor, step: int | tf.Tensor
+) -> tf.Tensor:
+    """Draw negatives for each positive, from the song codes below `pool`, with replacement.
+
+    Maps the positives' codes (batch,) to candidates, int32 (batch, 1 + n_negatives), the positive in column 0.
+    """
+    negatives = uniform((tf.shape(positives)[0], n_negatives), pool, key, step)
+    return tf.concat([positives[:, None], negatives], axis=1)
 
 
-def popular(n: int, up_to: tf.Tensor, key: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-    """Draw n songs by their number of listens, whose running total is `up_to`, int32 (n_items,): int32 (n,)."""
-    return tf.searchsorted(up_to, uniform((n,), up_to[-1], key + 1, step), side="right")
+def popular(n: int, cumulative_counts: tf.Tensor, key: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    """Draw n songs in proportion to their number of listens, given as a cumulative sum (n_items,): int32 (n,)."""
+    listens = uniform((n,), cumulative_counts[-1], key + 1, step)
+    return tf.searchsorted(cumulative_counts, listens, side="right")
 
 
 def popularity_log_q(counts: np.ndarray, share: float) -> np.ndarray:
-    """Return log q of each song when a `share` of the negatives is drawn by `counts`, the others uniformly: float32."""
+    """Return log q of each song if a `share` of the negatives is drawn by `counts`, the rest uniformly: float32."""
     return np.log(share * len(counts) * counts / counts.sum() + (1 - share)).astype(np.float32)
 
 
-def without_hits(negatives: tf.Tensor, codes: tf.Tensor, positives: tf.Tensor) -> tf.Tensor:
-    """Take negatives (batch, n) out that are their row's positive; `codes` (n,) or (batch, n), `positives` (batch,)."""
-    return tf.where(codes == positives[:, None], tf.cast(-np.inf, negatives.dtype), negatives)
+def mask_accidental_hits(logits: tf.Tensor, negatives: tf.Tensor, positives: tf.Tensor) -> tf.Tensor:
+    """Set the logits (batch, n) of negatives that are their row's positive to −∞.
+
+    `negatives` are song codes, (batch, n), or (n,) if the batch shares them; `positives` (batch,) are codes too.
+    """
+    return tf.where(negatives == positives[:, None], tf.cast(-np.inf, logits.dtype), logits)
 
 
-def softmax(positive: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float, gamma: tf.Tensor) -> tf.Tensor:
-    """−s⁺ + log(exp(s⁺) + Σ exp(s⁻)), the cross-entropy of the author; it has no γ."""
-    return softmax_of_sum(positive, tf.reduce_logsumexp(corrected(negatives, log_q), axis=1), gamma)
+def subtract_log_q(negatives: tf.Tensor, log_q: tf.Tensor | float) -> tf.Tensor:
+    """Subtract log q (n,) from the negatives' logits (batch, n). A plain number means uniform negatives: no change."""
+    return negatives if isinstance(log_q, float) else negatives - log_q
 
 
-def bsl(positive: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float, gamma: tf.Tensor) -> tf.Tensor:
-    """−s⁺ + γ · log Σ exp(s⁻), the bilateral softmax loss (BSL, arXiv 2312.12882)."""
-    return bsl_of_sum(positive, tf.reduce_logsumexp(corrected(negatives, log_q), axis=1), gamma)
+def softmax(positive: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float, gamma: tf.Tensor | float) -> tf.Tensor:
+    """−s⁺ + log(exp s⁺ + Σ exp s⁻), the cross-entropy of the described system. It has no γ."""
+    return softmax_of_log_sum(positive, tf.reduce_logsumexp(subtract_log_q(negatives, log_q), axis=1), gamma)
 
 
-def bpr(positive: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float, gamma: tf.Tensor) -> tf.Tensor:
-    """The mean of −log σ(s⁺ − s⁻) (BPR, Rendle et al. 2009); it has no γ."""
+def bsl(positive: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float, gamma: tf.Tensor | float) -> tf.Tensor:
+    """−s⁺ + γ · log Σ exp s⁻, the bilateral softmax loss (BSL, arXiv 2312.12882)."""
+    return bsl_of_log_sum(positive, tf.reduce_logsumexp(subtract_log_q(negatives, log_q), axis=1), gamma)
+
+
+def bpr(positive: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float, gamma: tf.Tensor | float) -> tf.Tensor:
+    """The mean of −log σ(s⁺ − s⁻) over the negatives (BPR, Rendle et al. 2009). It has no γ."""
     return _mean(tf.nn.softplus(negatives - positive[:, None]), negatives, log_q)
 
 
-def sigmoid(positive: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float, gamma: tf.Tensor) -> tf.Tensor:
-    """−log σ(s⁺) + γ times the mean of −log σ(−s⁻): binary cross-entropy."""
+def sigmoid(positive: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float, gamma: tf.Tensor | float) -> tf.Tensor:
+    """Binary cross-entropy: −log σ(s⁺) + γ times the mean of −log σ(−s⁻) over the negatives."""
     return tf.nn.softplus(-positive) + gamma * _mean(tf.nn.softplus(negatives), negatives, log_q)
 
 
-def softmax_of_sum(positive: tf.Tensor, log_sum: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
-    """The softmax from the positives' logits and log Σ exp(s⁻)."""
+def softmax_of_log_sum(positive: tf.Tensor, log_sum: tf.Tensor, gamma: tf.Tensor | float) -> tf.Tensor:
+    """`softmax` of the positives' logits and log Σ exp s⁻."""
     return tf.nn.softplus(log_sum - positive)
 
 
-def bsl_of_sum(positive: tf.Tensor, log_sum: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
-    """The bilateral softmax loss from the positives' logits and log Σ exp(s⁻)."""
+def bsl_of_log_sum(positive: tf.Tensor, log_sum: tf.Tensor, gamma: tf.Tensor | float) -> tf.Tensor:
+    """`bsl` of the positives' logits and log Σ exp s⁻."""
     return gamma * log_sum - positive
-
-
-def corrected(negatives: tf.Tensor, log_q: tf.Tensor | float) -> tf.Tensor:
-    """Take log q (n,) off negatives (batch, n)."""
-    return negatives if isinstance(log_q, float) else negatives - log_q  # nothing is to be taken off uniform ones
 
 
 def _mean(values: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float) -> tf.Tensor:
@@ -83,70 +96,75 @@ def _mean(values: tf.Tensor, negatives: tf.Tensor, log_q: tf.Tensor | float) -> 
 
 
 LOSSES: dict[str, Callable[..., tf.Tensor]] = {"softmax": softmax, "bsl": bsl, "bpr": bpr, "sigmoid": sigmoid}
-OF_SUMS: dict[str, Callable[..., tf.Tensor]] = {"softmax": softmax_of_sum, "bsl": bsl_of_sum}
+LOSSES_OF_LOG_SUM: dict[str, Callable[..., tf.Tensor]] = {"softmax": softmax_of_log_sum, "bsl": bsl_of_log_sum}
 
 
 def hits(positive: tf.Tensor, highest: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-    """Return whether no negative's logit exceeds the positive's, bool (batch,), as the author counts: a tie is a hit.
+    """Return whether no negative has a higher logit than the positive, bool (batch,). A tie is a hit.
 
-    `highest` (batch,) is the highest logit of each row's negatives.
+    Ties count as in the described system. `highest` (batch,) is the highest logit of each row's negatives; rows that
+    are not `real` (batch,) are no hits.
     """
     return real & (positive >= highest)
 
 
-def highest_known(logits: tf.Tensor, unknown: tf.Tensor) -> tf.Tensor:
-    """Return the highest of each row's first n logits (batch, …) but the `unknown` ones, bool (n,): (batch,)."""
-    return tf.reduce_max(tf.where(unknown, -np.inf, logits[:, : unknown.shape[0]]), axis=1)
+def highest_negative(logits: tf.Tensor, ignored: tf.Tensor) -> tf.Tensor:
+    """Return the highest of each row's first n logits (batch, …) without those `ignored`, bool (n,): (batch,)."""
+    return tf.reduce_max(tf.where(ignored, -np.inf, logits[:, : ignored.shape[0]]), axis=1)
 
 
-def sums(row_losses: tf.Tensor, hits: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-    """Return what adds up over batches, float64 (3,): the losses, the hits, and the rows that count."""
+def totals(row_losses: tf.Tensor, hits: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+    """Return the sum of the losses, the number of hits and the number of real rows, float64 (3,)."""
     return tf.stack([tf.reduce_sum(tf.cast(each, tf.float64)) for each in (row_losses, hits, real)])
 
 
-def powers(logits: tf.Tensor, highest: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Return exp(logits − level) of logits (users, songs), their sum over the songs (users,), and the level.
+def exponentials(logits: tf.Tensor, level: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return exp(logits − level) of logits (users, songs), their sum over songs (users,), and the level.
 
-    The level is `highest`, a scalar that no logit exceeds by far, else the highest logit of each user (users,).
+    The level keeps exp from overflowing. It is a scalar that no logit exceeds, if one is given, else the highest logit
+    of each user (users,).
     """
-    level = tf.maximum(tf.reduce_max(logits, axis=1), logits.dtype.min) if highest is None else highest
-    counted = tf.exp(logits - level[..., None])
-    return counted, tf.reduce_sum(counted, axis=1), level
+    level = tf.maximum(tf.reduce_max(logits, axis=1), logits.dtype.min) if level is None else level
+    values = tf.exp(logits - level[..., None])
+    return values, tf.reduce_sum(values, axis=1), level
 
 
 def log_sum_exp(
     users: tf.Tensor,
     songs: tf.Tensor,
-    powers: Callable[[tf.Tensor], tuple[tf.Tensor, ...]],
+    exponentials: Callable[[tf.Tensor], tuple[tf.Tensor, ...]],
     multiply: Callable[..., tf.Tensor] = tf.matmul,
-    places: tf.Tensor | None = None,
+    positives: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, ...]:
-    """Return log Σ exp of the products of each user (users, dim) with the songs (songs, dim), and those at `places`.
+    """Return log Σ exp over songs of the products of users (users, dim) and songs (songs, dim): (users,).
 
-    `powers` maps the products to what is summed, as the function of that name does; what else it returns is returned
-    as well, without a gradient. The `places` (n, 2), each once, are
-    of products that are not summed, such as a user's positives among all songs. The gradient is written out: it
-    scales vectors and no matrix of products, and the sum of a user whose slope is 0 is nobody's business.
+    `positives` (n, 2), distinct pairs of a user's and a song's row, are left out of the sums; their products (n,) are
+    the second value returned (empty without `positives`). `exponentials` maps the products (users, songs) to
+    exponentials, their sums and the level, as the function of that name does; values that it returns beyond these are
+    returned too, without a gradient.
+
+    The gradient is written by hand: it scales vectors instead of the matrix of products, which is faster. A user whose
+    loss has no slope gets a gradient of 0, even if their sum is 0.
     """
 
     @tf.custom_gradient
-    def of(users: tf.Tensor, songs: tf.Tensor) -> tuple:
+    def function(users: tf.Tensor, songs: tf.Tensor) -> tuple:
         products = multiply(users, songs, transpose_b=True)  # (users, songs)
-        taken = tf.zeros(0, products.dtype) if places is None else tf.gather_nd(products, places)
-        if places is not None:
-            with tf.control_dependencies([taken]):  # then nobody else needs them, and they are written in place
-                nothing = tf.fill(tf.shape(taken), tf.cast(-np.inf, products.dtype))
-                products = tf.tensor_scatter_nd_update(products, places, nothing)
-        counted, total, level, *beside = powers(products)
+        of_positives = tf.zeros(0, products.dtype) if positives is None else tf.gather_nd(products, positives)
+        if positives is not None:
+            with tf.control_dependencies([of_positives]):  # after this read the products can be overwritten in place
+                masked = tf.fill(tf.shape(of_positives), tf.cast(-np.inf, products.dtype))
+                products = tf.tensor_scatter_nd_update(products, positives, masked)
+        values, sums, level, *more = exponentials(products)
 
-        def gradient(upstream: tf.Tensor, of_taken: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            weights, slopes = tf.math.divide_no_nan(upstream, total), counted  # (users,), (users, songs)
-            if places is not None:
-                values = tf.math.divide_no_nan(of_taken, tf.gather(weights, places[:, 0]))
-                slopes = tf.tensor_scatter_nd_update(counted, places, values)
+        def gradient(upstream: tf.Tensor, upstream_of_positives: tf.Tensor, *_: tf.Tensor):
+            weights, slopes = tf.math.divide_no_nan(upstream, sums), values  # (users,), (users, songs)
+            if positives is not None:
+                own = tf.math.divide_no_nan(upstream_of_positives, tf.gather(weights, positives[:, 0]))
+                slopes = tf.tensor_scatter_nd_update(values, positives, own)
             weights = weights[:, None]
             return weights * multiply(slopes, songs), multiply(slopes, weights * users, transpose_a=True)
 
-        return (tf.math.log(total) + level, taken, *beside), gradient
+        return (tf.math.log(sums) + level, of_positives, *more), gradient
 
-    return of(users, songs)
+    return function(users, songs)

@@ -1,4 +1,4 @@
-"""Descent on tables of vectors, whole or only on the rows that a batch touched, and the schedule of its rate."""
+"""Gradient descent on tables of vectors: on whole tables, or only on the rows of a batch; and learning-rate schedules."""
 
 import functools
 import math
@@ -11,7 +11,7 @@ import tensorflow as tf
 from recsys.models.embeddings import write_rows
 from recsys.training.devices import local
 
-MEMORY, SQUARE_MEMORY, SMALLEST = 0.9, 0.999, 1e-8
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # names and values of the Adam paper
 WARM_UP = 0.02  # share of the steps
 
 
@@ -21,52 +21,51 @@ def sgd(gradient: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor
 
 
 def adagrad(gradient: tf.Tensor, step: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Adagrad (Duchi et al. 2011), its sum of squares from 0."""
+    """Adagrad (Duchi et al. 2011); the sum of squares starts from 0."""
     total = total + tf.square(gradient)
-    return gradient / (tf.sqrt(total) + SMALLEST), [total]
+    return gradient / (tf.sqrt(total) + EPSILON), [total]
 
 
 def adam(gradient: tf.Tensor, step: tf.Tensor, mean: tf.Tensor, square: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Adam with bias correction by the number of steps (Kingma & Ba 2015, arXiv 1412.6980)."""
-    root = tf.sqrt(1 - SQUARE_MEMORY**step)
-    mean = mean + (1 - MEMORY) * (gradient - mean)
-    square = square + (1 - SQUARE_MEMORY) * (tf.square(gradient) - square)
-    return root / (1 - MEMORY**step) * mean / (tf.sqrt(square) + SMALLEST * root), [mean, square]
+    root = tf.sqrt(1 - BETA_2**step)
+    mean = mean + (1 - BETA_1) * (gradient - mean)
+    square = square + (1 - BETA_2) * (tf.square(gradient) - square)
+    return root / (1 - BETA_1**step) * mean / (tf.sqrt(square) + EPSILON * root), [mean, square]
 
 
-RULES = {"sgd": (sgd, 0), "adagrad": (adagrad, 1), "adam": (adam, 2)}  # and how many slots a table has
+# a rule maps the gradient, the step and the slots to the change (before the learning rate) and the new slots;
+# the number is that of its slots, arrays of the table's shape
+RULES = {"sgd": (sgd, 0), "adagrad": (adagrad, 1), "adam": (adam, 2)}
 
 
 class Optimizer:
-    """A rule of `RULES` on a few tables, whole or on some rows, their slots and their decay alone.
+    """Move a few tables by one of the `RULES`, and keep its slots.
 
-    Rows that occur more than once are added up first, unless not to `add_up`: plain descent takes them one by one, in
-    an order of its own outside XLA. `decay` (decoupled) draws the rows that move towards 0, by `rate` times itself.
-    Raises ValueError for rows taken one by one by any other rule, or with decay.
+    Where a batch has a row more than once, its gradients are summed first. With XLA, plain gradient descent subtracts
+    them one by one instead (`row_by_row`): the result is the same, and XLA can then compile a whole training step,
+    which it cannot do with the sum, because it has no `tf.unique`.
     """
 
-    def __init__(
-        self, rule: str, tables: Sequence[tf.Variable], decay: float = 0.0, add_up: bool = True, xla: bool = False
-    ):
-        (self.rule, n_slots), self.decay, self.add_up = RULES[rule], decay, add_up
-        if not add_up and (rule != "sgd" or decay):
-            raise ValueError(f"add_up: expected True for all but sgd without decay, got False for {rule} with {decay}")
-        zeros = [functools.partial(tf.zeros, table.shape) for table in tables]  # as values they would be copied
+    def __init__(self, rule: str, tables: Sequence[tf.Variable], xla: bool = False):
+        self.rule, n_slots = RULES[rule]
+        self.row_by_row = xla and rule == "sgd"
+        zeros = [functools.partial(tf.zeros, table.shape) for table in tables]  # functions, as values would be copied
         self.slots = [[tf.Variable(each, dtype=tf.float32) for _ in range(n_slots)] for each in zeros]
         compiled = functools.partial(tf.function, jit_compile=True) if xla else lambda function: function
-        self._move_whole, self._rows_after = map(compiled, (self._assign, self._after_sums))
+        self._move_table, self._move_gathered = map(compiled, (self._assign, self._after_sums))
 
     def reset(self) -> None:
-        """Forget all gradients."""
+        """Set the slots to 0."""
         for slot in sum(self.slots, []):
             write_rows(slot, lambda first, shape: np.zeros(shape, np.float32))
 
     def apply(
         self, tables: Sequence[tf.Variable], gradients: Sequence[tf.Tensor], rate: tf.Tensor, step: tf.Tensor
     ) -> None:
-        """Move the whole tables by one step; `step` counts from 1, `rate` and `step` are float32 scalars."""
+        """Move whole tables by one step. `rate` and `step` are float32 scalars; `step` counts from 1."""
         for variables, gradient in zip(self._with_slots(tables), gradients, strict=True):
-            self._move_whole(variables, gradient, rate, step)
+            self._move_table(variables, gradient, rate, step)
 
     def apply_to_rows(
         self,
@@ -77,32 +76,32 @@ class Optimizer:
         rate: tf.Tensor,
         step: tf.Tensor,
     ) -> None:
-        """Move the `rows` of each table, codes (n,), by one step along `gradients(*inputs)`, (n, dim) for each table.
+        """Move some rows of each table, codes (n,), by one step along `gradients(*inputs)`: (n, dim) for each table.
 
-        A function and not its values, so that one compiled function has the gradients and what comes of them.
+        `gradients` is a function because XLA compiles it together with the step that follows.
         """
-        if not self.add_up:
+        if self.row_by_row:
             for table, codes, gradient in zip(tables, rows, gradients(*inputs), strict=True):
                 table.scatter_sub(tf.IndexedSlices(rate * gradient, codes))
             return
         variables, distinct = self._with_slots(tables), [tf.unique(codes) for codes in rows]
-        places, now = [place for _, place in distinct], []
+        places, gathered = [place for _, place in distinct], []
         for (codes, place), each in zip(distinct, variables, strict=True):
-            padded = tf.pad(codes, [[0, tf.size(place) - tf.size(codes)]])  # a number of rows that XLA knows beforehand
+            padded = tf.pad(codes, [[0, tf.size(place) - tf.size(codes)]])  # XLA needs a shape that is known beforehand
             padded.set_shape(place.shape)
-            now.append([tf.gather(variable, padded) for variable in each])
-        after = self._rows_after(gradients, inputs, places, now, rate, step)
-        for (codes, _), each, values in zip(distinct, variables, after, strict=True):
+            gathered.append([tf.gather(variable, padded) for variable in each])
+        moved = self._move_gathered(gradients, inputs, places, gathered, rate, step)
+        for (codes, _), each, values in zip(distinct, variables, moved, strict=True):
             for variable, value in zip(each, values, strict=True):
                 variable.scatter_update(tf.IndexedSlices(value[: tf.size(codes)], codes))
 
     def _with_slots(self, tables):
         return [[table, *map(local, slots)] for table, slots in zip(tables, self.slots, strict=True)]
 
-    def _after_sums(self, gradients, inputs, places, now, rate, step):
+    def _after_sums(self, gradients, inputs, places, gathered, rate, step):
         return [
             self._after(tf.math.unsorted_segment_sum(gradient, place, tf.shape(gradient)[0]), rate, step, *variables)
-            for gradient, place, variables in zip(gradients(*inputs), places, now, strict=True)
+            for gradient, place, variables in zip(gradients(*inputs), places, gathered, strict=True)
         ]
 
     def _assign(self, variables, gradient, rate, step):
@@ -110,18 +109,19 @@ class Optimizer:
             variable.assign(value)
 
     def _after(self, gradient, rate, step, table, *slots):
+        """Return the table and its slots after a step."""
         change, slots = self.rule(gradient, step, *slots)
-        return [table - rate * (change + self.decay * table if self.decay else change), *slots]
+        return [table - rate * change, *slots]
 
 
 def schedule(kind: str, step: int, n_steps: int) -> float:
-    """Return the share of the highest learning rate at a step in 1…n_steps: "constant", or "cosine".
+    """Return the learning rate at a step in 1…n_steps, as a share of the highest: "constant" or "cosine".
 
-    The latter rises linearly over the first fiftieth of the steps and then falls along a cosine to 0.
+    "cosine" rises linearly over the first 2 % of the steps, then falls along a cosine to 0.
     """
     if kind == "constant":
         return 1.0
-    warm = max(1, math.floor(WARM_UP * n_steps))
-    if step <= warm:
-        return step / warm
-    return (1 + math.cos(math.pi * (step - warm) / (n_steps - warm))) / 2
+    warm_up = max(1, math.floor(WARM_UP * n_steps))
+    if step <= warm_up:
+        return step / warm_up
+    return (1 + math.cos(math.pi * (step - warm_up) / (n_steps - warm_up))) / 2

@@ -1,4 +1,8 @@
-"""Users' vectors that are pulled towards the songs they listened to last."""
+"""Recency weighting: move each user's vector towards the songs that they listened to last.
+
+A song's weight is ½ to the power of the user's later listens divided by the half-life. The weighted sum of the songs'
+directions, itself reduced to a direction, is multiplied by the strength and added to the user's direction.
+"""
 
 import numpy as np
 from scipy import sparse
@@ -6,26 +10,26 @@ from scipy import sparse
 from recsys.data.interactions import Interactions
 
 
-def latest_weights(rows: Interactions, n_users: int, n_items: int, half_life: float) -> sparse.csr_matrix:
-    """Return what each listen weighs, ½ to the power of the user's later listens over `half_life`: (n_users, n_items).
+def recency_weights(rows: Interactions, n_users: int, n_items: int, half_life: float) -> sparse.csr_matrix:
+    """Return the weight of each user's songs, float32 (n_users, n_items); `half_life` is in listens.
 
-    Repeated listens add up. Raises ValueError for rows without timestamps.
+    The weights of repeated listens add up. Raises ValueError for rows without timestamps.
     """
     if rows.timestamp is None:
-        raise ValueError("expected listens with timestamps, to know the latest, got none")
-    order = np.lexsort((rows.timestamp, rows.user))  # of equal times the later row comes later
+        raise ValueError("recency weighting: expected listens with timestamps, got none")
+    order = np.lexsort((rows.timestamp, rows.user))  # at equal times the later row counts as the later listen
     user, item = rows.user[order], rows.item[order]
-    later = np.bincount(user, minlength=n_users).cumsum()[user] - 1 - np.arange(len(user))
-    weights = np.exp2(-later / half_life, dtype=np.float32)
+    n_later = np.bincount(user, minlength=n_users).cumsum()[user] - 1 - np.arange(len(user))
+    weights = np.exp2(-n_later / half_life, dtype=np.float32)
     return sparse.csr_matrix((weights, (user, item)), shape=(n_users, n_items))
 
 
-def pulled(users: np.ndarray, songs: np.ndarray, weights: sparse.csr_matrix, pull: float) -> np.ndarray:
-    """Return users' vectors (n_users, dim) of length one plus `pull` times the direction of their latest songs.
+def with_recency(users: np.ndarray, songs: np.ndarray, weights: sparse.csr_matrix, strength: float) -> np.ndarray:
+    """Return users' vectors (n_users, dim) with recency weighting, float32.
 
-    `songs` (n_items, dim) count by direction, as `weights` (n_users, n_items) say; float32.
+    `songs` are vectors (n_items, dim); `weights` are those of `recency_weights`.
     """
-    return _directions(users) + np.float32(pull) * _directions(weights @ _directions(songs))
+    return _directions(users) + np.float32(strength) * _directions(weights @ _directions(songs))
 
 
 def _directions(vectors: np.ndarray) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""The phases of a training: settings tried on validation, the training itself, the pull, the refit on both parts."""
+"""The phases of a training: settings are tried on validation, then the training itself, recency weighting, the refit."""
+
+from typing import Any
 
 import numpy as np
 
@@ -6,113 +8,123 @@ from recsys.data.interactions import Interactions, Stored
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import validation_ndcg
 from recsys.models.embeddings import Embeddings
-from recsys.training.history import Record
+from recsys.training.history import TrainingHistory
+from recsys.training.loop import Loop
 from recsys.training.recency import recency_weights, with_recency
-from recsys.training.sampled_softmax import SampledLoop
+from recsys.training.recipes import Recipe
 
-NDCG = "ndcg@20"  # what choices are made on
-GAIN = 1.01  # another gamma has to bring so much in a trial, as its few epochs flatter a large one
+NDCG = "ndcg@20"  # on validation: the metric of all choices
+GAIN = 1.01  # another gamma must gain 1 % in its trial, as a few epochs flatter a large gamma
 
 
-def fit(loop: SampledLoop, record: Record, split: Split) -> None:
-    """Choose on validation, train until it stops improving, and where the recipe says so once more on both parts."""
-    recipe, history = loop.recipe, record.history
+def fit(loop: Loop, history: TrainingHistory, split: Split) -> None:
+    """Make every choice on validation; with a refit, train once more on train and validation with these choices."""
+    recipe, facts = loop.recipe, history.facts
     rows = split.pairs("train") if recipe.refit else split.train
     if len(recipe.grid) + len(recipe.gammas) > 1:
-        _try_out(loop, record, split, rows)
-    settings = dict(zip(("temperature", "gamma"), recipe.grid[0], strict=True))
-    if trials := history.get("trials"):
-        best = max(trials, key=lambda trial: trial[NDCG] / (1 if trial in trials[: len(recipe.grid)] else GAIN))
-        settings = {name: best[name] for name in settings}
-    record.note(settings=settings)
-    if record.phase != "refit":
-        _run(loop, record, split, rows, settings)
-        _choose_pull(loop, record, split)
-    if not recipe.refit:
-        loop.model.set_weights(record.best)
-        return
-    record.begin("refit", split.pairs("train", "validation"), settings, recipe.epochs)
-    history.setdefault("refit_losses", [])
-    while loop.epoch < history["best_epoch"]:
-        history["refit_losses"].append(record.learn()["loss"])
-    with loop.averaged():
-        if history["latest"]:
-            _pull(loop.model, split.warm("train", "validation"), **history["latest"])
-        record.keep()
-        final = loop.model.get_weights()
-    loop.model.set_weights(final)
-    record.note(refit=True, refit_seconds=record.since("phase"))
-    last, seconds = history["refit_losses"][-1], history["refit_seconds"]
-    record.say(f"refitted on train and validation, loss {last:.4f}, {seconds:.1f} s")
+        _try_settings(loop, history, split, rows)
+    settings = _best_settings(recipe, facts.get("trials", []))
+    history.note(settings=settings)
+    if history.phase != "refit":
+        _train(loop, history, split, rows, settings)
+        _choose_recency(loop, history, split)
+    if recipe.refit:
+        _refit(loop, history, split, settings)
+    else:
+        loop.model.set_weights(history.best_weights)
 
 
-def _try_out(loop: SampledLoop, record: Record, split: Split, rows: Interactions | Stored) -> None:
+def _try_settings(loop: Loop, history: TrainingHistory, split: Split, rows: Interactions | Stored) -> None:
     """Try each pair of temperature and gamma for a few epochs, then the best temperature with the other gammas."""
-    recipe, trials = loop.recipe, record.history.setdefault("trials", [])
-    n, epochs = len(recipe.grid) + len(recipe.gammas), min(recipe.trial_epochs, recipe.epochs)
+    recipe, trials = loop.recipe, history.facts.setdefault("trials", [])
+    n_pairs, epochs = len(recipe.grid), min(recipe.trial_epochs, recipe.epochs)
+    n = n_pairs + len(recipe.gammas)
     while len(trials) < n:
-        if len(trials) < len(recipe.grid):
+        if len(trials) < n_pairs:
             temperature, gamma = recipe.grid[len(trials)]
         else:
-            temperature = max(trials[: len(recipe.grid)], key=lambda trial: trial[NDCG])["temperature"]
-            gamma = recipe.gammas[len(trials) - len(recipe.grid)]
+            temperature = max(trials[:n_pairs], key=lambda trial: trial[NDCG])["temperature"]
+            gamma = recipe.gammas[len(trials) - n_pairs]
         settings = {"temperature": temperature, "gamma": gamma}
-        record.begin(f"trial {len(trials) + 1} of {n}", rows, settings, epochs)
+        history.begin(f"trial {len(trials) + 1} of {n}", rows, settings, epochs)
         while loop.epoch < epochs:
-            record.learn()
-        with loop.averaged():
-            ndcg = validation_ndcg(loop.model, split)
-        trials.append(settings | {"epochs": epochs, NDCG: ndcg, "seconds": record.since("phase")})
-        record.note()
-        record.say(f"{record.phase}, temperature {temperature}, gamma {gamma}: {NDCG} on validation {ndcg:.4f}")
+            history.train_epoch()
+        ndcg = validation_ndcg(loop.model, split)
+        trials.append(settings | {"epochs": epochs, NDCG: ndcg, "seconds": history.since("phase")})
+        history.note()
+        history.log(f"{history.phase}: temperature {temperature}, gamma {gamma}, NDCG@20 on validation {ndcg:.4f}")
 
 
-def _choose_pull(loop: SampledLoop, record: Record, split: Split) -> None:
-    """Note the pull towards the latest songs, and its half-life, that are best on validation; none may be best."""
-    record.note(latest={}, pulls=[])
+def _best_settings(recipe: Recipe, trials: list[dict[str, float]]) -> dict[str, float]:
+    settings = dict(zip(("temperature", "gamma"), recipe.grid[0], strict=True))
+    if not trials:
+        return settings
+    best = max(trials, key=lambda trial: trial[NDCG] / (1 if trial in trials[: len(recipe.grid)] else GAIN))
+    return {name: best[name] for name in settings}
+
+
+def _train(
+    loop: Loop, history: TrainingHistory, split: Split, rows: Interactions | Stored, settings: dict[str, float]
+) -> None:
+    """Train until validation stops improving, and keep the best epoch's model; or all epochs, and keep the last."""
+    recipe, facts = loop.recipe, history.facts
+    whole_schedule = recipe.patience >= recipe.epochs
+    history.begin("", rows, settings, recipe.epochs)
+    while loop.epoch < recipe.epochs and loop.epoch - (facts["best_epoch"] or loop.epoch) < recipe.patience:
+        epoch = {"epoch": loop.epoch + 1, **history.train_epoch(), **loop.evaluate()}
+        score, text = _validation_score(loop, split, epoch)
+        if score > (-np.inf if whole_schedule else facts.get("best_score", -np.inf)):
+            history.write_model()
+            facts |= {"best_epoch": loop.epoch, "best_score": score}
+            history.best_weights = [] if recipe.refit else loop.model.get_weights()
+        history.end_epoch(epoch, text)
+
+
+def _validation_score(loop: Loop, split: Split, epoch: dict[str, Any]) -> tuple[float, str]:
+    """Return what the epoch is chosen by (higher is better; −∞ if it is not measured), and validation as text."""
+    recipe, accuracy = loop.recipe, f"accuracy {epoch['val_accuracy']:.2%}"
+    if not recipe.refit:
+        return -epoch["val_loss"], f"loss {epoch['val_loss']:.4f}, {accuracy}"
+    if loop.epoch % recipe.evaluate_every and loop.epoch != recipe.epochs:
+        return -np.inf, accuracy
+    epoch[f"val_{NDCG}"] = ndcg = validation_ndcg(loop.model, split)
+    return ndcg, f"{accuracy}, NDCG@20 {ndcg:.4f}"
+
+
+def _choose_recency(loop: Loop, history: TrainingHistory, split: Split) -> None:
+    """Choose the recency weighting, or none, that is best on validation."""
     rows = split.warm("train")
-    if not loop.recipe.latest or rows.timestamp is None:
+    if not loop.recipe.recency or rows.timestamp is None:
         return
-    with loop.averaged():
-        plain = loop.model.get_weights()
-        tried = [{NDCG: validation_ndcg(loop.model, split)}]
-        for pull, half_life in loop.recipe.latest:
-            loop.model.set_weights(plain)
-            _pull(loop.model, rows, pull, half_life)
-            tried.append({"pull": pull, "half_life": half_life, NDCG: validation_ndcg(loop.model, split)})
-            record.hear()
-    best = max(tried, key=lambda each: each[NDCG])
-    record.note(latest={name: value for name, value in best.items() if name != NDCG}, pulls=tried)
-    how = f"pulled by {best['pull']} with a half-life of {best['half_life']} listens" if len(best) > 1 else "not pulled"
-    record.say(
-        f"users {how}: {NDCG} on validation {best[NDCG]:.4f}, {tried[0][NDCG]:.4f} without a pull to their latest songs"
-    )
+    weights = loop.model.get_weights()
+    without = validation_ndcg(loop.model, split)
+    trials: list[dict[str, float]] = [{NDCG: without}]
+    for strength, half_life in loop.recipe.recency:
+        loop.model.set_weights(weights)
+        _apply_recency(loop.model, rows, strength, half_life)
+        trials.append({"strength": strength, "half_life": half_life, NDCG: validation_ndcg(loop.model, split)})
+        history.check_interrupt()
+    best = max(trials, key=lambda trial: trial[NDCG])
+    history.note(recency={name: value for name, value in best.items() if name != NDCG}, recency_trials=trials)
+    chosen = "strength {strength}, half-life {half_life} listens".format(**best) if len(best) > 1 else "none"
+    history.log(f"recency weighting: {chosen}, NDCG@20 on validation {best[NDCG]:.4f} (without it {without:.4f})")
 
 
-def _pull(model: Embeddings, rows: Interactions, pull: float, half_life: float) -> None:
+def _apply_recency(model: Embeddings, rows: Interactions, strength: float, half_life: float) -> None:
     users, songs = model.get_weights()
     weights = recency_weights(rows, model.n_users, model.n_items, half_life)
-    model.set_weights([with_recency(users, songs, weights, pull), songs])
+    model.set_weights([with_recency(users, songs, weights, strength), songs])
 
 
-def _run(loop: SampledLoop, record: Record, split: Split, rows: Interactions | Stored, settings: dict[str, float]) -> None:
-    """Run epochs until validation stops improving; the best epoch's model is kept, or the last of a whole schedule."""
-    recipe, history = loop.recipe, record.history
-    record.begin("", rows, settings, recipe.epochs)
-    while loop.epoch < recipe.epochs and loop.epoch - (history["best_epoch"] or loop.epoch) < recipe.patience:
-        now = {"epoch": loop.epoch + 1, **record.learn()}
-        with loop.averaged():
-            now |= loop.judge()
-            line = f"{now['val_accuracy']:.2%}"
-            if not recipe.refit:
-                line, worth = f"{now['val_loss']:.4f}, {line}", -now["val_loss"]
-            elif loop.epoch % recipe.every == 0 or loop.epoch == recipe.epochs:
-                now[f"val_{NDCG}"] = worth = validation_ndcg(loop.model, split)
-                line += f", {NDCG} {worth:.4f}"
-            else:
-                worth = -np.inf
-            if worth > (history.get("best_worth", -np.inf) if recipe.patience < recipe.epochs else -np.inf):
-                record.keep()
-                history |= {"best_epoch": loop.epoch, "best_worth": worth}
-                record.best = [] if recipe.refit else loop.model.get_weights()
-        record.end_epoch(now, line)
+def _refit(loop: Loop, history: TrainingHistory, split: Split, settings: dict[str, float]) -> None:
+    """Train from the start on train and validation, for as many epochs as were best."""
+    facts = history.facts
+    history.begin("refit", split.pairs("train", "validation"), settings, loop.recipe.epochs)
+    refit_losses = facts.setdefault("refit_losses", [])
+    while loop.epoch < facts["best_epoch"]:
+        refit_losses.append(history.train_epoch()["loss"])
+    if facts["recency"]:
+        _apply_recency(loop.model, split.warm("train", "validation"), **facts["recency"])
+    history.write_model()
+    history.note(refit=True, refit_seconds=history.since("phase"))
+    history.log(f"refit on train and validation: loss {refit_losses[-1]:.4f}, {facts['refit_seconds']:.1f} s")

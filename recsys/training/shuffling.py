@@ -1,4 +1,4 @@
-"""The order in which each epoch takes rows: shuffled anew, one window of them after the other on the device."""
+"""The order in which each epoch takes the rows of train: shuffled anew, in windows that fit on the device."""
 
 from collections.abc import Callable
 
@@ -6,16 +6,16 @@ import numpy as np
 import tensorflow as tf
 
 from recsys.data.interactions import IN_MEMORY, PIECE, Interactions, Stored
+from recsys.training.losses import ORDER, WINDOWS
 
 WINDOW = IN_MEMORY  # rows on the device at once
-ORDER, WINDOWS = 0, 4  # what is drawn here; those of loops have other numbers
 
 
-class Order:
-    """Rows in an order that is a function of the seed and the epoch, whether they are in memory or in a file.
+class ShuffledRows:
+    """Rows in an order that depends on the seed and the epoch alone, whether they are in memory or in a file.
 
-    The rows of an epoch fall into windows of about `WINDOW` rows by chance, and each window is shuffled. One pass over
-    the rows finds those of a window.
+    Chance puts each row of an epoch into one of some windows of about `WINDOW` rows, and each window is shuffled. One
+    pass over the rows collects those of a window.
     """
 
     def __init__(self, rows: Interactions | Stored, seed: int):
@@ -26,40 +26,43 @@ class Order:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, epoch: int, place: int, n: int) -> list[tf.Tensor]:
-        """Return users and songs of n places of an epoch's order, int32 (n,); past its end, those of the first row."""
-        until, found = min(place + n, len(self)), []
-        short = place + n - until
-        while place < until:
-            self._open(epoch, place)
-            found.append([codes[place - self.start : until - self.start] for codes in self.codes])
-            place += len(found[-1][0])
+    def take(self, epoch: int, start: int, n: int) -> list[tf.Tensor]:
+        """Return users and songs of the epoch's rows start…start + n − 1, int32 (n,) each.
+
+        Beyond the end of the epoch they are those of the first row: callers ignore them.
+        """
+        end, found = min(start + n, len(self)), []
+        missing = start + n - end
+        while start < end:
+            self._load_window(epoch, start)
+            found.append([codes[start - self.start : end - self.start] for codes in self.codes])
+            start += len(found[-1][0])
         joined = (tf.concat(codes, 0) for codes in zip(*found, strict=True))
         pairs = zip(joined, self.first, strict=True)
-        return [tf.pad(codes, [[0, short]], constant_values=first) for codes, first in pairs]
+        return [tf.pad(codes, [[0, missing]], constant_values=first) for codes, first in pairs]
 
-    def _open(self, epoch: int, place: int) -> None:
-        """Bring the window of a place to the device."""
+    def _load_window(self, epoch: int, place: int) -> None:
+        """Bring the window that holds a place of the epoch to the device."""
         if epoch != self.epoch:
-            draw, sizes = self._draws(epoch), np.zeros(self.n_windows, np.int64)
-            for start in range(0, len(self), PIECE):
-                sizes += np.bincount(draw(min(PIECE, len(self) - start)), minlength=self.n_windows)
+            draw, sizes = self._window_draws(epoch), np.zeros(self.n_windows, np.int64)
+            for first in range(0, len(self), PIECE):
+                sizes += np.bincount(draw(min(PIECE, len(self) - first)), minlength=self.n_windows)
             self.epoch, self.window, self.ends = epoch, -1, np.cumsum(sizes)
         if (window := int(np.searchsorted(self.ends, place, side="right"))) == self.window:
             return
-        self.window, self.codes, end = window, [], 0  # first the old one goes, as there may be no room for two
+        self.window, self.codes, end = window, [], 0  # free the old window first: there may be no room for two
         size = int(self.ends[window] - (self.ends[window - 1] if window else 0))
-        draw, found = self._draws(epoch), [np.empty(size, np.int32) for _ in range(2)]
+        draw, found = self._window_draws(epoch), [np.empty(size, np.int32) for _ in range(2)]
         for piece in self.rows.pieces():
             rows = np.flatnonzero(draw(len(piece[0])) == window)
             for codes, some in zip(found, piece, strict=True):
                 codes[end : end + len(rows)] = some[rows]
             end += len(rows)
-        for codes in found:  # alike, without an order to keep
+        for codes in found:  # the same shuffle for users and songs, without an index array in memory
             np.random.default_rng([self.seed, epoch, ORDER, window]).shuffle(codes)
         self.start, self.codes = int(self.ends[window]) - size, [tf.constant(found.pop(0)) for _ in range(2)]
 
-    def _draws(self, epoch: int) -> Callable[[int], np.ndarray]:
+    def _window_draws(self, epoch: int) -> Callable[[int], np.ndarray]:
         """Return a function that draws the windows of the next n rows, int32 (n,)."""
         rng = np.random.default_rng([self.seed, epoch, WINDOWS])
         return lambda n: (rng.random(n) * self.n_windows).astype(np.int32)

