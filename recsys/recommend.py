@@ -154,13 +154,15 @@ class Recommender:
         }  # fmt: skip
 
     def _codes(self, kind: str, ids: Sequence[Any]) -> np.ndarray:
-        ids = [ids] if pd.api.types.is_scalar(ids) else list(ids)
-        codes = self.model.user_codes(ids) if kind == "user" else self.model.item_codes(ids)
-        n_warm = self.split.n_users if kind == "user" else self.split.n_items
-        if cold := [each for each, code in zip(ids, codes, strict=True) if code >= n_warm]:
-            some = ", ".join(map(repr, cold[:5])) + (", …" if len(cold) > 5 else "")
+        ids = [ids] if pd.api.types.is_scalar(ids) else ids
+        if kind == "user":
+            codes, known, n_warm = self.model.user_codes(ids), self.split.users["user_id"], self.split.n_users
+        else:
+            codes, known, n_warm = self.model.item_codes(ids), self.split.items["item_id"], self.split.n_items
+        if cold := known.iloc[codes[codes >= n_warm]].tolist():
             raise KeyError(
-                f"{kind} ids: expected ids with a listen in train, got {len(cold)} whose listens are all later: {some}"
+                f"{kind} ids: expected ids with a listen in train, got {len(cold)} whose listens are all later: "
+                f"{', '.join(map(repr, cold[:5]))}"
             )
         return codes
 

@@ -250,7 +250,7 @@ def test_the_table_of_measures_shows_questions_answers_and_reasons():
     value, low, high = (getattr(measures["repeats"], name) for name in ("value", "low", "high"))
     assert f"<td>{100 * value:.1f} % ({100 * low:.1f} to {100 * high:.1f})</td>" in shown
     name = narrative.named(measures["equivalent_rank"].model)
-    assert f"for the 1-of-21 accuracy of {name}?" in shown and "{model}" not in shown
+    assert f"would give the 1-of-21 accuracy of {name}?" in shown and "{model}" not in shown
 
 
 def test_figures_draw_a_line_for_each_model():

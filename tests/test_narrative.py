@@ -20,7 +20,6 @@ from recsys.reports import exploration, narrative, tables, training_tables
 from recsys.runs import Run
 from recsys.training.recipes import RECIPES
 
-EXCHANGE = {"EASE": "popularity", "popularity": "EASE"}
 PASSED = Check("no list contains a song twice", True, 0, 0.0, "it takes two places", "list it once")
 FAILED = dataclasses.replace(PASSED, name="every listed song is in train", passed=False, count=3, share=0.1)
 
@@ -41,21 +40,16 @@ def results():
     return evaluated
 
 
-def all_sentences(results):
-    evaluation, accuracy, measures = results
-    return [narrative.headline(evaluation), *narrative.sentences(evaluation, accuracy, measures, [PASSED])]
-
-
 def test_every_sentence_follows_when_two_models_swap_their_results(results):
-    straight, swapped = (all_sentences(results(*names)) for names in (("popularity", "random", "ease"),
-                                                                      ("ease", "random", "popularity")))  # fmt: skip
-    alone = [line for line in straight if "popularity alone" in line]  # of one model, whatever the others are
-    exchanged = [re.sub("EASE|popularity", lambda name: EXCHANGE[name[0]], line[:1].lower() + line[1:])
-                 if line not in alone else line for line in straight]  # fmt: skip
-    lower = [line[:1].lower() + line[1:] if not line.startswith("EASE") else line for line in swapped]
-    assert len(straight) == len(swapped) == 7
-    for line, other in zip(exchanged, lower, strict=True):
-        assert line.casefold() == other.casefold() or "popularity alone" in line
+    told = []
+    for names in (("itemknn", "random", "ease"), ("ease", "random", "itemknn")):
+        evaluation, accuracy, measures = results(*names)
+        told.append([narrative.headline(evaluation), narrative.sweep_sentence(measures)])
+        told[-1] += narrative.sentences(evaluation, accuracy, measures, [PASSED])
+    exchange = {"EASE": "item kNN", "item kNN": "EASE", "Item kNN": "EASE"}
+    exchanged = [re.sub("EASE|[Ii]tem kNN", lambda name: exchange[name[0]], line) for line in told[1]]
+    exchanged = [line[:1].upper() + line[1:] for line in exchanged]
+    assert told[0] == exchanged and told[0] != told[1]
 
 
 def test_the_headline_names_the_best_model(results):
@@ -107,7 +101,7 @@ def test_the_third_sentence_says_what_a_listener_finds(results):
 
 
 def test_checks_are_one_line_and_a_failed_one_is_open():
-    assert narrative.checks_sentence([PASSED]) == "All 1 checks passed."
+    assert narrative.checks_sentence([PASSED, PASSED]) == "All 2 checks passed."
     shown = tables.checks_table([PASSED, PASSED]).data
     assert shown.startswith("<details><summary>All 2 checks passed.</summary>") and shown.count("<table") == 1
     shown = tables.checks_table([PASSED, FAILED]).data
@@ -117,23 +111,24 @@ def test_checks_are_one_line_and_a_failed_one_is_open():
 
 
 @pytest.mark.parametrize(
-    ("unit", "of", "written"),
-    [("share", 0, "12.5 % (10.0 to 15.0)"), ("points", 0, "+12.5 points (+10.0 to +15.0)"),
-     ("correlation", 0, "+0.12 (+0.10 to +0.15)"), ("rank", 3761, "0 of 3,761 (0 to 0)")],
+    ("unit", "of", "with_interval", "alone"),
+    [("share", 0, "12.5 % (10.0 to 15.0)", "12.5 %"), ("points", 0, "+12.5 points (+10.0 to +15.0)", "+12.5 points"),
+     ("correlation", 0, "+0.12 (+0.10 to +0.15)", "+0.12"), ("count", 21, "0 of 21 (0 to 0)", "0 of 21")],
 )  # fmt: skip
-def test_answers_have_units_and_intervals(unit, of, written):
-    assert narrative.answer(Measure("key", "?", 0.125, 0.1, 0.15, unit, "why", of=of)) == written
-    alone = Measure("key", "?", -0.125, float("nan"), float("nan"), unit, "why", of=of)
-    assert narrative.answer(alone) == re.sub(r" \(.*", "", written).replace("+", "−").replace("12.5 %", "-12.5 %").replace(
-        "0 of", "-0 of"
+def test_answers_have_units_and_intervals(unit, of, with_interval, alone):
+    found = Measure("key", "?", 0.125, 0.1, 0.15, unit, "why", of=of)
+    assert narrative.answer(found) == with_interval
+    assert narrative.answer(dataclasses.replace(found, low=np.nan, high=np.nan)) == alone
+    assert narrative.signed(-0.00061) == "−0.0006"
+
+
+def test_the_sweep_sentence_reads_the_frame():
+    values = {1: 0.9, 20: 0.5, 1200: 0.25, 3000: 0.125}
+    rows = [(name, n, value * share) for name, share in (("als", 0.5), ("ease", 1)) for n, value in values.items()]
+    sweep = pd.DataFrame(rows, columns=["model", "negatives", "value"]).assign(users=1367)
+    assert narrative.sweep_sentence(Measured([], sweep, pd.DataFrame())) == (
+        "EASE scores 90.0 % with 1 negative, 50.0 % with 20, 25.0 % with 1,200 and 12.5 % with 3,000. (1,367 listeners)"
     )
-
-
-def test_the_sweep_is_told_from_the_frame():
-    rows = [("ease", n, value) for n, value in ((1, 0.9), (20, 0.5), (1200, 0.25), (3000, 0.125))]
-    sweep = pd.DataFrame(rows + [("als", n, value / 2) for _, n, value in rows], columns=["model", "negatives", "value"])
-    told = narrative.sweep_sentence(Measured([], sweep.assign(users=1367), pd.DataFrame()))
-    assert told == "EASE scores 90.0 % with 1 negative, 50.0 % with 20, 25.0 % with 1,200 and 12.5 % with 3,000. (1,367 listeners)"
 
 
 def test_tables_have_every_model_and_the_account_adds_up(results):
@@ -218,10 +213,9 @@ def test_several_seeds_are_trained_and_their_spread_is_told(tmp_path):
     told = narrative.seeds_sentence(by_seed, evaluation)
     assert told.startswith("The described system, trained with 2 seeds, has an NDCG@20 from ")
     (told,) = narrative.training_sentences({"author": trained["author"].history})
-    assert told.startswith("The described system: 1 epochs in ")
+    assert told.startswith("The described system: 1 epoch in ")
     shown = training_tables.choices_table({"author": trained["author"].history}).data
     assert "<td>1 of 1</td>" in shown and f"<td>{trained['author'].history['n_parameters']:,}</td>" in shown
-    assert "Table of 1 epochs" in training_tables.epochs_table({"author": trained["author"].history}).data
     sizes = training_tables.shapes_table(trained["author"].model)
     assert list(sizes.loc["users"])[:2] == [f"{split.n_users_all:,}", "15"]
     with pytest.raises(ValueError, match="SEEDS: expected 1 or more, got 0"):

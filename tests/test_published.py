@@ -18,7 +18,7 @@ FIT = ("train", "validation")
 @pytest.fixture(scope="module")
 def split(tmp_path_factory):
     if not LISTENING.exists():
-        pytest.skip(f"{LISTENING.name} is not beside this repository")
+        pytest.skip(f"{LISTENING.name} is not in the folder next to this repository")
     return Split.load(prepare("lightgcn", LISTENING, root=tmp_path_factory.mktemp("ml-1m")).folder)
 
 

@@ -44,7 +44,7 @@ def test_directions_are_added_whatever_the_lengths():
 
 
 def moods(last_counts):
-    """Return a split of users who go from group to group of songs, and then stay in the last group or return to another."""
+    """Return users who go from group to group of songs, and then stay in the last group or return to another."""
     n_users, parts, rng = 200, ([], [], []), np.random.default_rng(0)
     for user in range(n_users):
         groups = rng.permutation(5)[:4]

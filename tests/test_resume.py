@@ -21,9 +21,10 @@ TINY = {
     "author": RECIPES["author"].override(batch_size=64, epochs=12, patience=3),
     "fast": RECIPES["fast"].override(dim=8, batch_size=64, n_negatives=64, epochs=6),
     "best": RECIPES["best"].override(
-        dim=8, batch_size=20, learning_rate=0.03, epochs=4, trial_epochs=2, evaluate_every=1, grid=((0.1, 1.25), (0.2, 1.0))
+        dim=8, batch_size=20, learning_rate=0.03, epochs=4, trial_epochs=2, evaluate_every=1,
+        grid=((0.1, 1.25), (0.2, 1.0)),
     ),
-}
+}  # fmt: skip
 KILLED = """
 import os, random, signal, sys, time
 from recsys.training import history, loop, trainer
@@ -41,15 +42,15 @@ def attempt(folder, lines):
             trainer.train(split, recipe, folder=f"{sys.argv[1]}/{folder}/{name}", xla=False)
         os._exit(0)
     os.close(writes)
-    with os.fdopen(reads) as output:
-        for line in output:
-            print(line, end="")
-            lines -= "epoch " in line or "trial " in line
-            if not lines:
+    with open(reads, "rb", buffering=0) as output:
+        while text := output.read(4096):
+            print(text.decode(), end="")
+            lines -= text.count(b"epoch ") + text.count(b"trial ")
+            if lines <= 0:
                 time.sleep(0.03 * rng.random())
                 os.kill(child, signal.SIGKILL)
                 break
-    print("status", os.waitpid(child, 0)[1], flush=True)
+    print("\\nstatus", os.waitpid(child, 0)[1], flush=True)
 
 attempt("whole", 1000)
 for _ in range(10):
@@ -123,7 +124,7 @@ def test_a_half_trained_run_is_opened_only_if_interrupted_with_a_best_model(tmp_
     Embeddings([1], [2, 3]).write(run.folder / "author" / "model.keras")
     for status, best in (("running", 2), ("failed", 2), ("interrupted", None)):
         write_json(run.folder / "author" / "history.json", {"status": status, "best_epoch": best, "recency": {}})
-        with pytest.raises(RuntimeError, match=f"author: expected a finished training, got one that is {status}; run"):
+        with pytest.raises(RuntimeError, match=f"author: expected a finished training, got one that is {status}; open"):
             workflow.open_models(run)
     write_json(run.folder / "author" / "history.json", {"status": "interrupted", "best_epoch": 2, "recency": {}})
     monkeypatch.setattr(workflow, "open_split", lambda run: None)
@@ -131,9 +132,9 @@ def test_a_half_trained_run_is_opened_only_if_interrupted_with_a_best_model(tmp_
     assert "training was interrupted. This is its best model so far, from epoch 2" in capsys.readouterr().out
 
 
-# what a version before November 2026's packages wrote, shortened
+# as written by the code before it was split into packages, shortened
 OLD_INPUTS = {
-    "prepared": "4c5b0ef8bd79", "rows": "866d3f81735e", "code": ["51bc696ef0a2"], "machine": ["2.21.0", "CPU (2 cores)"],
+    "prepared": "4c5b0ef8bd79", "rows": "866d3f81735e", "code": ["51bc696ef0a2"], "machine": ["2.21.0"],
     "recipe": {"name": "author", "dim": 15, "latest": [], "least_steps": 0, "decay": 0.0, "average": 1, "every": 1},
     "seed": 0, "xla": False, "deterministic": True,
 }  # fmt: skip

@@ -212,12 +212,12 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_training(tmp_path, capsys)
     assert history["status"] == "finished" and history["seed"] == 0 and history["device"].startswith(("CPU", "GPU"))
     assert history["learning_rate_per_row"] == 100 / 1024 and history["n_parameters"] == (400 + 300) * 15
     assert sorted(path.name for path in tmp_path.iterdir()) == ["history.json", "model.keras"]
-    first, *moving, last = capsys.readouterr().out.removeprefix("\r").split("\r")
+    first, *moving, last = capsys.readouterr().out.splitlines(keepends=True)
     assert len(moving) == len(epochs) and first.endswith("\n") and last.endswith("\n")
-    assert len({len(line.rstrip("\n")) for line in (first, *moving, last)}) == 1  # each covers the one before it
+    assert len({len(line) for line in (first, *moving, last)}) == 1  # each line covers the one before it
     assert re.fullmatch(
         r"author: epoch  1 of 40: loss \d\.\d{4}, accuracy \d+\.\d\d%; validation loss \d\.\d{4}, accuracy \d+\.\d\d%; "
-        r"[\d,]+ rows/s; at most \d+:\d\d left *",
+        r"[\d,]+ rows/s; at most \d+:\d\d left *\r",
         moving[0],
     )
     assert re.fullmatch(rf"author: finished after \d+\.\d s\. Best epoch: {best + 1} of {best + 3} *\n", last)

@@ -14,9 +14,7 @@ from recsys.runs import Run, read_json, write_json
 from recsys.training import tuning
 from recsys.training.recipes import RECIPES
 
-SMALL = dataclasses.replace(
-    RECIPES["best"], epochs=4, patience=4, trial_epochs=1, min_steps=0, dim=8, evaluate_every=1
-)
+SMALL = dataclasses.replace(RECIPES["best"], epochs=4, patience=4, trial_epochs=1, min_steps=0, dim=8, evaluate_every=1)
 
 
 @pytest.fixture

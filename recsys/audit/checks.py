@@ -29,7 +29,7 @@ CLAIMS = {
     "no scored song was already in the user's history": (
         "a model can score by remembering", "score only songs that are in no earlier part"),
     "each part ends before the next begins": (
-        "the model learns from the future", "split the log again by time"),
+        "the model learns from the future", "split the log again in the order of time"),
     "no code depends on validation or test": (
         "equal scores are ordered by code, so codes would reveal the test", "number the ids of train first, by id"),
     "no history appears under two user ids": (

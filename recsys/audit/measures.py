@@ -18,13 +18,13 @@ from recsys.models.baselines.popularity import fit_popularity
 
 K = 10  # length of the lists in which exposure is counted
 DESCRIBED = "author"  # the described system's recipe
-NONE = float("nan")  # in place of an interval
+UNDEFINED = float("nan")  # in place of an interval
 CHANCE = f"{100 / (NEGATIVES + 1):.1f} %"
 
 # key: question, unit, why it matters
 QUESTIONS = {
     "equivalent_rank": (
-        "Equivalent rank: at which rank would every played song have to be, for the 1-of-21 accuracy of {model}?",
+        "Equivalent rank: if every played song had the same rank, which would give the 1-of-21 accuracy of {model}?",
         "rank", "A listener sees the top of the list only."),
     "popularity_alone": (
         "What 1-of-21 accuracy does popularity alone reach?",
@@ -45,13 +45,13 @@ QUESTIONS = {
         "How far is the accuracy of {model} on train above that on test, measured in the same way?",
         "points", "A model that only remembers is good on train and poor on test."),
     "running_mean": (
-        "How far is the running mean of the first epoch of {model} below the accuracy on train at its end?",
+        "In the first epoch of {model}, how far is the running mean below the accuracy on train at the end?",
         "points", "The running mean includes steps before the model had learnt anything."),
     "vector_length": (
         "How closely does the length of a song's vector in {model} follow its popularity?",
         "correlation", "Dot products favour long vectors. 1 is the same order, 0 is no relation."),
     "popular_tenth": (
-        f"How far is the share of the most popular tenth of songs in the lists of {K} by {{model}} above its share of "
+        f"How much larger is the share of the most popular tenth of songs in the lists of {K} by {{model}} than among "
         "the new songs played?",
         "points", "Lists of popular songs hide the rest of the catalogue."),
     "skips": (
@@ -196,7 +196,9 @@ def _of_data(split: Split, seed: int) -> Iterator[Measure]:
     yield _measure("repeats", *estimate_mean(test.user, again, seed))
 
 
-def _measure(key: str, value: float, low: float = NONE, high: float = NONE, model: str = "", of: int = 0) -> Measure:
+def _measure(
+    key: str, value: float, low: float = UNDEFINED, high: float = UNDEFINED, model: str = "", of: int = 0
+) -> Measure:
     question, unit, why = QUESTIONS[key]
     return Measure(key, question, float(value), float(low), float(high), unit, why, model, of)
 

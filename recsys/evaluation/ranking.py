@@ -115,8 +115,8 @@ def rank(
             parts.append((items, values, owner + n_ranked, greater, tied))
             n_ranked += len(items)
         del scores, own  # the next batch reuses this memory, which is faster than new memory
-    items, values, *ranks = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Ranking(users, items, values, Ranks(*ranks, len(users)))
+    items, values, owner, greater, tied = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Ranking(users, items, values, Ranks(owner, greater, tied, len(users)))
 
 
 def _rank_some(

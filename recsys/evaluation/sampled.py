@@ -74,17 +74,15 @@ def rank_distribution(split: Split, scorer: Scorer, seed: int = 0) -> pd.DataFra
     """Return where the songs of test users rank among all songs: one row per listen of these users in any part.
 
     Columns part, user, item, `own` (share of all songs that the user has in any part), and for each pool of negatives
-    `lower_<pool>` and `tied_<pool>`, the shares of the pool with a lower score and with the same. Pools: `all` songs,
-    `warm` songs, and `popular`, drawn in proportion to the listens in train and validation. If there are too many
-    users for `MAX_SCORES`, a random sample of them is taken.
+    `lower_<pool>` and `tied_<pool>`, the shares of the pool with a lower score and with the same. Pools: `all` songs
+    and `warm` songs. If there are too many users for `MAX_SCORES`, a random sample of them is taken.
     """
     users, n_all = np.unique(split.test.user), split.n_items_all
     if len(users) > (most := max(300, MAX_SCORES // n_all)):
         users = np.sort(np.random.default_rng(seed).choice(users, most, replace=False))
     rows = pd.concat(pd.DataFrame({"part": part, **vars(getattr(split, part)[:])}) for part in PARTS)
     rows = rows[np.isin(rows["user"], users)].sort_values("user", kind="stable", ignore_index=True)
-    popular = np.bincount(split.warm("train", "validation").item, minlength=n_all)
-    pools = {"all": np.ones(n_all), "warm": np.arange(n_all) < split.n_items, "popular": popular}
+    pools = {"all": np.ones(n_all), "warm": np.arange(n_all) < split.n_items}
     found: list[np.ndarray] = []
     played = np.split(rows["item"].to_numpy(), np.searchsorted(rows["user"], users[1:]))
     for batch in batches_of_users(users, n_all):

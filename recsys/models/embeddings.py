@@ -230,4 +230,5 @@ def _codes(vocabulary: np.ndarray, ids: Sequence[Any], what: str) -> np.ndarray:
 
 
 def _first_five(ids: Sequence[Any]) -> str:
-    return ", ".join(repr(each) for each in ids[:5]) + (", …" if len(ids) > 5 else "")
+    plain = [each.item() if isinstance(each, np.generic) else each for each in ids[:5]]
+    return ", ".join(map(repr, plain)) + (", …" if len(ids) > 5 else "")

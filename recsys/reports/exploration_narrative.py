@@ -64,7 +64,7 @@ def length_sentence(split: Split, vectors: np.ndarray, similarity: str) -> str:
     lengths = np.linalg.norm(vectors[: split.n_items], axis=1)
     correlation = spearmanr(lengths, np.bincount(split.train.item)).statistic
     use = {
-        "dot": "recommends by dot product: a longer vector raises a song's scores.",
+        "dot": "recommends by dot product: the lengths change its recommendations.",
         "cosine": "recommends by cosine: the lengths do not change its recommendations.",
     }
     return (

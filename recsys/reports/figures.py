@@ -75,7 +75,7 @@ def popularity_curve(split: Split) -> Axes:
 
 def training_curves(histories: dict[str, dict[str, Any]]) -> Axes:
     """Draw the 1-of-21 accuracy by epoch, train and validation measured in the same way, with the best epoch marked."""
-    ax = axes()
+    ax = axes(height=4.4)
     for key, colour in model_colours(histories).items():
         epochs, name = pd.DataFrame(histories[key]["epochs"]).set_index("epoch"), model_name(key)
         ax.plot(epochs.index, 100 * epochs["train_accuracy"], "--", color=colour, label=f"{name}: train")
@@ -84,7 +84,7 @@ def training_curves(histories: dict[str, dict[str, Any]]) -> Axes:
         ax.plot(best.index, 100 * best, "o", ms=10, mfc="none", color=colour, label=f"{name}: best epoch")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="epoch", ylabel="1-of-21 accuracy, %")
-    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.legend(frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.14))
     return ax
 
 
@@ -106,7 +106,7 @@ def trials(table: pd.DataFrame, settings: Sequence[str]) -> np.ndarray:
     return axs
 
 
-def means_with_intervals(evaluation: Evaluation, metrics: tuple[str, ...]) -> np.ndarray:
+def means_with_intervals(evaluation: Evaluation, metrics: tuple[str, ...] = ("ndcg@20", "recall@20")) -> Axes:
     """Draw the models' means with 95 % intervals, a panel for each metric, the best model on top, baselines in grey."""
     order = evaluation.means.xs(metrics[0], level="metric")["value"].sort_values(kind="stable").index
     size = (4.2 * len(metrics), 1.2 + 0.42 * len(order))
@@ -119,7 +119,7 @@ def means_with_intervals(evaluation: Evaluation, metrics: tuple[str, ...]) -> np
             ax.errorbar(row["value"], model_name(key), xerr=errors, fmt="o", color=colour, capsize=3)
         _plain(ax).set(xlabel=f"{metric_name(metric)}, mean with 95 % interval", xlim=(0, None))
         ax.margins(y=0.15)
-    return axs
+    return axs[0]
 
 
 def length_against_popularity(split: Split, vectors: np.ndarray) -> Axes:
@@ -137,7 +137,7 @@ def length_against_popularity(split: Split, vectors: np.ndarray) -> Axes:
 
 def accuracy_by_negatives(sweep: pd.DataFrame) -> Axes:
     """Draw each model's expected accuracy by the number of random songs, and that of a guess; a line marks 20 songs."""
-    ax = axes(width=10, height=4)
+    ax = axes(height=5)
     curves = sweep.pivot(index="negatives", columns="model", values=["value", "low", "high"]) * 100
     n, last = curves.index, curves.index[-1]
     colours = model_colours(sweep["model"].unique())
@@ -153,8 +153,8 @@ def accuracy_by_negatives(sweep: pd.DataFrame) -> Axes:
     ax.set(xscale="log", xlim=(1, last), ylim=(0, 100), ylabel="expected accuracy, %")
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.set_xlabel("number of random songs that the played song competes with")
-    ax.legend(frameon=False, title=f"accuracy 1 of {NEGATIVES + 1}, ties shared", alignment="left", fontsize=9,
-              loc="center left", bbox_to_anchor=(1, 0.5))  # fmt: skip
+    title = f"accuracy 1 of {NEGATIVES + 1}, ties shared"
+    ax.legend(frameon=False, title=title, fontsize=9, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.12))
     return ax
 
 

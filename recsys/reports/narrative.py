@@ -221,9 +221,12 @@ def time_sentence(split: Split) -> str:
     """Say which days the parts cover."""
     if split.train.timestamp is None:
         return "These listens have no times, so there is no picture of them over time."
-    times = {part: getattr(split, part).timestamp for part in PARTS}
-    spans = [f"{part} from {str(time.min())[:16]} to {str(time.max())[:16]}" for part, time in times.items()]
-    return f"Listens per day (UTC): {_listed(spans)}.".replace("T", " ")
+    spans = []
+    for part in PARTS:
+        times = getattr(split, part).timestamp
+        first, last = (str(time)[:16].replace("T", " ") for time in (times.min(), times.max()))
+        spans.append(f"{part} from {first} to {last}")
+    return f"Listens per day (UTC): {_listed(spans)}."
 
 
 def popularity_sentence(split: Split) -> str:
@@ -252,14 +255,13 @@ def training_sentences(histories: dict[str, dict[str, Any]]) -> list[str]:
         epochs, best = history["epochs"], history["epochs"][history["best_epoch"] - 1]
         gap = best["train_accuracy"] - best["val_accuracy"]
         speed = np.median([epoch["rows_per_second"] for epoch in epochs])
-        lines.append(
-            _sentence(
-                f"{named(name)}: {len(epochs)} epochs in {history['seconds']:.1f} s on {history['device']}, "
-                f"{speed:,.0f} rows per second; best epoch {history['best_epoch']}, with a validation accuracy of "
-                f"{percent(best['val_accuracy'])}"
-            )
-            + f" Train, measured in the same way, is {100 * abs(gap):.1f} points {'higher' if gap >= 0 else 'lower'}."
+        told = (
+            f"{named(name)}: {len(epochs)} epoch{'s' * (len(epochs) > 1)} in {history['seconds']:.1f} s on "
+            f"{history['device']}, {speed:,.0f} rows per second; best epoch {history['best_epoch']}, with a validation "
+            f"accuracy of {percent(best['val_accuracy'])}"
         )
+        side = "higher" if gap >= 0 else "lower"
+        lines.append(f"{_sentence(told)} Train, measured in the same way, is {100 * abs(gap):.1f} points {side}.")
     return lines
 
 

@@ -106,7 +106,7 @@ def _fold_code(body: BeautifulSoup) -> None:
             element.insert_before(_fold(body, "code", "Code", code))
             code = []
         elif element.name != "h2":
-            code += [each.extract() for each in element.select(":scope > .input .highlight")]
+            code += [each.extract() for each in element.select(":scope > .input") if each.text.strip()]
             if not element.select(".output"):
                 element.extract()
     if code:
@@ -151,9 +151,6 @@ def report_page(
     `record` is the report's run.json. `metrics` and `summary` come from the run's folder and may be empty. `titles`
     holds the notebooks' titles by name.
     """
-    hashes = {name: value for name, value in record["hashes"].items() if isinstance(value, str)}
-    hashes |= record["hashes"]["notebooks"]
-    hashes |= {each["name"]: each["sha256"] for each in record["hashes"]["data"].get("source") or ()}
     best = best_model(metrics)
     models = list(metrics.get("models", {}).items())
     models.sort(key=lambda model: -model[1].get(MAIN_METRIC, {}).get("value", -1))
@@ -173,7 +170,6 @@ def report_page(
         best=best,
         differences=[gaps[name] for name, _ in models if name in gaps],
         command=repeat_command(record),
-        hashes=hashes,
         page="index",
         names=list(record["hashes"]["notebooks"]),
         titles=titles,

@@ -1,4 +1,4 @@
-"""The tables of `02_train`: the model's size, recipes in words, what was chosen, and every epoch."""
+"""The tables of `02_train`: the size of a model, recipes in words, and what was chosen on validation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from recsys.reports.narrative import model_name, percent, signed
-from recsys.reports.tables import folded, headed, in_full, written
+from recsys.reports.narrative import model_name, signed
+from recsys.reports.tables import headed, in_full, written
 from recsys.training.recipes import Recipe
 
 DRAWN = {
@@ -87,17 +87,3 @@ def choices_table(histories: dict[str, dict[str, Any]]) -> HTML:
             "seed": str(history["seed"]),
         }
     return in_full(pd.DataFrame(columns).reset_index(names="chosen"))
-
-
-def epochs_table(histories: dict[str, dict[str, Any]]) -> HTML:
-    """Return the figures of every epoch of every recipe, folded; the best epochs have a star."""
-    rows = []
-    for name, history in histories.items():
-        for epoch in history["epochs"]:
-            star = " *" if epoch["epoch"] == history["best_epoch"] else ""
-            row = {"recipe": model_name(name), "epoch": f"{epoch['epoch']}{star}"}
-            for label, prefix in (("running mean", ""), ("train", "train_"), ("validation", "val_")):
-                row[f"loss, {label}"] = f"{epoch[prefix + 'loss']:.4f}"
-                row[f"accuracy, {label}"] = percent(epoch[prefix + "accuracy"], 2)
-            rows.append(row | {"rows per second": f"{epoch['rows_per_second']:,}"})
-    return folded(f"Table of {len(rows)} epochs", pd.DataFrame(rows))

@@ -1,7 +1,4 @@
-"""The devices of a training, and each replica's share of the work under a `tf.distribute` strategy.
-
-The functions without a `strategy` in their name are called by the code of one replica, and concern that replica.
-"""
+"""The devices of a training, and a replica's share of the work under a `tf.distribute` strategy."""
 
 import functools
 import os
@@ -45,7 +42,7 @@ def n_replicas() -> int:
 
 
 def replica() -> int:
-    """Return the replica's number, from 0."""
+    """Return the number, from 0, of the replica whose code calls this."""
     number = tf.distribute.get_replica_context().replica_id_in_sync_group
     return int(number if isinstance(number, int) else tf.get_static_value(number))
 

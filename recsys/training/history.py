@@ -24,7 +24,7 @@ INPUTS = {
 
 def print_line(name: str, text: str, moving: bool = False) -> None:
     """Print a line of a recipe's log. The next line is printed over a `moving` one."""
-    print(f"\r{f'{name}: {text}':<{LOG_WIDTH}}", end="" if moving else "\n", flush=True)
+    print(f"{name}: {text}".ljust(LOG_WIDTH), end="\r" if moving else "\n", flush=True)
 
 
 def changed_inputs(before: dict[str, Any], now: dict[str, Any]) -> str:
@@ -85,9 +85,7 @@ class TrainingHistory:
             best = {f"best {i}": table for i, table in enumerate(self.best_weights)}
             checkpoints.write(self.folder / CHECKPOINT, facts, arrays | best)
             self.started["checkpoint"] = time.perf_counter()
-            self.checkpoint_seconds = max(
-                CHECKPOINT_SECONDS, (self.started["checkpoint"] - before) / CHECKPOINT_SHARE
-            )
+            self.checkpoint_seconds = max(CHECKPOINT_SECONDS, (self.started["checkpoint"] - before) / CHECKPOINT_SHARE)
         self.check_interrupt()
 
     def check_interrupt(self) -> None:

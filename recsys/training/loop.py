@@ -21,7 +21,7 @@ ROWS_PER_CALL = 2**18  # rows of one call into TensorFlow, which no interrupt ca
 class Loop:
     """Train a model by a recipe, epoch by epoch. `SampledLoop` and `FullLoop` say what a batch is and how it is used.
 
-    A phase begins with `start`, which sets the model to its first weights. `train_epoch` and `evaluate` run one epoch.
+    A phase begins with `start`, which resets the model. `train_epoch` trains for an epoch, `evaluate` follows it.
     `state` returns everything that the rest of the phase depends on, `restore` puts it back. Under a `tf.distribute`
     strategy each replica works on its share of every batch.
     """
@@ -37,14 +37,12 @@ class Loop:
         self.xla = xla and self.strategy.num_replicas_in_sync == 1
         self.optimizer = Optimizer(recipe.optimizer, self.tables, self.xla)
         self._evaluated = tf.function(self._evaluate_batches, jit_compile=self.xla)
-        self.after_call: Callable[[], None] = lambda: None  # called when weights and place in the epoch agree
-        self.check_interrupt: Callable[[], None] = lambda: None  # called where they need not
+        self.after_call: Callable[[], None] = lambda: None  # called after each call into TensorFlow; `state` is complete
+        self.check_interrupt: Callable[[], None] = lambda: None  # called during an evaluation
 
-    def start(
-        self, rows: Interactions | Stored, temperature: float, gamma: float, epochs: int, name: str = ""
-    ) -> None:
+    def start(self, rows: Interactions | Stored, temperature: float, gamma: float, epochs: int, name: str = "") -> None:
         """Begin a phase of so many epochs over `rows`. Errors mention its name."""
-        self.name, self.epochs, self.epoch, self.step, self.totals = name, epochs, 0, 0, np.zeros(3)
+        self.name, self.epochs, self.epoch, self.step, self.totals, self.n_rows = name, epochs, 0, 0, np.zeros(3), 0
         self.model.initialise()
         self.optimizer.reset()
         self.temperature.assign(temperature)
@@ -61,7 +59,10 @@ class Loop:
         return facts
 
     def evaluate(self) -> dict[str, float]:
-        """Return loss and 1-of-21 accuracy on a sample of train and on validation; all calls use the same candidates."""
+        """Return loss and 1-of-21 accuracy on a sample of train and on validation, with the same candidates each time.
+
+        Rows whose user or song has no vector are counted (`…unknown_rows`), and are no hits.
+        """
         facts: dict[str, float] = {}
         for name, part, stream in (("train_", self.sample, SAMPLE), ("val_", self.validation, VALIDATION)):
             n, totals, key = len(part), np.zeros(3), losses.key(self.seed, 0, stream)

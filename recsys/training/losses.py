@@ -1,9 +1,9 @@
 """From a batch of positives to a loss: candidates → logits → − log q → accidental hits → cross-entropy.
 
 Each loss in `LOSSES` maps the positives' logits (batch,), the negatives' logits (batch, n), log q and γ to losses
-(batch,). A negative whose logit is −∞ does not count. log q (n,) corrects for negatives that are not drawn uniformly: it
-is the logarithm of how much more often than uniformly each one is drawn, so that sums over the negatives have the same
-expectation as with uniform ones. It is 0 for uniform negatives.
+(batch,). A negative whose logit is −∞ does not count. log q (n,) corrects for negatives that are not drawn uniformly:
+it is the logarithm of how much more often than uniformly each one is drawn. With it, sums over the negatives have the
+same expectation as with uniform ones. For uniform negatives it is 0.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Gradient descent on tables of vectors: on whole tables, or only on the rows of a batch; and learning-rate schedules."""
+"""Gradient descent on tables of vectors, whole or only the rows of a batch, and schedules of the learning rate."""
 
 import functools
 import math

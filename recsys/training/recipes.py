@@ -62,8 +62,8 @@ class Recipe:
                 raise ValueError(f"{name}: expected more than 0, got {value!r}")
         if not self.grid or not all(value > 0 for pair in self.grid for value in pair):
             raise ValueError(f"grid: expected pairs of temperature and gamma above 0, got {self.grid!r}")
-        if self.similarity == "cosine" and (lowest := min(t for t, _ in self.grid)) < MIN_TEMPERATURE:
-            raise ValueError(f"{self.name}, temperature: expected {MIN_TEMPERATURE} or more for cosines, got {lowest!r}")
+        if self.similarity == "cosine" and (low := min(temperature for temperature, _ in self.grid)) < MIN_TEMPERATURE:
+            raise ValueError(f"{self.name}, temperature: expected {MIN_TEMPERATURE} or more for cosines, got {low!r}")
         if not all(value > 0 for value in (*self.gammas, *(value for pair in self.recency for value in pair))):
             raise ValueError(f"gammas, recency: expected values above 0, got {self.gammas!r}, {self.recency!r}")
         others = [gamma for gamma in (*self.gammas, *(gamma for _, gamma in self.grid)) if gamma != 1]
@@ -104,7 +104,7 @@ class Recipe:
         if full and (n := settings.get("n_negatives")):
             raise ValueError(f"{self.name}, n_negatives: expected 0, as this recipe compares with all songs; got {n}")
         if (rule := settings.get("optimizer", self.optimizer)) != self.optimizer and "learning_rate" not in settings:
-            raise ValueError(f"{self.name}: expected a learning rate for the optimizer {rule}, got none")
+            raise ValueError(f"{self.name}: expected a LEARNING_RATE for the optimizer {rule}, got none")
         if self.optimizer == "sgd":
             rate = self.learning_rate / self.batch_size * settings.get("batch_size", self.batch_size)
             settings = {"learning_rate": rate} | settings

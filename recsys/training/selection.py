@@ -1,4 +1,4 @@
-"""The phases of a training: settings are tried on validation, then the training itself, recency weighting, the refit."""
+"""The phases of a training: trials of settings, the training itself, recency weighting, and the refit."""
 
 from typing import Any
 

@@ -14,8 +14,8 @@ WINDOW = IN_MEMORY  # rows on the device at once
 class ShuffledRows:
     """Rows in an order that depends on the seed and the epoch alone, whether they are in memory or in a file.
 
-    Chance puts each row of an epoch into one of some windows of about `WINDOW` rows, and each window is shuffled. One
-    pass over the rows collects those of a window.
+    Each row of an epoch is put at random into one of several windows of about `WINDOW` rows, and each window is
+    shuffled. One pass over the rows collects those of a window.
     """
 
     def __init__(self, rows: Interactions | Stored, seed: int):

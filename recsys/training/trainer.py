@@ -24,7 +24,7 @@ from recsys.training.sampled_softmax import SampledLoop
 from recsys.training.selection import fit
 
 __all__ = ["Recipe", "Trained", "device", "load", "make_loop", "train"]
-CODE = (  # beside this package, the files whose code decides what a training ends with
+CODE = (  # files outside this package that affect the result of a training
     "data/interactions", "data/split", "evaluation/evaluate", "evaluation/metrics", "evaluation/ranking",
     "models/embeddings",
 )  # fmt: skip
