@@ -134,13 +134,13 @@ def _recency_sentence(trials: list[dict[str, float]]) -> str:
     )
 
 
-def without_recency(split: Split, model: Any, strength: float = 0.0, half_life: float = 1.0) -> scorers.Vectors:
+def without_recency(split: Split, model: Any, strength: float = 0.0, half_life: float = 1.0) -> scorers.Product:
     """Return a trained model as it was before recency weighting."""
     users, songs = model.get_weights()
     if strength:
         weights = recency_weights(split.warm("train", "validation"), model.n_users, model.n_items, half_life)
         users = users - with_recency(np.zeros_like(users), songs, weights, strength)
-    return scorers.Vectors.for_split(split, users, songs / np.linalg.norm(songs, axis=1, keepdims=True))
+    return scorers.Product.for_split(split, users, (songs / np.linalg.norm(songs, axis=1, keepdims=True)).T)
 
 
 def write(page: Path, text: str) -> None:

@@ -16,7 +16,7 @@ from recsys.data import interactions
 from recsys.evaluation import evaluate, sampled
 from recsys.models import baselines
 from recsys.models.baselines import scorers
-from recsys.reports import exploration, narrative, tables, training_tables
+from recsys.reports import exploration, narrative, tables
 from recsys.runs import Run
 from recsys.training.recipes import RECIPES
 
@@ -111,12 +111,12 @@ def test_checks_are_one_line_and_a_failed_one_is_open():
 
 
 @pytest.mark.parametrize(
-    ("unit", "of", "with_interval", "alone"),
-    [("share", 0, "12.5 % (10.0 to 15.0)", "12.5 %"), ("points", 0, "+12.5 points (+10.0 to +15.0)", "+12.5 points"),
-     ("correlation", 0, "+0.12 (+0.10 to +0.15)", "+0.12"), ("count", 21, "0 of 21 (0 to 0)", "0 of 21")],
+    ("key", "of", "with_interval", "alone"),
+    [("repeats", 0, "12.5 % (10.0 to 15.0)", "12.5 %"), ("ties", 0, "+12.5 points (+10.0 to +15.0)", "+12.5 points"),
+     ("vector_length", 0, "+0.12 (+0.10 to +0.15)", "+0.12"), ("model_pairs", 21, "0 of 21 (0 to 0)", "0 of 21")],
 )  # fmt: skip
-def test_answers_have_units_and_intervals(unit, of, with_interval, alone):
-    found = Measure("key", "?", 0.125, 0.1, 0.15, unit, "why", of=of)
+def test_answers_have_units_and_intervals(key, of, with_interval, alone):
+    found = Measure(key, 0.125, 0.1, 0.15, of=of)
     assert narrative.answer(found) == with_interval
     assert narrative.answer(dataclasses.replace(found, low=np.nan, high=np.nan)) == alone
     assert narrative.signed(-0.00061) == "−0.0006"
@@ -134,24 +134,27 @@ def test_the_sweep_sentence_reads_the_frame():
 def test_tables_have_every_model_and_the_account_adds_up(results):
     evaluation, accuracy, _ = results("random", "popularity", "ease")
     names = {"random order", "popularity", "EASE"}
-    main = tables.main_table(evaluation, {}, {})
+    main = tables.main_table(evaluation, {"ease": 1.25})
     for table in (main, tables.sampled_table(accuracy)):
         assert set(table.index) == names
-    account = tables.account_table(evaluation)
-    assert sum(int(n.replace(",", "")) for n in account["listens"]) == len(evaluation.split.test)
+    parts = tables.parts_table(evaluation.split).loc["test"].str.replace(",", "")
+    kinds = ["by cold users", "of cold songs", "repeats", "scored"]
+    assert int(parts["listens"]) == parts[kinds].astype(int).sum() == len(evaluation.split.test)
     assert main.index[-1] == "EASE" and "NDCG@20" in main and "Hit rate@20" in main
     assert set(tables.difference_table(evaluation).index) == names - {"EASE"}
     recall = evaluation.means.loc[("ease", "recall@20"), "value"]
-    assert f"<td>{recall:.4f}</td>" in tables.cutoffs_table(evaluation).data
-    assert all(name in tables.lists_table(evaluation).data for name in names)
+    assert main.loc["EASE", "seconds to fit"] == "1.2" and main.loc["popularity", "seconds to fit"] == ""
+    folded = tables.metrics_table(evaluation).data
+    assert f"<td>{recall:.4f}</td>" in folded and f"<td>{evaluation.aggregate['ease']['gini@20']:.4f}</td>" in folded
+    assert all(folded.count(f"<td>{name}</td>") == 10 for name in names)
 
 
 def test_recipes_are_told_side_by_side_where_they_differ():
-    shown = training_tables.recipes_table({name: RECIPES[name] for name in ("author", "best")}).data
+    shown = tables.recipes_table({name: RECIPES[name] for name in ("author", "best")}).data
     assert "the described system" in shown and "20 drawn from all songs, for each listen" in shown
     assert "0.07, 0.1, 0.15, 0.2: the best on validation" in shown and "plain gradient descent" in shown
     assert "precision" not in shown  # the same for both
-    assert "precision" in training_tables.recipes_table({"author": RECIPES["author"]}).data
+    assert "precision" in tables.recipes_table({"author": RECIPES["author"]}).data
 
 
 def test_a_missing_step_of_any_run_but_the_sample_names_the_command(tmp_path):
@@ -173,7 +176,7 @@ def evaluate_run(run, names, seed=0):
     measures = measure(split, models, evaluation, accuracy, histories, seed)
     headline, by_seed = narrative.headline(evaluation), workflow.ndcg_by_seed(run, evaluation)
     sentences = narrative.sentences(evaluation, accuracy, measures, [PASSED])
-    saved = {"sampled": accuracy, "fitted": fitted, "histories": histories, "by_seed": by_seed}
+    saved = {"sampled": accuracy, "seconds": workflow.fit_seconds(fitted, histories), "by_seed": by_seed}
     workflow.save_evaluation(run, evaluation, headline, sentences, **saved)
     return evaluation, by_seed, headline
 
@@ -214,10 +217,8 @@ def test_several_seeds_are_trained_and_their_spread_is_told(tmp_path):
     assert told.startswith("The described system, trained with 2 seeds, has an NDCG@20 from ")
     (told,) = narrative.training_sentences({"author": trained["author"].history})
     assert told.startswith("The described system: 1 epoch in ")
-    shown = training_tables.choices_table({"author": trained["author"].history}).data
+    shown = tables.choices_table({"author": trained["author"].history}).data
     assert "<td>1 of 1</td>" in shown and f"<td>{trained['author'].history['n_parameters']:,}</td>" in shown
-    sizes = training_tables.shapes_table(trained["author"].model)
-    assert list(sizes.loc["users"])[:2] == [f"{split.n_users_all:,}", "15"]
     with pytest.raises(ValueError, match="SEEDS: expected 1 or more, got 0"):
         workflow.train_run(run, split, recipes, seeds=0)
 

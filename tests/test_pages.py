@@ -251,9 +251,10 @@ def test_many_sections_are_listed_at_the_top():
 
 
 def test_an_interval_is_not_broken_and_prose_gets_room():
-    rows = "<tr><td>what?</td><td>59 of 3,761 (56 to 62)</td><td>{}</td></tr>".format("why " * 20)
+    rows = "<tr><th>a</th><th>1 to 9 songs (7 listeners)</th><th>b</th></tr>"
+    rows += "<tr><td>what?</td><td>59 of 3,761 (56 to 62)</td><td>{}</td></tr>".format("why " * 20)
     text = section(new_code_cell("", outputs=[new_output("display_data", {"text/html": f"<table>{rows}</table>"})]))
-    assert "<td>59\xa0of\xa03,761 (56\xa0to\xa062)</td>" in text
+    assert "<td>59\xa0of\xa03,761 (56\xa0to\xa062)</td>" in text and "<th>1 to 9 songs (7\xa0listeners)</th>" in text
     assert '<td class="text">what?</td>' in text and '<td class="text prose">why why' in text
 
 

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from recsys.data.split import Split
 from recsys.models.embeddings import Embeddings
+from recsys.models.neighbours import nearest, unit_vectors
 from recsys.runs import read_json
 from recsys.training import loop as loops
 from recsys.training import losses
@@ -138,7 +139,7 @@ def test_a_checkerboard_is_learnt(tmp_path):
     scores = model.scores(np.arange(60))
     own = (np.arange(60)[:, None] - np.arange(40)) % 2 == 0
     assert min(np.where(own, scores, np.inf).min(axis=1) - np.where(own, -np.inf, scores).max(axis=1)) > 0
-    assert all(neighbour % 2 == 0 for neighbour in model.neighbours(6, 19)[0])
+    assert all(neighbour % 2 == 0 for neighbour in nearest(unit_vectors(model.item_embeddings.numpy()), [6], 19)[0][0])
 
 
 def test_the_recipe_author_is_the_described_system():

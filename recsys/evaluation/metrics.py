@@ -4,8 +4,7 @@ To add a metric, write its function and add it to one of the dictionaries at the
 
 `k` is the cutoff, at most the depth of the ranking. A perfect ranking scores 1 unless the docstring says otherwise.
 Songs with equal scores have no order: a metric of `ranks` is the expectation over all orders of the tied songs, in
-closed form, so a model that scores all songs alike gets exactly what a random order gets. Libraries define some
-metrics differently; the docstrings give our formulas.
+closed form.
 """
 
 from dataclasses import dataclass
@@ -51,10 +50,7 @@ def precision(ranks: Ranks, k: int) -> np.ndarray:
 
 
 def recall(ranks: Ranks, k: int) -> np.ndarray:
-    """Share of the relevant songs that are in the first k places: hits / relevant; at best min(k, relevant) / relevant.
-
-    ranx, RecBole and RecTools define it alike; LensKit caps the divisor at k.
-    """
+    """Share of the relevant songs in the first k places: hits / relevant; at best min(k, relevant) / relevant."""
     return hits(ranks, k) / ranks.n_relevant
 
 
@@ -80,10 +76,7 @@ def mrr(ranks: Ranks, k: int) -> np.ndarray:
 
 
 def average_precision(ranks: Ranks, k: int) -> np.ndarray:
-    """Σ (hits so far / rank) over the hits, divided by min(k, relevant); the mean is MAP@k.
-
-    RecBole and implicit divide by the same; ranx divides by relevant.
-    """
+    """Σ (hits so far / rank) over the hits, divided by min(k, relevant) as in RecBole; the mean is MAP@k."""
     owner, greater, tied, relevant, before = _tied_groups(ranks)
     total = np.zeros(len(owner))
     for j in range(1, k + 1):  # the j-th place within each group of tied songs
@@ -127,8 +120,7 @@ def novelty(lists: np.ndarray, popularity: np.ndarray) -> np.ndarray:
     `lists` (n_users, k) song codes, −1 in empty places, which are left out; `popularity` (n_items,) listens before the
     evaluated part, all above 0. Higher means less known; no value is perfect. NaN for an empty list.
     """
-    bits = -np.log2(popularity / popularity.sum())
-    return _mean_over_places(lists, bits)
+    return _mean_over_places(lists, -np.log2(popularity / popularity.sum()))
 
 
 def tail_share(lists: np.ndarray, popularity: np.ndarray) -> np.ndarray:
@@ -138,8 +130,7 @@ def tail_share(lists: np.ndarray, popularity: np.ndarray) -> np.ndarray:
 
 def in_tail(popularity: np.ndarray, share: float = 0.2) -> np.ndarray:
     """Mark the long tail, the least popular songs with at most `share` of all listens together: bool (n_items,)."""
-    order = np.argsort(popularity, kind="stable")
-    marked = np.zeros(len(popularity), bool)
+    order, marked = np.argsort(popularity, kind="stable"), np.zeros(len(popularity), bool)
     marked[order] = np.cumsum(popularity[order]) <= share * popularity.sum()
     return marked
 
@@ -161,10 +152,8 @@ def gini(lists: np.ndarray, n_items: int) -> float:
     Σ (2 i − n − 1) xᵢ / (n Σ xᵢ) over the n songs' counts x in ascending order, i = 1…n. NaN if all lists are empty.
     """
     counts = np.sort(np.bincount(lists[lists >= 0], minlength=n_items)).astype(float)
-    total = counts.sum()
-    if not total:
-        return float("nan")
-    return float(((2 * np.arange(1, n_items + 1) - n_items - 1) * counts).sum() / (n_items * total))
+    weighted = ((2 * np.arange(1, n_items + 1) - n_items - 1) * counts).sum()
+    return float(weighted / (n_items * counts.sum())) if counts.any() else float("nan")
 
 
 # A value per user, from the ranks of the relevant songs and k

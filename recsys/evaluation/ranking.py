@@ -1,6 +1,6 @@
 """Exact ranked lists and the ranks of the relevant songs, from any model's scores."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,8 +17,15 @@ SCORES_IN_CACHE = 4_000_000  # of these, how many are ranked at once
 class Scorer(Protocol):
     """Anything that can be ranked and evaluated: a trained model or a baseline."""
 
-    def scores(self, users: np.ndarray) -> np.ndarray:
+    def scores(self, users: np.ndarray, /) -> np.ndarray:
         """Return float32 (len(users), at least n_items), higher is better; constant for a user it does not know."""
+
+
+@dataclass(frozen=True)
+class FunctionScorer:
+    """A scorer made of a function, for scores that no model gives."""
+
+    scores: Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -34,15 +41,10 @@ class Ranking:
     scores: np.ndarray
     ranks: Ranks
 
-    @property
-    def depth(self) -> int:
-        """Number of places in a list."""
-        return self.items.shape[1]
-
 
 def batches_of_users(users: np.ndarray, n_items: int) -> Iterator[np.ndarray]:
     """Yield users in batches whose scores fit in memory: always the same batches, for scores equal to the last bit."""
-    size = int(np.clip(SCORES_IN_MEMORY // max(n_items, 1), 1, 1024))
+    size = min(max(SCORES_IN_MEMORY // n_items, 1), 1024)
     for start in range(0, len(users), size):
         yield users[start : start + size]
 
@@ -51,7 +53,7 @@ def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the k best columns of each row and their scores: int32 and float32 (rows, min(k, columns)), best first.
 
     The result is exact. Equal scores are ordered by column. A column with score −inf is not listed: its place holds
-    −1. NaN counts as the highest score. Long rows are searched by chunks: only those with the highest maxima are read.
+    −1. NaN counts as the highest score.
     """
     if k < 1:
         raise ValueError(f"k: expected 1 or more, got {k}")
@@ -102,7 +104,7 @@ def rank(
     """
     n_items = seen.shape[1]
     depth = min(depth, n_items)
-    size, parts, n_ranked = int(np.clip(SCORES_IN_CACHE // max(n_items, 1), 1, 1024)), [], 0
+    size, parts, n_ranked = max(SCORES_IN_CACHE // n_items, 1), [], 0
     for batch in batches_of_users(users, n_items):
         scores = scorer.scores(batch)
         if scores.shape[0] != len(batch) or scores.shape[1] < n_items:
@@ -140,13 +142,12 @@ def _count_greater_and_tied(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Count the songs that score higher than each relevant song, up to the depth, and those that score the same.
 
-    `best` (rows, depth) holds each row's highest scores, sorted. Only a tie that reaches the last of them needs a count
-    over the whole row.
+    `best` (rows, depth) holds each row's highest scores, sorted.
     """
     own = scores[owner, songs][:, None]  # (m, 1)
     greater = np.count_nonzero(best[owner] > own, axis=1)
     tied = np.maximum(np.count_nonzero(best[owner] == own, axis=1), 1)
-    at_the_end = np.flatnonzero(own[:, 0] == best[owner, -1])
+    at_the_end = np.flatnonzero(own[:, 0] == best[owner, -1])  # the tie may go on: count it over the whole row
     rows, place = np.unique(owner[at_the_end], return_inverse=True)
     counts = np.array([np.count_nonzero(scores[row] == best[row, -1]) for row in rows], int)
     tied[at_the_end] = counts[place]

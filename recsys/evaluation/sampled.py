@@ -8,7 +8,7 @@ from scipy.special import logsumexp
 
 from recsys.data.interactions import Interactions
 from recsys.data.split import PARTS, Split
-from recsys.evaluation.bootstrap import N_RESAMPLES, estimate, estimate_mean
+from recsys.evaluation.bootstrap import estimate, estimate_mean
 from recsys.evaluation.ranking import Scorer, batches_of_users
 
 NEGATIVES = 20  # negatives per positive in the described system's test
@@ -36,9 +36,7 @@ def candidate_scores(scorer: Scorer, users: np.ndarray, candidates: np.ndarray) 
     return scores
 
 
-def sampled_accuracy(
-    scorer: Scorer, rows: Interactions, candidates: np.ndarray, n_resamples: int = N_RESAMPLES, seed: int = 0
-) -> dict[str, Any]:
+def sampled_accuracy(scorer: Scorer, rows: Interactions, candidates: np.ndarray, seed: int = 0) -> dict[str, Any]:
     """Return how often the positive, column 0 of the candidates, has the highest score; over all rows, cold ones too.
 
     `as_author` counts a tie as a hit. `tie_fair` shares a hit among the tied candidates. Both have 95 % intervals over
@@ -50,24 +48,11 @@ def sampled_accuracy(
     fair = found / np.count_nonzero(scores == positive[:, None], axis=1)
     result: dict[str, Any] = {"rows": len(rows), "candidates": candidates.shape[1]}
     for name, hits in (("as_author", found), ("tie_fair", fair)):
-        with_interval = estimate_mean(rows.user, hits, seed, n_resamples)
-        result[name] = dict(zip(("value", "low", "high"), np.round(with_interval, 6).tolist(), strict=True))
+        with_interval = np.round(estimate_mean(rows.user, hits, seed), 6).tolist()
+        result[name] = dict(zip(("value", "low", "high"), with_interval, strict=True))
     with np.errstate(invalid="ignore"):
         losses = logsumexp(scores.astype(np.float64), axis=1) - positive
     return result | {"loss": round(float(losses.mean()), 6)}
-
-
-def expected_accuracy(lower: np.ndarray, tied: np.ndarray, n: int) -> np.ndarray:
-    """Return the expected hit of a song against n negatives drawn with replacement; tied songs share a hit.
-
-    `lower` and `tied` are the shares of the pool with a lower score than the song's, and with the same score. With
-    probability C(n, j) tied^j lower^(n − j), j negatives are tied with the song and the others lower. The song then
-    gets 1 / (j + 1) of the hit. Summed over j: ((lower + tied)^(n + 1) − lower^(n + 1)) / ((n + 1) tied), or lower^n
-    if tied is 0.
-    """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shared = ((lower + tied) ** (n + 1) - lower ** (n + 1)) / ((n + 1) * tied)
-    return np.where(tied > 0, shared, lower**n)
 
 
 def rank_distribution(split: Split, scorer: Scorer, seed: int = 0) -> pd.DataFrame:
@@ -95,10 +80,7 @@ def rank_distribution(split: Split, scorer: Scorer, seed: int = 0) -> pd.DataFra
 
 
 def _shares_below(scores: np.ndarray, songs: np.ndarray, pools: dict[str, np.ndarray]) -> np.ndarray:
-    """Return one user's columns of `rank_distribution` from `own` on: (songs, 1 + 2 · pools).
-
-    `scores` (n_items_all,); `songs` the codes of the user's listens; each of the pools a weight per song.
-    """
+    """Return one user's columns of `rank_distribution` from `own` on, for the songs of their listens."""
     levels = np.unique(scores[songs])
     slot = np.searchsorted(levels, scores) + np.searchsorted(levels, scores, side="right")  # odd: equal to a level
     columns = [np.full(len(songs), len(np.unique(songs)) / len(scores))]
@@ -110,8 +92,16 @@ def _shares_below(scores: np.ndarray, songs: np.ndarray, pools: dict[str, np.nda
 
 
 def expected_hits(rows: pd.DataFrame, pool: str = "all", n: int = NEGATIVES) -> np.ndarray:
-    """Return the expected hit of each row of `rank_distribution` against n negatives from a pool: (rows,)."""
-    return expected_accuracy(rows[f"lower_{pool}"].to_numpy(), rows[f"tied_{pool}"].to_numpy(), n)
+    """Return the expected hit of each row of `rank_distribution` against n negatives drawn from a pool: (rows,).
+
+    With probability C(n, j) tied^j lower^(n − j), j negatives are tied with the song, which then gets 1 / (j + 1) of
+    the hit, and the others lower. Summed over j: ((lower + tied)^(n + 1) − lower^(n + 1)) / ((n + 1) tied), or lower^n
+    if tied is 0.
+    """
+    lower, tied = rows[f"lower_{pool}"].to_numpy(), rows[f"tied_{pool}"].to_numpy()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shared = ((lower + tied) ** (n + 1) - lower ** (n + 1)) / ((n + 1) * tied)
+    return np.where(tied > 0, shared, lower**n)
 
 
 def accuracy_sweep(places: dict[str, pd.DataFrame], n_all: int, seed: int = 0) -> pd.DataFrame:

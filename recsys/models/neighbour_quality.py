@@ -1,7 +1,5 @@
 """Measure how good the neighbours of songs are, next to what random lists would score."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -27,8 +25,8 @@ def measure_neighbours(
     """Measure the lists of k neighbours that each of `finders` finds: a row for each measure and kind of list.
 
     The columns are `value`, its 95 % interval `low` and `high` (a bootstrap over the anchors), and `chance`: what lists
-    of k random songs score. The anchors are all songs, or a sample of a large catalogue. `vectors` are
-    (n_items, dim); `other_vectors` are those of the same training with another seed.
+    of k random songs score. The anchors are all songs, or a sample of a large catalogue. `other_vectors` are those of
+    the same training with another seed.
     """
     n, k = split.n_items, min(k, split.n_items - 1)
     anchors = np.arange(n)
@@ -38,42 +36,43 @@ def measure_neighbours(
     lists = {kind: each(anchors) for kind, each in find.items()}
     rows = {}
     for kind, found in lists.items():
-        rng = np.random.default_rng(seed)
-        counts: dict[str, Counts] = {}
-        for measure, columns in ((SAME_ARTIST, ("artist_id", "artist")), (SAME_ALBUM, ("album_id", "album"))):
-            if (groups := _groups(split, columns)) is not None:
-                counts[measure] = _in_same_group(groups, anchors, found)
-        if kind != "co-listening":
-            counts[BY_LISTENERS] = _in_both(found, lists["co-listening"], n)
-            if find_by_seed:
-                counts[BY_SEED] = _in_both(found, find_by_seed[kind](anchors), n)
+        rng, n_listed = np.random.default_rng(seed), (found >= 0).sum(axis=1)
+        others = {} if kind == "co-listening" else {BY_LISTENERS: lists["co-listening"]}
+        if others and find_by_seed:
+            others[BY_SEED] = find_by_seed[kind](anchors)
+        counts = _in_groups(split, anchors, found)
+        for measure, other in others.items():
+            both = (found[:, :, None] == other[:, None]).any(axis=2) & (found >= 0)
+            counts[measure] = both.sum(axis=1), n_listed, k / (n - 1)
         counts[LIFT] = _lift(split.relevant("test"), anchors, found)
         counts[MUTUAL] = _mutual(find[kind], anchors, found, n, rng)
-        counts[HUBS], counts[UNLISTED] = _hubs(anchors, found, n, rng), _unlisted(anchors, found, n)
+        times_listed = np.bincount(found[found >= 0], minlength=n)
+        hubs = np.argsort(-times_listed, kind="stable")[: max(n // 100, 1)]
+        times_drawn = np.sort(np.bincount(rng.integers(0, n, found.size), minlength=n))
+        counts[HUBS] = np.isin(found, hubs).sum(axis=1), n_listed, times_drawn[-len(hubs) :].sum() / found.size
+        by_chance = (1 - k / (n - 1)) ** (len(anchors) - 1)
+        counts[UNLISTED] = times_listed[anchors] == 0, np.ones(len(anchors)), by_chance
         for measure, (hits, out_of, chance) in counts.items():
             rows[measure, kind] = (*estimate(anchors, [hits, out_of], ratio, seed), chance)
     index = pd.MultiIndex.from_tuples(rows, names=["measure", "list"])
     return pd.DataFrame(list(rows.values()), index, columns=["value", "low", "high", "chance"])
 
 
-def _groups(split: Split, columns: Sequence[str]) -> np.ndarray | None:
-    """Return each song's artist or album as a number, −1 if it is unknown; None if it is unknown for all songs."""
-    names = next((split.items[column][: split.n_items] for column in columns if column in split.items), None)
-    return None if names is None or names.isna().all() else pd.factorize(names)[0]
-
-
-def _in_same_group(groups: np.ndarray, anchors: np.ndarray, found: np.ndarray) -> Counts:
-    n, listed, own = len(groups), found >= 0, groups[anchors]
-    known = own >= 0
-    same = (groups[found] == own[:, None]) & listed & known[:, None]
-    size = np.bincount(groups[groups >= 0], minlength=groups.max() + 1)[own]
-    return same.sum(axis=1), listed.sum(axis=1) * known, (size - 1)[known].mean() / (n - 1)
-
-
-def _in_both(found: np.ndarray, other: np.ndarray, n: int) -> Counts:
-    listed = found >= 0
-    both = (found[:, :, None] == other[:, None]).any(axis=2) & listed
-    return both.sum(axis=1), listed.sum(axis=1), found.shape[1] / (n - 1)
+def _in_groups(split: Split, anchors: np.ndarray, found: np.ndarray) -> dict[str, Counts]:
+    """Count the neighbours by the same artist, and on the same album, where these are known."""
+    counts: dict[str, Counts] = {}
+    for measure, columns in ((SAME_ARTIST, ("artist_id", "artist")), (SAME_ALBUM, ("album_id", "album"))):
+        names = next((split.items[column][: split.n_items] for column in columns if column in split.items), None)
+        if names is None or names.isna().all():
+            continue
+        groups = pd.factorize(names)[0]  # a number for each song, −1 if it is unknown
+        own, listed = groups[anchors], found >= 0
+        known = own >= 0
+        same = (groups[found] == own[:, None]) & listed & known[:, None]
+        size = np.bincount(groups[groups >= 0])[own]
+        by_chance = (size - 1)[known].mean() / (split.n_items - 1)
+        counts[measure] = same.sum(axis=1), listed.sum(axis=1) * known, by_chance
+    return counts
 
 
 def _lift(test: sparse.csr_matrix, anchors: np.ndarray, found: np.ndarray) -> Counts:
@@ -96,29 +95,12 @@ def _mutual(find: Finder, anchors: np.ndarray, found: np.ndarray, n: int, rng: n
     If the anchors are a sample, the neighbours' own lists have to be found first. This is done for one anchor in k, at
     the cost of about as many lists again.
     """
-    k, some = found.shape[1], np.arange(len(anchors))
-    own_lists, row = found, np.arange(n)
+    k, some, own_lists, rows = found.shape[1], np.arange(len(anchors)), found, found
     if len(anchors) < n:
         some = rng.choice(some, max(len(anchors) // k, 1), replace=False)
-        neighbours = np.unique(np.maximum(found[some], 0))
-        own_lists = find(neighbours)
-        row = np.searchsorted(neighbours, np.arange(n)).clip(0, len(neighbours) - 1)
+        neighbours = np.unique(found[some])
+        own_lists, rows = find(np.maximum(neighbours, 0)), np.searchsorted(neighbours, found[some])
     listed = found[some] >= 0
-    mutual = (own_lists[row[found[some]]] == anchors[some, None, None]).any(axis=2) & listed
+    mutual = (own_lists[rows] == anchors[some, None, None]).any(axis=2) & listed
     hits, out_of = (np.bincount(some, each.sum(axis=1), len(anchors)) for each in (mutual, listed))
     return hits, out_of, k / (n - 1)
-
-
-def _hubs(anchors: np.ndarray, found: np.ndarray, n: int, rng: np.random.Generator) -> Counts:
-    listed, n_hubs = found >= 0, max(n // 100, 1)
-    hubs = np.zeros(n, bool)
-    hubs[np.argsort(-np.bincount(found[listed], minlength=n), kind="stable")[:n_hubs]] = True
-    drawn = rng.integers(0, n, len(anchors) * found.shape[1])
-    by_chance = np.sort(np.bincount(drawn, minlength=n))[-n_hubs:].sum() / len(drawn)
-    return (hubs[found] & listed).sum(axis=1), listed.sum(axis=1), by_chance
-
-
-def _unlisted(anchors: np.ndarray, found: np.ndarray, n: int) -> Counts:
-    times_listed = np.bincount(found[found >= 0], minlength=n)
-    by_chance = (1 - found.shape[1] / (n - 1)) ** (len(anchors) - 1)
-    return times_listed[anchors] == 0, np.ones(len(anchors)), by_chance

@@ -20,7 +20,7 @@ def nearest(vectors: np.ndarray, anchors: np.ndarray, k: int) -> tuple[np.ndarra
     """Return the k songs with the highest dot product with each anchor: codes and products, each (anchors, k).
 
     With unit vectors the products are cosines. The best song comes first, equal ones are ordered by code, and the
-    anchor itself is left out. If there are fewer than k other songs, all of them are returned.
+    anchor itself is left out. With fewer than k other songs, the lists are shorter.
     """
     parts = []
     for batch in batches_of_users(np.asarray(anchors), len(vectors)):
@@ -44,8 +44,7 @@ def nearest_by_listeners(seen: sparse.csr_matrix, anchors: np.ndarray, k: int) -
     lengths = np.sqrt(np.maximum(np.asarray(seen.sum(axis=0)).ravel(), 1))
     parts = []
     for batch in batches_of_users(anchors, seen.shape[1]):
-        # The anchor's own length is left out: it divides a whole row, which does not change the order.
-        cosines = shared_listeners(seen, batch) / lengths
+        cosines = shared_listeners(seen, batch) / lengths  # times the anchor's length, which keeps a row's order
         cosines[np.arange(len(batch)), batch] = 0
         parts.append(top_k(np.where(cosines > 0, cosines, -np.inf), min(k, seen.shape[1] - 1))[0])
     return np.concatenate(parts)
@@ -64,8 +63,7 @@ def finders(split: Split, vectors: np.ndarray, k: int) -> dict[str, Finder]:
 def map_positions(vectors: np.ndarray, method: str = "pca", seed: int = 0) -> np.ndarray:
     """Return each song's position on a map, (n_items, 2), from the direction of its vector.
 
-    The method is "pca" or, if it is installed, "umap". Raises ValueError for another name and ModuleNotFoundError if
-    UMAP is missing.
+    The method is "pca" or, if it is installed, "umap". Raises ValueError for another name.
     """
     unit = unit_vectors(vectors)
     if method == "umap":

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation, evaluate, validation_ndcg
 from recsys.evaluation.ranking import Scorer
-from recsys.models.baselines.peers import PEERS, Peer
+from recsys.models.baselines.factorisation import PEERS, Peer
 from recsys.models.baselines.scorers import DoesNotApply
 from recsys.reports import figures, narrative
 from recsys.reports.narrative import model_name, named

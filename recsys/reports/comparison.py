@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from recsys.evaluation.bootstrap import N_RESAMPLES, compare
+from recsys.evaluation.bootstrap import compare
 from recsys.evaluation.evaluate import MAIN_METRIC
 from recsys.reports.narrative import model_name, named
 from recsys.reports.pages import METRICS, best_model, comparison_page
@@ -77,7 +77,7 @@ def _refusal(a: dict[str, Any], b: dict[str, Any], users_a: pd.DataFrame, users_
 
 def _differences(a: pd.DataFrame, b: pd.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
     columns = [column for column in a if column in b]
-    _, rows = compare({"B": b[columns], "A": a[columns]}, N_RESAMPLES, seed=0)
+    _, rows = compare({"B": b[columns], "A": a[columns]}, seed=0)
     return {row["metric"]: row for row in rows.to_dict("records") if row["a"] == "B"}
 
 

@@ -177,7 +177,7 @@ def worst_failures(evaluation: Evaluation, model: str, k: int = 20, n: int = 5) 
     Each row also names the listener's most played song, the first song of the list, and the most popular missed song.
     """
     split, ranking = evaluation.split, evaluation.rankings[model]
-    relevant, counts = split.relevant(evaluation.part), split.counts("train", "validation")
+    relevant, counts = split.relevant(), split.counts("train", "validation")
     n_new, listens = np.diff(relevant.indptr)[ranking.users], _listens(split)
     failed = np.flatnonzero(evaluation.per_user[model][f"hit@{k}"].to_numpy() == 0)
     rows = []

@@ -126,11 +126,12 @@ def _align(table: Tag) -> None:
             for cell in filter(None, column):
                 cell["class"] = kind
             continue
-        for cell in cells:
+        for cell in filter(None, column):
             if re.fullmatch(r"\d{4}-\d\d-\d\d[ \d:.]*", cell.text):
                 cell["class"] = "whole"
             elif cell.string and len(cell.string) <= PROSE:
-                cell.string = re.sub(r" (?!\()", NO_BREAK, cell.string)
+                unbroken = r" (?!\()" if cell.name == "td" else r" (?=[^(]*\))"
+                cell.string = re.sub(unbroken, NO_BREAK, cell.string)
 
 
 def clean_html(text: Any) -> str:

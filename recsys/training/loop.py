@@ -26,6 +26,10 @@ class Loop:
     strategy each replica works on its share of every batch.
     """
 
+    _load: Callable[[Interactions | Stored], None]  # takes the rows of a phase, sets `n_rows`: positives in an epoch
+    _train: Callable[[int], None]  # takes the steps of an epoch from `self.step` on, and calls `_end_call` after each
+    _train_step: Callable[..., tf.Tensor]  # takes a step on a replica's share of a batch, returns its `losses.totals`
+
     def __init__(self, model: Embeddings, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False):
         self.model, self.recipe, self.seed = model, recipe, seed
         sample = np.random.default_rng([seed, SAMPLE]).integers(0, len(split.train), len(split.validation))
@@ -37,8 +41,8 @@ class Loop:
         self.xla = xla and self.strategy.num_replicas_in_sync == 1
         self.optimizer = Optimizer(recipe.optimizer, self.tables, self.xla)
         self._evaluated = tf.function(self._evaluate_batches, jit_compile=self.xla)
-        self.after_call: Callable[[], None] = lambda: None  # called after each call into TensorFlow; `state` is complete
-        self.check_interrupt: Callable[[], None] = lambda: None  # called during an evaluation
+        self.after_call: Callable[[], None] = lambda: None  # in training, when the state is complete
+        self.check_interrupt: Callable[[], None] = lambda: None  # in an evaluation
 
     def start(self, rows: Interactions | Stored, temperature: float, gamma: float, epochs: int, name: str = "") -> None:
         """Begin a phase of so many epochs over `rows`. Errors mention its name."""
@@ -86,18 +90,6 @@ class Loop:
         self.epoch, self.step, self.totals = facts["epoch"], facts["step"], np.array(facts["totals"])
         for i, variable in enumerate([*self.tables, *sum(self.optimizer.slots, [])]):
             variable.assign(arrays[f"loop {i}"])
-
-    def _load(self, rows: Interactions | Stored) -> None:
-        """Take over the rows of a phase, and set `n_rows`, the number of positives in an epoch."""
-        raise NotImplementedError
-
-    def _train(self, epoch: int) -> None:
-        """Take the steps of an epoch from `self.step` on, with a call of `_end_call` after each call."""
-        raise NotImplementedError
-
-    def _train_step(self, *batch: tf.Tensor) -> tf.Tensor:
-        """Take one step on a replica's share of a batch, and return its `losses.totals`."""
-        raise NotImplementedError
 
     def _steps_per_call(self, n: int) -> int:
         size = self.recipe.batch_size

@@ -130,19 +130,14 @@ def exponentials(logits: tf.Tensor, level: tf.Tensor | None) -> tuple[tf.Tensor,
 
 
 def log_sum_exp(
-    users: tf.Tensor,
-    songs: tf.Tensor,
-    exponentials: Callable[[tf.Tensor], tuple[tf.Tensor, ...]],
-    multiply: Callable[..., tf.Tensor] = tf.matmul,
-    positives: tf.Tensor | None = None,
-) -> tuple[tf.Tensor, ...]:
+    users: tf.Tensor, songs: tf.Tensor, exponentials: Callable[[tf.Tensor], tuple[tf.Tensor, ...]],
+    multiply: Callable[..., tf.Tensor] = tf.matmul, positives: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, ...]:  # fmt: skip
     """Return log Σ exp over songs of the products of users (users, dim) and songs (songs, dim): (users,).
 
     `positives` (n, 2), distinct pairs of a user's and a song's row, are left out of the sums; their products (n,) are
-    the second value returned (empty without `positives`). `exponentials` maps the products (users, songs) to
-    exponentials, their sums and the level, as the function of that name does; values that it returns beyond these are
-    returned too, without a gradient.
-
+    returned too. `exponentials` maps the products (users, songs) to what the function of that name returns; what it
+    returns beyond that is passed on, without a gradient.
     The gradient is written by hand: it scales vectors instead of the matrix of products, which is faster. A user whose
     loss has no slope gets a gradient of 0, even if their sum is 0.
     """

@@ -68,14 +68,9 @@ class Optimizer:
             self._move_table(variables, gradient, rate, step)
 
     def apply_to_rows(
-        self,
-        tables: Sequence[tf.Variable],
-        rows: Sequence[tf.Tensor],
-        gradients: Callable[..., Sequence[tf.Tensor]],
-        inputs: Sequence[Any],
-        rate: tf.Tensor,
-        step: tf.Tensor,
-    ) -> None:
+        self, tables: Sequence[tf.Variable], rows: Sequence[tf.Tensor], gradients: Callable[..., Sequence[tf.Tensor]],
+        inputs: Sequence[Any], rate: tf.Tensor, step: tf.Tensor,
+    ) -> None:  # fmt: skip
         """Move some rows of each table, codes (n,), by one step along `gradients(*inputs)`: (n, dim) for each table.
 
         `gradients` is a function because XLA compiles it together with the step that follows.

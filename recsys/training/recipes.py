@@ -64,8 +64,6 @@ class Recipe:
             raise ValueError(f"grid: expected pairs of temperature and gamma above 0, got {self.grid!r}")
         if self.similarity == "cosine" and (low := min(temperature for temperature, _ in self.grid)) < MIN_TEMPERATURE:
             raise ValueError(f"{self.name}, temperature: expected {MIN_TEMPERATURE} or more for cosines, got {low!r}")
-        if not all(value > 0 for value in (*self.gammas, *(value for pair in self.recency for value in pair))):
-            raise ValueError(f"gammas, recency: expected values above 0, got {self.gammas!r}, {self.recency!r}")
         others = [gamma for gamma in (*self.gammas, *(gamma for _, gamma in self.grid)) if gamma != 1]
         if self.loss in ("softmax", "bpr") and others:
             raise ValueError(f"{self.name}, gamma: expected 1, as the loss {self.loss} has no gamma; got {others[0]!r}")

@@ -46,15 +46,10 @@ def train(
 ) -> Trained:  # fmt: skip
     """Train a model by a recipe, and return it with the weights of the best epoch.
 
-    A recipe with a refit makes every choice on validation (history: `trials`, `epochs`, `recency_trials`), then trains
-    once more on train and validation. Its model has vectors for the users and songs of train; rows of others count as
-    misses. In an epoch's figures `loss` and `accuracy` are running means; `train_…` (of a sample) and `val_…` are
-    measured alike at its end.
-
-    In `folder`, model.keras is always the best model so far and history.json tells what happened. A finished training
+    In `folder`, model.keras is always the best model so far, and history.json tells what happened. A finished training
     of the same inputs is loaded; one that was stopped continues from its last checkpoint. With `deterministic`, equal
-    seeds and devices give equal bits, stopped or not; on a CPU they always do.
-
+    seeds and devices give equal bits, stopped or not; on a CPU they always do. A recipe with a refit returns a model
+    with vectors for the users and songs of train; rows of others count as misses.
     Raises ValueError if songs or validation do not suffice, FloatingPointError if the loss is no longer finite.
     """
     _check_data(split, recipe)
@@ -74,9 +69,10 @@ def train(
         loop = make_loop(split, recipe, seed, xla)
         n_parameters, rows = loop.model.count_params(), len(split.train)
         per_row = recipe.learning_rate / recipe.batch_size if recipe.optimizer == "sgd" else None
-        facts = {"inputs": inputs, "seed": seed, "device": device(), "rows": rows}
-        facts |= {"learning_rate_per_row": per_row, "n_parameters": n_parameters}
-        facts |= {"recency": {}, "recency_trials": []}
+        facts = {
+            "inputs": inputs, "seed": seed, "device": device(), "rows": rows, "learning_rate_per_row": per_row,
+            "n_parameters": n_parameters, "recency": {}, "recency_trials": [],
+        }  # fmt: skip
         against = "all songs" if recipe.negatives == "full" else f"{recipe.n_negatives:,} {recipe.negatives} negatives"
         log(f"{n_parameters:,} parameters; {rows:,} rows per epoch, compared with {against}; {device()}")
         history = TrainingHistory(loop, facts, folder, log)
