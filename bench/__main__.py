@@ -29,7 +29,6 @@ TARGETS = {
     "time_to_als": "at most 5",
     "cost_per_row_growth": "at most 2",
 }
-NOT_MEASURED = dict.fromkeys(("median", "low", "high"), float("nan")) | {"runs": 0}
 
 
 def environment() -> dict[str, Any]:
@@ -52,14 +51,13 @@ def take_measure(name: str, full: bool, data: list[str]) -> dict[str, Any]:
 
 def prepare_splits(data: list[str]) -> dict[str, Any]:
     """Prepare the data sets given as NAME=PATH; those with times are split by the users' last listens."""
-    from recsys.data.prepare import prepare
-    from recsys.data.split import Split
+    from recsys.workflow import prepare
 
     chosen = {}
     for each in data or ["sample="]:
         name, _, path = each.partition("=")
         by = {} if name in ("sample", "lightgcn") else {"split": "by-user-last"}
-        chosen[name] = Split.load(prepare(name, Path(path) if path else None, root=ROOT, **by).folder)
+        chosen[name] = prepare(name, path or None, root=ROOT, **by)
     return chosen
 
 
@@ -88,8 +86,8 @@ def main() -> None:
         write_json(RESULT, result)
         print(f"{name}: {result['measures'][name]['seconds']:.0f} s", flush=True)
     for name, target in TARGETS.items():
-        ratio = result["ratios"].get(name) or NOT_MEASURED
-        text = "{median:.2f} ({low:.2f} to {high:.2f}, {runs} runs)".format(**ratio)
+        ratio = result["ratios"].get(name)
+        text = "{median:.2f} ({low:.2f} to {high:.2f}, {runs} runs)".format(**ratio) if ratio else "not measured"
         print(f"{name:24} {text:36} target: {target}")
     if not given.full:
         print("Growth was measured up to 5 million rows and 100,000 songs; FULL=1 measures 50 million and 1,000,000.")

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from bench import ROOT
-from recsys.data.prepare import prepare
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import Evaluation, evaluate
 from recsys.models import baselines
@@ -23,14 +22,12 @@ from recsys.reports.narrative import account_sentence
 from recsys.runs import write_atomically
 from recsys.training.recency import recency_weights, with_recency
 from recsys.training.recipes import RECIPES, Recipe
+from recsys.workflow import prepare
 
 PAGE = ROOT / "docs" / "training.md"
 PLACE = re.compile(r"(<!-- begin: make ablation -->\n).*?(<!-- end -->)", re.DOTALL)
 METRIC = "ndcg@20"
-NOTE = (
-    "Recency weighting uses times; item kNN, ALS and EASE do not. The fair comparison with them is therefore that of "
-    "the step before `best`."
-)
+NOTE = "Recency weighting uses times; item kNN, ALS and EASE do not. Compare them with the step before `best`."
 BASELINES = ("popularity", "itemknn", "als", "ease")
 LONGER = 256  # longer vectors than in `best`, to see whether their length is the limit
 LONGER_STEP = f"the step before `best`, with the same temperature and γ, dim {LONGER}"
@@ -163,11 +160,9 @@ def main() -> None:
         values[name] = value
     texts = []
     for kind in values["SPLIT"].split():
-        prepared = prepare(
-            values["DATASET"], values["DATA_PATH"] or None, root=ROOT, split=kind, seed=int(values["SEED"])
-        )
-        split = Split.load(prepared.folder)
-        texts.append(ablation(split, ROOT / "data" / "bench" / "ablation", int(values["SEED"])))
+        seed = int(values["SEED"])
+        split = prepare(values["DATASET"], values["DATA_PATH"] or None, root=ROOT, split=kind, seed=seed)
+        texts.append(ablation(split, ROOT / "data" / "bench" / "ablation", seed))
     write(PAGE, "\n\n".join([*texts, NOTE]))
 
 

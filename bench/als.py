@@ -1,5 +1,6 @@
 """Time until the recipe `best` is as good as tuned ALS of `implicit`, compared with the time of ALS's own fit."""
 
+import functools
 import itertools
 import time
 from typing import Any
@@ -23,8 +24,8 @@ def compare(split: Split, runs: int) -> dict[str, Any]:
     not part of the ratio, but reported.
     """
     settings = baselines.fit("als", split).settings
-    als = factorisation.fit_als(split, ("train",), 0, **settings)
-    goal = validation_ndcg(als, split)
+    fit_als = functools.partial(factorisation.fit_als, split, ("train",), 0, **settings)
+    goal = validation_ndcg(fit_als(), split)
     recipe = RECIPES["best"].for_size(split.n_users, split.n_items).override(dim=DIM)
     loop, rows = make_loop(split, recipe, xla=True), split.pairs("train")
 
@@ -43,14 +44,13 @@ def compare(split: Split, runs: int) -> dict[str, Any]:
             break
     else:
         raise RuntimeError(f"{split.name}: expected NDCG@20 of {goal:.4f} on validation, as ALS has, got {reached:.4f}")
-    fits = {
-        "als": lambda: factorisation.fit_als(split, ("train",), 0, **settings),
-        "best": lambda: train(epochs, temperature),
-    }
-    seconds = interleaved(fits, runs)
-    facts = {"ALS": settings, "NDCG@20 of ALS": goal, "best": {"epochs": epochs, "temperature": temperature}}
-    facts |= {"NDCG@20 of best": reached, "seconds": {name: spread(seconds[name]) for name in seconds}}
-    return {"ratio": spread(seconds["best"] / seconds["als"]), "facts": facts | {"seconds to compile, once": compiling}}
+    seconds = interleaved({"als": fit_als, "best": lambda: train(epochs, temperature)}, runs)
+    facts = {
+        "ALS": settings, "NDCG@20 of ALS": goal, "best": {"epochs": epochs, "temperature": temperature},
+        "NDCG@20 of best": reached, "seconds": {name: spread(seconds[name]) for name in seconds},
+        "seconds to compile, once": compiling,
+    }  # fmt: skip
+    return {"ratio": spread(seconds["best"] / seconds["als"]), "facts": facts}
 
 
 def measure(full: bool, splits: dict[str, Split]) -> dict[str, Any]:

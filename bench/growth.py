@@ -1,5 +1,6 @@
 """Time per row, and memory, of the recipe `fast` as the numbers of rows and songs grow."""
 
+import contextlib
 import itertools
 import tempfile
 import time
@@ -35,10 +36,7 @@ def write(path: Path, n_users: int, n_items: int, n_rows: int) -> None:
 
 
 def time_per_row(n_rows: int, n_items: int, path: Path) -> dict[str, Any]:
-    """Return nanoseconds per row of several calls, the share of shuffling among them, and memory in GB.
-
-    The rows are in the file at `path`, and stay there if they are many, as in a run.
-    """
+    """Return nanoseconds per row of several calls, the share of shuffling among them, and memory in GB."""
     n_users = n_rows // ROWS_PER_USER
     tables = [pd.DataFrame({name: np.arange(n)}) for name, n in (("user_id", n_users), ("item_id", n_items))]
     few = Interactions(np.arange(1024, dtype=np.int32), np.arange(1024, dtype=np.int32))
@@ -54,11 +52,9 @@ def time_per_row(n_rows: int, n_items: int, path: Path) -> dict[str, Any]:
             raise Enough
 
     loop.after_call = note
-    try:
+    with contextlib.suppress(Enough):
         while True:
             loop.train_epoch()
-    except Enough:
-        pass
     seconds = [(b[0] - a[0]) / (b[1] - a[1]) for a, b in itertools.pairwise(calls) if b[1] > a[1]]
     epoch, windows = loop.epoch + 2, []
     for place in (0, n_rows - 1):  # the first window, for which the rows of all windows are counted, and the last
@@ -68,10 +64,11 @@ def time_per_row(n_rows: int, n_items: int, path: Path) -> dict[str, Any]:
     shuffling = (windows[0] + (loop.rows.n_windows - 1) * windows[1]) / n_rows
     tables_and_slots = loop.model.count_params() * 4 * 3 / 1e9  # Adam has two slots
     costs = [1e9 * (each + shuffling) for each in seconds]
-    facts = {"rows": n_rows, "songs": n_items, "users": n_users, "nanoseconds a row": spread(costs)}
-    facts |= {"of these for the order": 1e9 * shuffling, "tables and slots, GB": tables_and_slots}
-    facts |= {"peak memory, GB": peak_memory(), "of these libraries, GB": mapped_memory()}
-    return facts | {"costs": costs}
+    return {
+        "rows": n_rows, "songs": n_items, "users": n_users, "nanoseconds a row": spread(costs), "costs": costs,
+        "of these for the order": 1e9 * shuffling, "tables and slots, GB": tables_and_slots,
+        "peak memory, GB": peak_memory(), "of these libraries, GB": mapped_memory(),
+    }  # fmt: skip
 
 
 def measure_size(n_rows: int, n_items: int) -> dict[str, Any]:

@@ -24,27 +24,20 @@ from recsys.runs import Run, newest_run, project_root, run_of_report, write_atom
 from recsys.workflow import open_models
 
 SONG_COLUMNS = ("name", "artist")  # columns of the split's songs that stand in every list, where the data have them
-PARAMETERS = (
-    Parameter("RUN", str, "", "name of the run whose model recommends; empty: the newest finished run"),
-    Parameter("RECIPE", str, "", "recipe of that model; empty: the last of the run"),
-    Parameter("K", int, 20, "number of songs for each listener"),
-)
+PARAMETERS = {
+    "RUN": Parameter("RUN", str, "", "name of the run whose model recommends; empty: the newest finished run"),
+    "RECIPE": Parameter("RECIPE", str, "", "recipe of that model; empty: the last of the run"),
+    "K": Parameter("K", int, 20, "number of songs for each listener"),
+}
 
 
 class Recommender:
-    """A trained model that recommends songs, by the ids of your data.
+    """A trained model that recommends songs: `Recommender.load("sample").recommend(["0", "7"], k=10)`.
 
-    ```python
-    recommender = Recommender.load("sample")    # the name of a run; without one, the newest finished run
-    recommender.recommend(["0", "7"], k=10)     # new songs for two listeners
-    recommender.similar([2288934], k=10)        # songs that are like a song
-    recommender.from_liked([2288934, 7], k=10)  # new songs for someone who likes these two
-    ```
-
-    The three calls take ids of your data, one or several, and return a frame with one row per listed song. The first
-    column, `user_id`, `song_id` or `listener`, says whose list it is. Then follow `rank` from 1, `item_id`, `name` and
-    `artist` where the data have them, and `score`, the higher the better. A list is shorter than k if fewer songs are
-    left. Raises KeyError for an id without a listen in train, ValueError for k below 1.
+    `recommend`, `similar` and `from_liked` take ids of your data, one or several, and return a frame with one row per
+    listed song. The first column, `user_id`, `song_id` or `listener`, says whose list it is. Then follow `rank` from 1,
+    `item_id`, `name` and `artist` where the data have them, and `score`, the higher the better. A list is shorter than
+    k if fewer songs are left. Raises KeyError for an id without a listen in train, ValueError for k below 1.
     """
 
     def __init__(self, run: Run, recipe: str = ""):
@@ -58,8 +51,8 @@ class Recommender:
     def load(cls, run: str = "", recipe: str = "", root: Path | None = None) -> "Recommender":
         """Load the model of a run or of its report: by default the newest finished run, and the last of its recipes.
 
-        `root` is the project's folder, if that is not found from the working directory. Raises FileNotFoundError if
-        there is no such model, ValueError for a recipe that the run does not have.
+        `root` is the project's folder, if that is not found from the working directory. Raises FileNotFoundError for a
+        missing model, ValueError for a recipe that the run does not have.
         """
         folder = root or project_root()
         return cls(Run(run_of_report(run, folder / "reports") or newest_run(folder), root), recipe)
@@ -106,8 +99,7 @@ class Recommender:
     def fold_in(self, histories: sparse.csr_matrix) -> Product:
         """Return a scorer for listeners whom the model does not know, from their histories: 0/1 (listeners, n_items).
 
-        A listener's vector is a linear map of the mean direction of their songs. The map is fitted by ridge regression
-        to the trained vectors of the model's own listeners.
+        A listener's vector is a linear map of the mean direction of their songs, fitted to the model's own listeners.
         """
         users, songs = self.model.user_embeddings.numpy()[: self.split.n_users], self.vectors
         if self.model.similarity == "cosine":
@@ -151,7 +143,7 @@ class Recommender:
         return codes
 
     def _table(self, column: str, ids: np.ndarray, items: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
-        """Return the rows of lists (n, k) with their ids (n,). A new column of the lists and of the export goes here."""
+        """Return the rows of lists (n, k) with their ids (n,). A new column of lists and of the export goes here."""
         row, place = np.nonzero(items >= 0)
         songs = self.split.items.iloc[items[row, place]]
         columns = {column: ids[row], "rank": (place + 1).astype(np.int32), "item_id": songs["item_id"].to_numpy()}
@@ -162,8 +154,7 @@ class Recommender:
 def write_lists(recommender: Recommender, k: int, log: Callable[[str], None] = print) -> Path:
     """Write k songs for every listener of train to data/runs/<run>/recommendations/<recipe>.parquet and .csv.
 
-    Returns the path of the Parquet file. Memory holds the lists of some listeners at a time, and both files appear when
-    they are complete.
+    Returns the path of the Parquet file. Both files appear when they are complete.
     """
     run, split, recipe = recommender.run, recommender.split, recommender.recipe
     path = run.folder / "recommendations" / f"{recipe}.parquet"
@@ -197,10 +188,9 @@ def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the lists of a run: `python -m recsys.recommend RUN=… RECIPE=… K=…`. Return the exit status, 0 or 2."""
-    known = {each.name: each for each in PARAMETERS}
-    values = {each.name: each.default for each in PARAMETERS}
+    values = {name: each.default for name, each in PARAMETERS.items()}
     try:
-        values |= read_values(sys.argv[1:] if arguments is None else arguments, known, project_root())
+        values |= read_values(sys.argv[1:] if arguments is None else arguments, PARAMETERS, project_root())
         recommender = Recommender.load(values["RUN"], values["RECIPE"])
         print(f"run {recommender.run.name}, recipe {recommender.recipe}, {recommender.split}")
         path = write_lists(recommender, values["K"])

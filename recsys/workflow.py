@@ -1,7 +1,6 @@
 """The calls that users and notebooks make: each notebook starts from what the earlier ones left in the run's folder.
 
-In the run "sample" a missing step is made on the spot with default settings. In any other run it is an error that names
-the command that makes it.
+In the run "sample" a missing step is made on the spot. In any other run it is an error that names the command.
 """
 
 import os
@@ -40,8 +39,7 @@ def train(split: Split, recipe: str | Recipe = "best", *, seed: int = 0, **setti
 
 def fit_baselines(split: Split, names: str = BASELINES, seed: int = 0) -> dict[str, Scorer]:
     """Fit the named baselines (space-separated); one that does not apply to these data is left out, with a message."""
-    fitted, _ = baselines.fit_all(split, names.split(), seed)
-    return {name: each.scorer for name, each in fitted.items()}
+    return {name: each.scorer for name, each in baselines.fit_all(split, names.split(), seed)[0].items()}
 
 
 def prepare_run(run: Run, dataset: str = "sample", data_path: str = "", **parameters: Any) -> Split:
@@ -66,8 +64,7 @@ def open_split(run: Run) -> Split:
 def choose_recipes(run: Run, split: Split, names: str = "author best", **settings: Any) -> dict[str, Recipe]:
     """Return the named recipes (space-separated), adapted to the size of the split, with other settings.
 
-    A setting of 0 or "" keeps the recipe's own. `tuned` is what `make tune` found for these data. Raises ValueError for
-    an unknown name.
+    A setting of 0 or "" keeps the recipe's own. `tuned` is what `make tune` found. Raises ValueError for another name.
     """
     known, chosen = {*RECIPES, "tuned"}, names.split()
     if not chosen or not known.issuperset(chosen):
@@ -81,8 +78,7 @@ def train_run(
 ) -> dict[str, "Trained"]:
     """Train each recipe into the run's folder; a training that was stopped continues. Options: those of `train`.
 
-    With more than one of `seeds`, each recipe is trained again with the seeds that follow. Returns the trainings of the
-    first seed.
+    With several `seeds`, each recipe is trained again with the seeds that follow. Returns those of the first seed.
     """
     if seeds < 1:
         raise ValueError(f"SEEDS: expected 1 or more, got {seeds}")
@@ -179,8 +175,6 @@ def import_trainer() -> ModuleType:
 
 def _only_for_the_sample(run: Run, what: str, notebook: str) -> None:
     if run.name != "sample":
-        raise FileNotFoundError(
-            f"run {run.name!r}: expected {what}, found none; run notebooks/{notebook}.ipynb with RUN = {run.name!r}, "
-            f"or `make reports RUN={run.name}`"
-        )
+        remedy = f"run notebooks/{notebook}.ipynb with RUN = {run.name!r}, or `make reports RUN={run.name}`"
+        raise FileNotFoundError(f"run {run.name!r}: expected {what}, found none; {remedy}")
     print(f"The run 'sample' has no {what} yet. {notebook}'s functions make it now, with default settings.")

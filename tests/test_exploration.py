@@ -13,8 +13,8 @@ from nbconvert.filters import markdown2html
 from test_evaluate import random_split
 
 from recsys.data.split import Split
-from recsys.models import neighbour_quality, neighbours
-from recsys.models.neighbour_quality import (
+from recsys.models import neighbours
+from recsys.models.neighbours import (
     BY_LISTENERS,
     BY_SEED,
     HUBS,
@@ -179,7 +179,7 @@ def test_planted_groups_are_found_and_random_vectors_score_like_chance():
 def test_a_sample_of_anchors_measures_a_large_catalogue(monkeypatch):
     split, vectors = planted(n_groups=6, size=30, n_users=300)
     whole = measure_neighbours(split, vectors, 5)
-    monkeypatch.setattr(neighbour_quality, "MOST_PAIRS", 90 * split.n_items)
+    monkeypatch.setattr(neighbours, "MOST_PAIRS", 90 * split.n_items)
     sampled = measure_neighbours(split, vectors, 5)
     for measure in (SAME_ARTIST, MUTUAL, BY_LISTENERS, LIFT):
         row = sampled.loc[(measure, "cosine")]

@@ -144,6 +144,8 @@ def test_tables_have_every_model_and_the_account_adds_up(results):
     assert set(tables.difference_table(evaluation).index) == names - {"EASE"}
     recall = evaluation.means.loc[("ease", "recall@20"), "value"]
     assert main.loc["EASE", "seconds to fit"] == "1.2" and main.loc["popularity", "seconds to fit"] == ""
+    ceiling = evaluate.evaluate({"ceiling": scorers.RandomOrder(evaluation.split.n_items_all, 0)}, evaluation.split)
+    assert list(tables.main_table(evaluation, {}, ceiling).index[-2:]) == ["EASE", "the best possible ranking"]
     folded = tables.metrics_table(evaluation).data
     assert f"<td>{recall:.4f}</td>" in folded and f"<td>{evaluation.aggregate['ease']['gini@20']:.4f}</td>" in folded
     assert all(folded.count(f"<td>{name}</td>") == 10 for name in names)

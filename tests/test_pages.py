@@ -196,7 +196,7 @@ def test_a_notebooks_page_keeps_what_matters(pages):
     assert f"data:image/png;base64,{PIXEL}" in page
     assert '<details class="code"><summary>Code</summary>' in page and "# &lt;b&gt;" in page
     assert '<a href="https://host.example/notebook">Open in Colab</a>' in page and "badge.svg" not in page
-    assert '<th class="text prose">song</th><th>score</th>' in page.replace("\n", "") and "<td>1.5</td>" in page
+    assert '<th class="text">song</th><th>score</th>' in page.replace("\n", "") and "<td>1.5</td>" in page
     assert "red</span>" in page and "&lt;script&gt;" in page and "🎵" in page
     assert '<span aria-current="page">Prepare</span>' in page and '<a href="02_train.html">Train</a>' in page
     assert "<script" not in page and "@import" not in page and "onerror=\"" not in page.replace("&", "")
@@ -244,18 +244,23 @@ def test_a_line_that_moves_becomes_a_line_each_time():
 def test_many_sections_are_listed_at_the_top():
     heads = ["One", "Two", "Two", "<script>alert()</script> & $5", "日本"]
     few, many = (section(*(new_markdown_cell(f"## {head}") for head in heads[:n])) for n in (4, 5))
-    assert "contents" not in few and 'id="one-1"' in few
+    assert "contents" not in few and 'id="section-1"' in few
     assert re.findall('<a href="#(.*?)">', many) == re.findall('<h2 id="(.*?)">', many)
     assert len(set(re.findall('<h2 id="(.*?)">', many))) == 5 and "<script" not in many
-    assert many.index("A step") < many.index('<ul class="contents"><li><a href="#one-1">One</a>') < many.index("<h2")
+    contents = '<ul class="contents"><li><a href="#section-1">One</a>'
+    assert many.index("A step") < many.index(contents) < many.index("<h2")
 
 
-def test_an_interval_is_not_broken_and_prose_gets_room():
-    rows = "<tr><th>a</th><th>1 to 9 songs (7 listeners)</th><th>b</th></tr>"
-    rows += "<tr><td>what?</td><td>59 of 3,761 (56 to 62)</td><td>{}</td></tr>".format("why " * 20)
-    text = section(new_code_cell("", outputs=[new_output("display_data", {"text/html": f"<table>{rows}</table>"})]))
-    assert "<td>59\xa0of\xa03,761 (56\xa0to\xa062)</td>" in text and "<th>1 to 9 songs (7\xa0listeners)</th>" in text
-    assert '<td class="text">what?</td>' in text and '<td class="text prose">why why' in text
+def test_lines_break_in_text_and_before_an_interval():
+    rows = "<tr><th>a</th><th>songs</th><th>day</th><th>b</th></tr><tr><td>what?</td><td>59 of 3,761 (56 to 62)</td>"
+    rows += "<td>2014-05-01 10:00</td><td>{}</td></tr>".format("7 days " * 20)
+    table = new_output("display_data", {"text/html": f"<table>{rows}</table>"})
+    notebook = new_notebook(cells=[new_code_cell("", outputs=[table])])
+    page = notebook_page(notebook, "02_train", ["02_train"])
+    assert ".output td { white-space: nowrap; } .output :is(.text, .estimate) { white-space: normal; }" in page
+    assert '<td class="estimate">59\xa0of\xa03,761 (56\xa0to\xa062)</td>' in page and "<th>songs</th>" in page
+    assert "<td>2014-05-01 10:00</td>" in page
+    assert '<td class="text">what?</td>' in page and '<td class="text">7 days' in page
 
 
 def test_the_command_that_repeats_a_report_is_read_by_make_as_it_was_given(tmp_path):

@@ -13,7 +13,7 @@ from test_training import groups
 from recsys import workflow
 from recsys.models.embeddings import Embeddings
 from recsys.runs import Run, read_json, write_json
-from recsys.training import checkpoints, history
+from recsys.training import history
 from recsys.training.recipes import RECIPES
 from recsys.training.trainer import load, train
 
@@ -91,7 +91,7 @@ def stopped(split, recipe, folder, monkeypatch, after=3):
     """Train until checkpoint number `after`, then stop as Ctrl-C does."""
     monkeypatch.setattr(history, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(history, "CHECKPOINT_SHARE", 1.0)
-    write, written = checkpoints.write, []
+    write, written = history.write_checkpoint, []
 
     def stop(*what):
         write(*what)
@@ -100,7 +100,7 @@ def stopped(split, recipe, folder, monkeypatch, after=3):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(checkpoints, "write", stop)
+        patch.setattr(history, "write_checkpoint", stop)
         train(split, recipe, folder=folder, verbose=False, xla=False)
 
 
@@ -108,14 +108,14 @@ def test_a_checkpoint_of_other_inputs_or_a_damaged_one_is_not_used(tmp_path, mon
     split, recipe = groups(500), TINY["fast"]
     stopped(split, recipe, tmp_path, monkeypatch)
     kept = (tmp_path / "checkpoint").read_bytes()
-    assert not kept.count(b"pickle") and checkpoints.read(tmp_path / "checkpoint")[0]["phase"] == ""
+    assert not kept.count(b"pickle") and history.read_checkpoint(tmp_path / "checkpoint")[0]["phase"] == ""
     fresh = weights(train(split, recipe, seed=1, verbose=False, xla=False).model)
     other = train(split, recipe, seed=1, folder=tmp_path, xla=False)
     assert "starts again without its checkpoint, because these have changed: SEED" in capsys.readouterr().out
     assert (weights(other.model) == fresh).all() and not (tmp_path / "checkpoint").exists()
     for damaged in (kept[: len(kept) // 2], b"", b"nonsense"):
         (tmp_path / "checkpoint").write_bytes(damaged)
-        assert checkpoints.read(tmp_path / "checkpoint") == ({}, {})
+        assert history.read_checkpoint(tmp_path / "checkpoint") == ({}, {})
 
 
 def test_a_half_trained_run_is_opened_only_if_interrupted_with_a_best_model(tmp_path, monkeypatch, capsys):
@@ -164,7 +164,8 @@ def test_a_training_of_an_earlier_version_is_trained_again(tmp_path, monkeypatch
 def test_a_checkpoint_of_an_earlier_version_is_not_used(tmp_path, capsys):
     running = OLD_HISTORY | {"status": "running"}
     facts = {"loop": {"epoch": 0, "step": 5, "sums": [9.0, 3.0, 5.0]}, "phase": "", "history": running, "seconds": {}}
-    checkpoints.write(tmp_path / "checkpoint", facts, {"loop 0": np.zeros((400, 15)), "loop 1": np.zeros((300, 15))})
+    arrays = {"loop 0": np.zeros((400, 15)), "loop 1": np.zeros((300, 15))}
+    history.write_checkpoint(tmp_path / "checkpoint", facts, arrays)
     write_json(tmp_path / "history.json", running)
     trained = train(groups(500), TINY["author"].override(epochs=1), folder=tmp_path, xla=False)
     out = capsys.readouterr().out

@@ -21,20 +21,15 @@ VALIDATION_USERS = 5000  # evaluated at most where choices are made
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The result of `evaluate`: all models on the same users of test.
-
-    By name of the model: `per_user` a frame of users × metrics such as "ndcg@20"; `aggregate` metrics of all lists
-    together; `rankings`; `rank_seconds`. Frames: `means` (index model, metric; columns value, low, high) and
-    `differences` a − b over the same users (columns a, b, metric, value, low, high, verdict).
-    """
+    """The result of `evaluate`: all models, by name, on the same users of test."""
 
     split: Split
-    per_user: dict[str, pd.DataFrame]
-    aggregate: dict[str, dict[str, float]]
+    per_user: dict[str, pd.DataFrame]  # users × metrics, such as "ndcg@20"
+    aggregate: dict[str, dict[str, float]]  # metrics of all lists together
     rankings: dict[str, Ranking]
     rank_seconds: dict[str, float]
-    means: pd.DataFrame
-    differences: pd.DataFrame
+    means: pd.DataFrame  # index model, metric; columns value, low, high
+    differences: pd.DataFrame  # a − b over the same users; columns a, b, metric, value, low, high, verdict
 
     @property
     def n_users(self) -> int:
@@ -77,21 +72,16 @@ class Evaluation:
                 table.reset_index().to_parquet(path, index=False, compression="zstd")
 
 
-def evaluate(
-    scorers: dict[str, Scorer], split: Split, cutoffs: tuple[int, ...] = CUTOFFS, seed: int = 0
-) -> Evaluation:
-    """Rank all songs but the seen ones for every user with a relevant song in test, and compare the models.
+def evaluate(scorers: dict[str, Scorer], split: Split, cutoffs: tuple[int, ...] = CUTOFFS, seed: int = 0) -> Evaluation:
+    """Rank all songs but the seen ones for every user with a relevant song in test, and compare the models, by name.
 
-    `scorers` maps names to models; `cutoffs` are the lengths of the lists. Raises ValueError if no user has a relevant
-    song.
+    `cutoffs` are the lengths of the lists. Raises ValueError if no user has a relevant song.
     """
     relevant, popularity = split.relevant("test"), count_listens(split)
     users = np.flatnonzero(np.diff(relevant.indptr))
     if not len(users):
-        raise ValueError(
-            "test: expected a user with a relevant song (a warm song, new to a warm user), got none; the rows of "
-            f"test are {split.account('test')}"
-        )
+        expected = "a user with a relevant song (a warm song, new to a warm user)"
+        raise ValueError(f"test: expected {expected}, got none; the rows of test are {split.account('test')}")
     per_user, aggregate, rankings, rank_seconds = {}, {}, {}, {}
     for name, scorer in scorers.items():
         start = time.perf_counter()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy import sparse
+from scipy.sparse import csr_matrix
 
 from recsys.evaluation.metrics import Ranks
 
@@ -30,16 +30,12 @@ class FunctionScorer:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The lists of users (n,), and the ranks of their relevant songs.
+    """The lists of users, and the ranks of their relevant songs."""
 
-    `items` (n, depth) int32 song codes, best first, −1 where no song is left; `scores` (n, depth) float32. Ranks beyond
-    the depth are cut: where more songs score higher than a relevant one, `ranks.greater` is the depth.
-    """
-
-    users: np.ndarray
-    items: np.ndarray
-    scores: np.ndarray
-    ranks: Ranks
+    users: np.ndarray  # codes (n,)
+    items: np.ndarray  # song codes, best first, −1 where no song is left: int32 (n, depth)
+    scores: np.ndarray  # float32 (n, depth)
+    ranks: Ranks  # cut at the depth: where more songs score higher than a relevant one, `greater` is the depth
 
 
 def batches_of_users(users: np.ndarray, n_items: int) -> Iterator[np.ndarray]:
@@ -52,8 +48,7 @@ def batches_of_users(users: np.ndarray, n_items: int) -> Iterator[np.ndarray]:
 def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the k best columns of each row and their scores: int32 and float32 (rows, min(k, columns)), best first.
 
-    The result is exact. Equal scores are ordered by column. A column with score −inf is not listed: its place holds
-    −1. NaN counts as the highest score.
+    Equal scores are ordered by column. In place of a column with score −inf stands −1. NaN is the highest score.
     """
     if k < 1:
         raise ValueError(f"k: expected 1 or more, got {k}")
@@ -71,15 +66,12 @@ def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _candidates(scores: np.ndarray, n_best: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return columns and scores of the n_best chunks with the highest maxima: they hold the n_best best columns.
-
-    A chunk is every n_chunks-th column, so that maxima are taken along contiguous memory. Short rows are not divided.
-    """
+    """Return columns and scores of the n_best chunks with the highest maxima: they hold the n_best best columns."""
     n_rows, n_columns = scores.shape
-    if n_columns <= 2 * CHUNK * n_best:
+    if n_columns <= 2 * CHUNK * n_best:  # all columns of short rows
         return np.broadcast_to(np.arange(n_columns), scores.shape), scores
     n_chunks = n_columns // CHUNK
-    maxima = scores[:, : n_chunks * CHUNK].reshape(n_rows, CHUNK, n_chunks).max(axis=1)
+    maxima = scores[:, : n_chunks * CHUNK].reshape(n_rows, CHUNK, n_chunks).max(axis=1)  # contiguous memory is faster
     best = _highest(maxima, n_best)[:, None]  # (rows, 1, n_best)
     columns = (best + np.arange(0, n_chunks * CHUNK, n_chunks)[:, None]).reshape(n_rows, -1)
     rest = np.broadcast_to(np.arange(n_chunks * CHUNK, n_columns), (n_rows, n_columns % CHUNK))  # in no chunk
@@ -94,16 +86,13 @@ def _highest(scores: np.ndarray, n_best: int) -> np.ndarray:
     return np.take_along_axis(columns, best, axis=1)
 
 
-def rank(
-    scorer: Scorer, users: np.ndarray, seen: sparse.csr_matrix, relevant: sparse.csr_matrix, depth: int = 100
-) -> Ranking:
+def rank(scorer: Scorer, users: np.ndarray, seen: csr_matrix, relevant: csr_matrix, depth: int = 100) -> Ranking:
     """Rank the whole catalogue for each user, without the songs that they have seen.
 
-    `seen` and `relevant` are (n_users, n_items), with sorted column indices and no entry in common. Raises ValueError
-    if the scores have another shape or contain NaN.
+    `seen` and `relevant` (n_users, n_items) have sorted column indices and no entry in common. Raises ValueError for
+    scores of another shape or with NaN.
     """
     n_items = seen.shape[1]
-    depth = min(depth, n_items)
     size, parts, n_ranked = max(SCORES_IN_CACHE // n_items, 1), [], 0
     for batch in batches_of_users(users, n_items):
         scores = scorer.scores(batch)
@@ -121,9 +110,7 @@ def rank(
     return Ranking(users, items, values, Ranks(owner, greater, tied, len(users)))
 
 
-def _rank_some(
-    scores: np.ndarray, seen: sparse.csr_matrix, relevant: sparse.csr_matrix, depth: int
-) -> tuple[np.ndarray, ...]:
+def _rank_some(scores: np.ndarray, seen: csr_matrix, relevant: csr_matrix, depth: int) -> tuple[np.ndarray, ...]:
     """Return some users' items, scores, owner, greater and tied, as in `Ranking` and `Ranks`."""
     places = seen.nonzero()
     before, scores[places] = scores[places], -np.inf

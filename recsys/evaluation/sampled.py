@@ -12,14 +12,11 @@ from recsys.evaluation.bootstrap import estimate, estimate_mean
 from recsys.evaluation.ranking import Scorer, batches_of_users
 
 NEGATIVES = 20  # negatives per positive in the described system's test
-MAX_SCORES = 40_000_000  # scores of a model that `rank_distribution` reads; limits its number of users, 300 at least
+MAX_SCORES = 40_000_000  # that `rank_distribution` reads: of more users than fit, a sample is taken, 300 at least
 
 
 def draw_candidates(positives: np.ndarray, n_negatives: int, n_pool: int, seed: int = 0) -> np.ndarray:
-    """Return each positive followed by negatives drawn from codes 0…n_pool−1: int32 (n, 1 + n_negatives).
-
-    The draws are uniform and with replacement, so a negative can be the positive itself.
-    """
+    """Return each positive and negatives drawn with replacement from codes 0…n_pool−1: int32 (n, 1 + n_negatives)."""
     negatives = np.random.default_rng(seed).integers(0, n_pool, (len(positives), n_negatives), dtype=np.int32)
     return np.concatenate([np.asarray(positives, np.int32)[:, None], negatives], axis=1)
 
@@ -58,9 +55,8 @@ def sampled_accuracy(scorer: Scorer, rows: Interactions, candidates: np.ndarray,
 def rank_distribution(split: Split, scorer: Scorer, seed: int = 0) -> pd.DataFrame:
     """Return where the songs of test users rank among all songs: one row per listen of these users in any part.
 
-    Columns part, user, item, `own` (share of all songs that the user has in any part), and for each pool of negatives
-    `lower_<pool>` and `tied_<pool>`, the shares of the pool with a lower score and with the same. Pools: `all` songs
-    and `warm` songs. If there are too many users for `MAX_SCORES`, a random sample of them is taken.
+    Columns part, user, item, `own` (share of all songs that the user has in any part), and for the pools `all` and
+    `warm` songs, `lower_<pool>` and `tied_<pool>`: the shares of the pool with a lower score and with the same.
     """
     users, n_all = np.unique(split.test.user), split.n_items_all
     if len(users) > (most := max(300, MAX_SCORES // n_all)):

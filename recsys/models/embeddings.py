@@ -75,8 +75,7 @@ class Embeddings(keras.Model):
     def call_item_item(self, song: Any, k: int = 100) -> tuple[np.ndarray, np.ndarray]:
         """Return the described system's neighbours of a song: k raw ids and their dot products, best first.
 
-        Long vectors come first, and the song itself can be in its list; `models.neighbours.nearest` avoids both. Raises
-        KeyError for an unknown id.
+        Unlike in `neighbours.nearest`, the song itself can be in its list. Raises KeyError for an unknown id.
         """
         songs = self.item_embeddings.value
         products = tf.linalg.matvec(songs, songs[self.item_codes([song])[0]])
@@ -109,7 +108,7 @@ class Embeddings(keras.Model):
 
     def scaled(self, users: tf.Tensor, songs: tf.Tensor, temperature: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return vectors whose products are logits, from rows of the tables: users (n, dim) and songs (m, dim)."""
-        return self._normalised(users) / temperature, self._normalised(songs)  # fewer numbers than logits
+        return self._normalised(users) / temperature, self._normalised(songs)  # users have fewer numbers than logits
 
     def highest_logit(self, temperature: tf.Tensor) -> tf.Tensor | None:
         """Return the highest possible logit: 1 / temperature for cosines, None for dot products."""
@@ -160,10 +159,7 @@ def normalise(vectors: tf.Tensor) -> tf.Tensor:
 
 
 def write_rows(variable: tf.Variable, values: Callable[[int, tuple[int, int]], np.ndarray]) -> None:
-    """Fill a table some rows at a time, because memory may be too small for a second table.
-
-    `values` gets the number of the first row and the shape of the rows, and returns their content.
-    """
+    """Fill a table with `values(first row, shape)`, some rows at a time: memory may be too small for a second table."""
     for each in tf.distribute.get_strategy().experimental_local_results(variable):
         n, dim = each.shape
         for first in range(0, n, ROWS_AT_ONCE):
@@ -190,10 +186,8 @@ def _codes(vocabulary: np.ndarray, ids: Sequence[Any], what: str) -> np.ndarray:
     kind, words = (str, "text") if vocabulary.dtype == object else (int | np.integer, "whole numbers")
     codes = pd.Index(vocabulary, dtype=vocabulary.dtype).get_indexer(pd.Index(ids, dtype=object))
     if unknown := [each for each, code in zip(ids, codes, strict=True) if code < 0 or not isinstance(each, kind)]:
-        raise KeyError(
-            f"{what} ids: expected ids that the model knows, which are {words}; got {len(unknown)} unknown: "
-            f"{_first_five(unknown)}"
-        )
+        found = f"{len(unknown)} unknown: {_first_five(unknown)}"
+        raise KeyError(f"{what} ids: expected ids that the model knows, which are {words}; got {found}")
     return codes.astype(np.int32)
 
 

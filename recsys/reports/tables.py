@@ -14,7 +14,7 @@ from recsys.audit.measures import QUESTIONS, Measured
 from recsys.data.split import PARTS, Split
 from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation
 from recsys.models.baselines import Fitted
-from recsys.models.neighbour_quality import LIFT
+from recsys.models.neighbours import LIFT
 from recsys.reports.exploration import song_table
 from recsys.reports.narrative import answer, checks_sentence, model_name, named, percent, signed, spread
 from recsys.training.recipes import Recipe
@@ -98,16 +98,14 @@ def choices_table(histories: dict[str, dict[str, Any]]) -> HTML:
 def main_table(evaluation: Evaluation, seconds: dict[str, float], ceiling: Evaluation | None = None) -> pd.DataFrame:
     """Return a row for each model, the best last: metrics of lists of 20 with intervals, and `seconds` of fitting.
 
-    `ceiling` is the evaluation of the best possible ranking, where it is known: it adds each model's share of that.
+    `ceiling` is the evaluation of the best possible ranking, where it is known: it adds a row.
     """
     order, means = evaluation.ordered()[::-1], evaluation.means
+    if ceiling:
+        order, means = [*order, "ceiling"], pd.concat([means, ceiling.means])
     keys = [f"{name}@20" for name in ("ndcg", "recall", "precision", "hit")]
     cells = [f"{value:.4f} ({low:.4f} to {high:.4f})" for value, low, high in means[BOUNDS].to_numpy()]
     table = pd.Series(cells, means.index).unstack().loc[order, keys].rename(columns=metric_name)
-    if ceiling:
-        best_possible = ceiling.means.loc[("ceiling", MAIN_METRIC), "value"]
-        shares = [percent(means.loc[(name, MAIN_METRIC), "value"] / best_possible) for name in order]
-        table[f"of the best possible {metric_name(MAIN_METRIC)}, {best_possible:.4f}"] = shares
     table["seconds to fit"] = [f"{seconds[name]:.1f}" if name in seconds else "" for name in order]
     return headed(table.rename(index=model_name), "model")
 

@@ -25,10 +25,7 @@ def choose_strategy() -> tf.distribute.Strategy:
 
 
 def configure(precision: str, xla: bool, deterministic: bool) -> bool:
-    """Set TensorFlow's options for the whole process, and return whether to use XLA.
-
-    On a GPU, XLA is not deterministic: it is used only if results need not be.
-    """
+    """Set TensorFlow's options for the whole process, and return whether to use XLA, which varies on a GPU."""
     tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
     if not (deterministic and tf.config.list_physical_devices("GPU")):
         return xla
@@ -37,7 +34,6 @@ def configure(precision: str, xla: bool, deterministic: bool) -> bool:
 
 
 def n_replicas() -> int:
-    """Return the number of replicas."""
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
@@ -58,12 +54,8 @@ def share(rows: tf.Tensor) -> tf.Tensor:
 
 
 def share_of_users(users: tf.Tensor, rows: tf.Tensor, *by_row: tf.Tensor) -> list[tf.Tensor]:
-    """Return the replica's share of a batch of users, and of their positives.
-
-    `rows` (n,) holds the place in the batch of each positive's user, `by_row` other values of the positives (n,).
-    """
-    n = n_replicas()
-    if n == 1:
+    """Return the replica's share of a batch of users, of their positives' `rows` in the batch (n,), and of `by_row`."""
+    if (n := n_replicas()) == 1:
         return [users, rows, *by_row]
     own = rows % n == replica()
     return [share(users), *(tf.boolean_mask(each, own) for each in (rows // n, *by_row))]

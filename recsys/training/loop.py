@@ -11,7 +11,6 @@ from recsys.data.interactions import Interactions, Stored
 from recsys.data.split import Split
 from recsys.models.embeddings import Embeddings
 from recsys.training import losses
-from recsys.training.losses import SAMPLE, VALIDATION
 from recsys.training.optimizers import Optimizer, schedule
 from recsys.training.recipes import ACCURACY_NEGATIVES, Recipe
 
@@ -21,9 +20,7 @@ ROWS_PER_CALL = 2**18  # rows of one call into TensorFlow, which no interrupt ca
 class Loop:
     """Train a model by a recipe, epoch by epoch. `SampledLoop` and `FullLoop` say what a batch is and how it is used.
 
-    A phase begins with `start`, which resets the model. `train_epoch` trains for an epoch, `evaluate` follows it.
-    `state` returns everything that the rest of the phase depends on, `restore` puts it back. Under a `tf.distribute`
-    strategy each replica works on its share of every batch.
+    Under a `tf.distribute` strategy each replica works on its share of every batch.
     """
 
     _load: Callable[[Interactions | Stored], None]  # takes the rows of a phase, sets `n_rows`: positives in an epoch
@@ -32,7 +29,7 @@ class Loop:
 
     def __init__(self, model: Embeddings, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False):
         self.model, self.recipe, self.seed = model, recipe, seed
-        sample = np.random.default_rng([seed, SAMPLE]).integers(0, len(split.train), len(split.validation))
+        sample = np.random.default_rng([seed, losses.SAMPLE]).integers(0, len(split.train), len(split.validation))
         self.sample, self.validation = split.train[np.sort(sample)], split.validation[:]
         self.pool = split.n_items_all if recipe.pool == "all" else split.n_items
         self.temperature, self.gamma = (tf.Variable(1.0, trainable=False) for _ in range(2))
@@ -45,7 +42,7 @@ class Loop:
         self.check_interrupt: Callable[[], None] = lambda: None  # in an evaluation
 
     def start(self, rows: Interactions | Stored, temperature: float, gamma: float, epochs: int, name: str = "") -> None:
-        """Begin a phase of so many epochs over `rows`. Errors mention its name."""
+        """Reset the model, and begin a phase of so many epochs over `rows`. Errors mention its name."""
         self.name, self.epochs, self.epoch, self.step, self.totals, self.n_rows = name, epochs, 0, 0, np.zeros(3), 0
         self.model.initialise()
         self.optimizer.reset()
@@ -63,12 +60,10 @@ class Loop:
         return facts
 
     def evaluate(self) -> dict[str, float]:
-        """Return loss and 1-of-21 accuracy on a sample of train and on validation, with the same candidates each time.
-
-        Rows whose user or song has no vector are counted (`…unknown_rows`), and are no hits.
-        """
+        """Return loss and 1-of-21 accuracy on a sample of train and on validation, always with the same candidates."""
         facts: dict[str, float] = {}
-        for name, part, stream in (("train_", self.sample, SAMPLE), ("val_", self.validation, VALIDATION)):
+        parts = ("train_", self.sample, losses.SAMPLE), ("val_", self.validation, losses.VALIDATION)
+        for name, part, stream in parts:
             n, totals, key = len(part), np.zeros(3), losses.key(self.seed, 0, stream)
             n_steps, size = self._steps_per_call(n), self.recipe.batch_size
             for step in range(0, -(-n // size), n_steps):
@@ -100,15 +95,10 @@ class Loop:
         return self.recipe.learning_rate * schedule(self.recipe.schedule, count, self.epochs * n_steps)
 
     def _end_call(self, totals: np.ndarray, bad_step: int, step: int, n_steps: int) -> None:
-        """Add up what a call did; the next one begins at `step`.
-
-        Raises FloatingPointError if the loss of `bad_step` was not finite; −1 means that all were.
-        """
+        """Add up what a call did; the next begins at `step`. The loss of `bad_step` was not finite; −1: all were."""
         if bad_step >= 0:
-            raise FloatingPointError(
-                f"{self.name and self.name + ', '}epoch {self.epoch + 1}, step {bad_step + 1} of {n_steps}: expected "
-                "a finite loss, got infinity or no number; try a lower LEARNING_RATE"
-            )
+            place = f"{self.name and self.name + ', '}epoch {self.epoch + 1}, step {bad_step + 1} of {n_steps}"
+            raise FloatingPointError(f"{place}: expected a finite loss, got infinity or NaN; try a lower LEARNING_RATE")
         self.totals, self.step = self.totals + totals, step
         self.after_call()
 
@@ -134,10 +124,7 @@ class Loop:
 
 
 def means(prefix: str, totals: np.ndarray, n: int) -> dict[str, float]:
-    """Return the mean loss of the rows whose user and song have vectors, and the share of hits among all n rows.
-
-    `totals` are those of `losses.totals`. The rows without vectors are counted, and are no hits.
-    """
+    """Return the mean loss of the rows with vectors, the share of hits among all n, and the number of rows without."""
     loss, n_hits, n_real = totals.tolist()
-    unknown = n - int(n_real)
-    return {f"{prefix}loss": loss / max(n_real, 1), f"{prefix}accuracy": n_hits / n, f"{prefix}unknown_rows": unknown}
+    values = {"loss": loss / max(n_real, 1), "accuracy": n_hits / n, "unknown_rows": n - int(n_real)}
+    return {prefix + name: value for name, value in values.items()}

@@ -1,7 +1,6 @@
 """Matrix factorisation with `implicit` and LensKit: ALS as a baseline, and the libraries as peers of `05_benchmark`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -56,17 +55,9 @@ def fit_lenskit(split: Split, parts: tuple[str, ...], seed: int, iterations: int
     return Product.for_split(split, tables[0], tables[1].T)
 
 
-@dataclass(frozen=True)
-class Peer:
-    """How a peer is fitted, to (split, parts, seed, iterations, **settings), and what is tried on validation."""
-
-    fit: Callable[..., Scorer]
-    iterations: tuple[int, ...]
-    grid: list[dict[str, float]]  # settings, tried with the middle number of iterations
-
-
-PEERS = {
-    "als": Peer(fit_als, (1, 3, 8, 15), [{"regularisation": r, "alpha": a} for r, a in ((0.01, 1), (1, 5), (10, 5))]),
-    "bpr": Peer(fit_bpr, (10, 30, 90), [{"learning_rate": r, "regularisation": 0.01} for r in (0.01, 0.05, 0.1)]),
-    "lenskit": Peer(fit_lenskit, (1, 3, 10), [{"regularisation": r} for r in (0.1, 1.0)]),
+# name: (function that fits it to (split, parts, seed, iterations, **settings), iterations to try, settings to try)
+PEERS: dict[str, tuple[Callable[..., Scorer], tuple[int, ...], list[dict[str, float]]]] = {
+    "als": (fit_als, (1, 3, 8, 15), [{"regularisation": r, "alpha": a} for r, a in ((0.01, 1), (1, 5), (10, 5))]),
+    "bpr": (fit_bpr, (10, 30, 90), [{"learning_rate": r, "regularisation": 0.01} for r in (0.01, 0.05, 0.1)]),
+    "lenskit": (fit_lenskit, (1, 3, 10), [{"regularisation": r} for r in (0.1, 1.0)]),
 }

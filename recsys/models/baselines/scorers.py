@@ -38,14 +38,10 @@ class RandomOrder:
 
 @dataclass(frozen=True)
 class Product:
-    """The product of a row for each user, such as a vector or a history, with a column for each song.
+    """The product of a row for each user, such as a vector or a history, with a column for each song."""
 
-    `users` (n_users_all + 1, m), whose last row is zero and serves unknown users; `songs` (m, n_items_all). Each is a
-    csr matrix or an array, float32.
-    """
-
-    users: Any
-    songs: Any
+    users: Any  # csr matrix or array, float32 (n_users_all + 1, m); the last row is zero and serves unknown users
+    songs: Any  # csr matrix or array, float32 (m, n_items_all)
 
     @classmethod
     def for_split(cls, split: Split, users: Any, songs: Any) -> "Product":
