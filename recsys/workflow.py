@@ -44,8 +44,7 @@ def fit_baselines(split: Split, names: str = BASELINES, seed: int = 0) -> dict[s
 
 def prepare_run(run: Run, dataset: str = "sample", data_path: str = "", **parameters: Any) -> Split:
     """Prepare a data set, or find it prepared, and note its folder in the run's record."""
-    path = run.root / data_path if data_path else None
-    prepared = preparation.prepare(dataset, path, root=run.root, **parameters)
+    prepared = preparation.prepare(dataset, run.root / data_path if data_path else None, root=run.root, **parameters)
     folder = prepared.folder.relative_to(run.root).as_posix()
     print(f"{folder}: {'found, nothing has changed since it was prepared' if prepared.reused else 'prepared'}")
     run.note(dataset=dataset, prepared=folder)
@@ -148,7 +147,7 @@ def fit_seconds(fitted: dict[str, baselines.Fitted], histories: dict[str, dict[s
 
 
 def save_evaluation(
-    run: Run, evaluation: Evaluation, headline: str, sentences: list[str], *, sampled: dict[str, dict[str, Any]],
+    run: Run, evaluation: Evaluation, headline: str, sentences: list[str], *, sampled: dict[str, Any],
     seconds: dict[str, float], by_seed: dict[str, list[float]],
 ) -> None:  # fmt: skip
     """Write metrics.json, per_user.parquet, recommendations.parquet and summary.json into the run's folder."""
