@@ -156,7 +156,7 @@ def _mutual(find: Finder, anchors: np.ndarray, found: np.ndarray, n: int, rng: n
 
 
 def map_positions(vectors: np.ndarray, method: str = "pca", seed: int = 0) -> np.ndarray:
-    """Return each song's place on a map, (n_items, 2), from the direction of its vector, by "pca" or "umap" if installed."""
+    """Return each song's place on a map, (n_items, 2), by its vector's direction; the method is "pca" or "umap"."""
     unit = unit_vectors(vectors)
     if method == "umap":
         import umap
