@@ -9,8 +9,8 @@ from recsys.data import partition
 from recsys.data.engine import Engine
 from recsys.data.listens import key_of
 from recsys.data.partition import count_rows
-from recsys.data.reading import Read
 from recsys.data.readers.dataset import Dataset, add_columns
+from recsys.data.reading import Read
 from recsys.data.split import PARTS
 
 NOWHERE = len(PARTS)  # `first_part` of what no part has
@@ -51,10 +51,12 @@ def _union(tables: list[Table], id_column: str) -> Table:
     types = {name: type_ for table in tables for name, type_ in table.schema().items()}
     if len({table[id_column].type() for table in tables}) > 1:
         tables = [table.mutate(**{id_column: table[id_column].cast("string")}) for table in tables]
-    first, *others = (
-        table.select(**{name: table[name] if name in table.columns else ibis.null(type_) for name, type_ in types.items()})
-        for table in tables
-    )
+
+    def fill(table: Table) -> Table:
+        missing = {name: ibis.null(type_) for name, type_ in types.items() if name not in table.columns}
+        return table.mutate(**missing).select(*types)
+
+    first, *others = map(fill, tables)
     return first.union(*others) if others else first
 
 

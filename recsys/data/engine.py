@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import ibis
 from ibis import BaseBackend
@@ -24,7 +23,8 @@ SETTINGS = {"memory_limit": "1GB", "threads": min(4, os.cpu_count() or 1)}  # wh
 SAFE = re.compile(r"[\w./-]+", re.ASCII)
 
 
-class Warning(NamedTuple):
+@dataclass(frozen=True)
+class DataWarning:
     """What looks odd and may be real: a sentence for the first page, and how many rows, ids or users it is about."""
 
     sentence: str
@@ -42,7 +42,7 @@ class Engine:
     scratch: Path
     raw: Path
     decisions: list[str] = field(default_factory=list)
-    warnings: list[Warning] = field(default_factory=list)
+    warnings: list[DataWarning] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def decide(self, sentence: str) -> None:
@@ -53,7 +53,7 @@ class Engine:
     def warn(self, sentence: str, count: int) -> None:
         """Note a warning, unless its count is 0."""
         if count:
-            self.warnings.append(Warning(sentence, count))
+            self.warnings.append(DataWarning(sentence, count))
 
     def new_path(self, suffix: str = "") -> Path:
         """Return the path of a scratch file that does not exist yet."""

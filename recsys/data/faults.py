@@ -12,7 +12,6 @@ from ibis.expr.types import Table
 
 from recsys.data.errors import DataError
 from recsys.data.listens import EMPTY, OUTSIDE, Rows
-from recsys.data.readers.columns import is_empty
 from recsys.data.readers.files import File
 from recsys.data.readers.tables import FILE, Opened
 
@@ -36,8 +35,7 @@ def check_values(rows: Rows, dropped: Collection[str] = ()) -> None:
     ours = next(ours for ours in rows.kinds if row[f"bad {ours}"])
     column, _ = rows.source.fields[ours]
     value = row[ours]
-    unseen = isinstance(value, str) and len(value) < LONGEST and not value.strip()
-    arrived = "nothing" if value is None or value == "" else f"{_short(value)}, in which nothing can be seen" if unseen else _short(value)
+    arrived = "nothing" if value in (None, "") else _short(value)
     where = _place(rows, row)
     message = f"{where}, column {column!r}: expected {rows.kinds[ours].expected}, got {arrived}"
     if row["why"] in PARAMETERS:
@@ -85,7 +83,7 @@ def line_of(opened: Opened, file: File, number: int) -> int:
     if not dialect or len(dialect.separator) > 1:
         return 0 if not dialect else 1 + dialect.skip + dialect.has_header + number
     style = {"quotechar": dialect.quote} if dialect.quote else {"quoting": csv.QUOTE_NONE}
-    with file.bytes() as stream:
+    with file.stream() as stream:
         lines = io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="")
         for _ in range(dialect.skip):
             lines.readline()

@@ -13,7 +13,7 @@ from ibis.expr.types import Column, Table
 from recsys.data.engine import Engine
 from recsys.data.errors import DataError
 from recsys.data.readers.columns import Kind, epoch_us, is_empty
-from recsys.data.readers.dataset import Dataset, Source
+from recsys.data.readers.dataset import Source
 from recsys.data.readers.tables import FILE
 
 EMPTY, OUTSIDE = "without a user or a song", "with a time before 1970 or after today"

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import uuid
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from recsys.data.coding import describe, number_ids, write_parts
 from recsys.data.engine import Engine, start_engine
 from recsys.data.errors import DataError
 from recsys.data.partition import COLUMN_NEEDED, TRAIN, assign_parts, choose_split, count_rows
-from recsys.data.reading import file_names, read_all
 from recsys.data.readers.dataset import Dataset
 from recsys.data.readers.options import Options
+from recsys.data.reading import file_names, read_all
 from recsys.data.split import PARTS
 from recsys.data.steps import select_positives
 from recsys.runs import project_root, read_json, sha256, write_json
@@ -121,7 +121,7 @@ def _manifest_if_complete(folder: Path) -> dict[str, Any] | None:
 
 
 def _write_tables(engine: Engine, data: Dataset, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Write the Parquet files of the prepared folder into the scratch folder; return the manifest but its name and key."""
+    """Write the Parquet files of the prepared folder into the scratch folder, and return the rest of the manifest."""
     read = read_all(engine, data, parameters["seed"], parameters["empty_ids"], parameters["times_outside"])
     positives, account = select_positives(engine, read, parameters)
     split = choose_split(parameters["split"], positives)
@@ -149,6 +149,6 @@ def _write_tables(engine: Engine, data: Dataset, parameters: dict[str, Any]) -> 
         "split": split, "parameters": parameters,
         "source": [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)} for path in data.paths],
         "steps": account.steps, "parts": rows, **counts, "decisions": engine.decisions,
-        "warnings": [warning._asdict() for warning in engine.warnings],
+        "warnings": [asdict(warning) for warning in engine.warnings],
         "files": {f"{name}.parquet": sha256(engine.scratch / f"{name}.parquet") for name in (*PARTS, "users", "items")},
     }  # fmt: skip

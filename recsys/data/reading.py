@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 
 import duckdb
-import ibis
 from ibis.expr.types import Table
 
 from recsys.data.engine import Engine

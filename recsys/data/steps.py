@@ -10,8 +10,8 @@ from recsys.data.engine import Engine
 from recsys.data.errors import DataError
 from recsys.data.listens import EMPTY, OUTSIDE, hash_values
 from recsys.data.partition import count_rows, hash_bound
-from recsys.data.reading import Read
 from recsys.data.readers.columns import epoch_us
+from recsys.data.reading import Read
 
 STEPS = {EMPTY: "empty ids", OUTSIDE: "times"}  # rows that are no listens for another reason: "other rows"
 

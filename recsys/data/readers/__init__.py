@@ -5,11 +5,11 @@ To add a format, write a new file in this folder and add one line to READERS. A 
 looks at headers only; `prepare` reads the rows later. `music30.py` is the smallest example. The steps of a reader:
 
 1. `find_files(engine, path, ("*.json",))` returns the user's files, from a file, a folder, a pattern or a zip, plain or
-   compressed; `find_one(engine, path, "movies.csv")` returns one file of a folder or zip. (`files.py`) A `File` knows its
-   place below DATA_PATH (`file.inside`) and the user's own path (`file.path`).
-2. `open_tables(engine, files, wanted, optional, form, types)` opens them, whatever form they have: separated text, JSON,
-   JSON lines or Parquet. It returns an `Opened` for each group of files that are written alike, with an Ibis table
-   (`opened.table`). Values of text files and of JSON are text. `Form(separator="::", names=("user", "song"))` says what
+   compressed; `find_one(engine, path, "movies.csv")` returns one file of a folder or zip. (`files.py`) A `File` knows
+   its place below DATA_PATH (`file.inside`) and the user's own path (`file.path`).
+2. `open_tables(engine, files, wanted, optional, form, types)` opens them, whatever form they have: separated text,
+   JSON, JSON lines or Parquet. It returns an `Opened` for each group of files that are written alike, with an Ibis
+   table (`opened.table`). Values of text files and of JSON are text. `Form(separator="::", names=("user", "song"))` says what
    is known beforehand, here that there is no header; `types={"track": "STRUCT(name VARCHAR)"}` opens nested JSON.
    `opened.by_file({file: "ada"})` is a column with a value for each file. (`tables.py`, `dialect.py`)
 3. New columns are made with Ibis and put back: `opened = opened.with_columns(song=join_names(opened.table, "artist",
@@ -20,7 +20,8 @@ looks at headers only; `prepare` reads the rows later. `music30.py` is the small
    your own is `Kind(parse, expected)`. `items={"name": opened.table.track}` describes the songs, `users` the users, and
    `left_out={"podcasts": opened.table.track.isnull()}` drops rows that are no listens, and counts them.
    `open_sources(engine, files, fields)` does steps 2 and 4 at once. (`dataset.py`)
-5. Return `Dataset(sources, items, users, more_files)`; `items` and `users` are tables of other files (`one_row_per_id`).
+5. Return `Dataset(sources, items, users, more_files)`; `items` and `users` are tables of other files, made with
+   `one_row_per_id`.
 
 Say what the reader found by itself with `engine.decide("Songs are pairs of artist and title.")`, and what is odd with
 `engine.warn("Songs without an album", n)`: both are shown on the first page. Raise DataError for what cannot be used.
@@ -39,7 +40,7 @@ from recsys.data.readers.lastfm import read_lastfm
 from recsys.data.readers.lightgcn import read_lightgcn
 from recsys.data.readers.movielens import read_movielens
 from recsys.data.readers.music30 import read_30music
-from recsys.data.readers.options import Options
+from recsys.data.readers.options import NOTHING_SET, Options
 from recsys.data.readers.sample import read_sample
 
 READERS: dict[str, Callable[..., Dataset]] = {
@@ -55,7 +56,7 @@ READERS: dict[str, Callable[..., Dataset]] = {
 GENERATED = ("sample", "movielens")  # need no path: their readers write the files that they open
 
 
-def open_dataset(name: str, path: Path | str | None, engine: Engine, options: Options = Options()) -> Dataset:
+def open_dataset(name: str, path: Path | str | None, engine: Engine, options: Options = NOTHING_SET) -> Dataset:
     """Open a data set by its name, a key of READERS. Only headers are read yet.
 
     `path` is its file or folder, or a pattern; `sample` and `movielens` need none. Raises DataError for an unknown

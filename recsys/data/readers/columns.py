@@ -1,5 +1,6 @@
 """How a column of a file is read: a Kind turns it into our values, and into null where a value cannot be read."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -71,13 +72,9 @@ def join_names(table: Table, *columns: str) -> Column:
 
     Different values lead to different texts: a dash within a value is written twice.
     """
-    joined, complete = None, None
-    for name in columns:
-        part = table[name].cast("string")
-        filled = ~is_empty(part)
-        part = part.replace("–", "––")
-        joined = part if joined is None else joined + " – " + part
-        complete = filled if complete is None else complete & filled
+    parts = [table[name].cast("string") for name in columns]
+    complete = functools.reduce(lambda a, b: a & b, (~is_empty(part) for part in parts))
+    joined = functools.reduce(lambda a, b: a + " – " + b, (part.replace("–", "––") for part in parts))
     return complete.ifelse(joined, ibis.null())
 
 

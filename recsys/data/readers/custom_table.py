@@ -52,8 +52,8 @@ def _check(options: Options) -> None:
     if options.positive_from and not options.listened_column:
         given["POSITIVE_FROM"] = options.positive_from
     if len(given) > 1:
-        names = " or ".join(given)
-        raise DataError(f"expected {names}, got both, {' and '.join(map(repr, given.values()))}; leave one of them empty")
+        values = " and ".join(map(repr, given.values()))
+        raise DataError(f"expected {' or '.join(given)}, got both, {values}; leave one of them empty")
     user, item = options.user_column or "user_id", _item_columns(options)
     if [same_name(user)] == [same_name(each) for each in item]:
         raise DataError(f"USER_COLUMN and ITEM_COLUMN: expected two columns, got {user!r} for both")
@@ -88,13 +88,13 @@ def _source(opened: Opened, user: str, item: list[str], options: Options) -> Sou
         if "artist" in rows.columns:
             by_song = rows.group_by("song").agg(n=rows.artist.nunique())
             engine.warn(
-                f"Values of the column {song!r} that occur with several artists. If they are titles, different songs are "
-                f'taken for one; set ITEM_COLUMN="{artist},{song}"', _count(by_song.filter(by_song.n > 1)),
+                f"Values of the column {song!r} that occur with several artists. If they are titles, different songs "
+                f'are taken for one; set ITEM_COLUMN="{artist},{song}"', _count(by_song.filter(by_song.n > 1)),
             )  # fmt: skip
         if "rating" in rows.columns:
             engine.warn(
-                f"Rows with less than 4 in the column {ratings[0]!r}, all of which count as listened. If it holds ratings, "
-                "set POSITIVE_FROM=4", _count(rows.filter(rows.rating < 4)),
+                f"Rows with less than 4 in the column {ratings[0]!r}, all of which count as listened. If it holds "
+                "ratings, set POSITIVE_FROM=4", _count(rows.filter(rows.rating < 4)),
             )  # fmt: skip
 
     texts = {ours: table[column].cast("string") for ours, column in items.items() if column}

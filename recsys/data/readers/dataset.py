@@ -8,7 +8,7 @@ from ibis.expr.types import Column, Table
 
 from recsys.data.engine import Engine
 from recsys.data.readers.columns import Fields, Kind
-from recsys.data.readers.dialect import Form
+from recsys.data.readers.dialect import UNKNOWN, Form
 from recsys.data.readers.files import File
 from recsys.data.readers.tables import Opened, open_tables
 
@@ -69,15 +69,20 @@ class Dataset:
 
 
 def open_sources(
-    engine: Engine, files: Sequence[File], fields: Fields, more: Sequence[str] = (), form: Form = Form(), hint: str = ""
+    engine: Engine,
+    files: Sequence[File],
+    fields: Fields,
+    more: Sequence[str] = (),
+    form: Form = UNKNOWN,
+    hint: str = "",
 ) -> tuple[Source, ...]:
-    """Open files of listens that have the columns of `fields` and `more`: one source for those that are written alike."""
+    """Open files of listens with the columns of `fields` and `more`: one source for those that are written alike."""
     wanted = list(dict.fromkeys([*(column for column, _ in fields.values()), *more]))
     return tuple(Source(each, fields) for each in open_tables(engine, files, wanted, form=form, hint=hint))
 
 
 def one_row_per_id(table: Table, ours: str, column: str, kind: Kind, **columns: Column) -> Table:
-    """Return the distinct ids of a column as `ours`, each with its smallest value of `columns`, in any order of rows."""
+    """Return the distinct ids of a column as `ours`, each with its smallest value of `columns`."""
     rows = table.select(kind.parse(table[column]).name(ours), **columns)
     return rows.group_by(ours).agg(**{name: rows[name].min() for name in columns})
 

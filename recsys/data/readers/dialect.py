@@ -38,6 +38,9 @@ class Form:
     encoding: str = ""
 
 
+UNKNOWN = Form()
+
+
 def same_name(name: str) -> str:
     """Return what two names of a column have in common that differ by case, spaces around them or a BOM only."""
     return name.strip("\ufeff \t").casefold()
@@ -58,7 +61,7 @@ def as_utf8(engine: Engine, file: File, encoding: str = "") -> File:
 
     Without an `encoding`, UTF-8 is expected, or UTF-16 with the mark that says so.
     """
-    with file.bytes() as stream:
+    with file.stream() as stream:
         start = stream.read(4)
     marked = next((name for bom, name in BOMS.items() if start.startswith(bom)), "")
     if marked == "utf-16":
@@ -67,7 +70,7 @@ def as_utf8(engine: Engine, file: File, encoding: str = "") -> File:
         return file
     target = engine.new_path()
     try:
-        with file.bytes() as stream, open(target, "w", encoding="utf-8", newline="") as copy:
+        with file.stream() as stream, open(target, "w", encoding="utf-8", newline="") as copy:
             text = io.TextIOWrapper(stream, encoding=encoding, newline="")
             while piece := text.read(PIECE):
                 copy.write(piece)
@@ -81,7 +84,7 @@ def as_utf8(engine: Engine, file: File, encoding: str = "") -> File:
 
 def first_text(file: File) -> str:
     """Return the first lines of a file in UTF-8. Raises DataError, which names ENCODING, for any other encoding."""
-    with file.bytes() as stream:
+    with file.stream() as stream:
         sample = stream.read(SAMPLE)
         while len(sample) % SAMPLE == 0 and sample.count(b"\n") < 2 and (more := stream.read(SAMPLE)):
             sample += more
@@ -163,7 +166,7 @@ def _rows(text: str, separator: str, quote: str) -> list[list[str]]:
 
 
 def _readings(text: str, separator: str, form: Form) -> list[Dialect]:
-    """Return the ways to read a text with this separator: with its comment lines skipped, or with the last as header."""
+    """Return the ways to read a text with this separator: without its comment lines, or with the last as header."""
     lines = _lines(text)
     n_before = next((n for n, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
     starts = [n_before]

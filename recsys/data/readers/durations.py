@@ -33,8 +33,8 @@ class Duration(Kind):
             )
         if self.unit == "milliseconds" and n and above < n / 100:
             raise DataError(
-                f"{place}: expected how many milliseconds a listen was, got {n - above:,} of {n:,} values below 10 seconds; "
-                "for seconds, set SECONDS_COLUMN instead of MILLISECONDS_COLUMN"
+                f"{place}: expected how many milliseconds a listen was, got {n - above:,} of {n:,} values below 10 "
+                "seconds; for seconds, set SECONDS_COLUMN instead of MILLISECONDS_COLUMN"
             )
         return self
 

@@ -9,11 +9,11 @@ import re
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any, BinaryIO, cast
 
 import pyarrow as pa
 
@@ -53,12 +53,12 @@ class File:
         return next((each for each in reversed(suffixes) if each not in (".gz", ".zst")), "")
 
     @contextmanager
-    def bytes(self) -> Iterable[IO[bytes]]:
+    def stream(self) -> Iterator[BinaryIO]:
         """Yield the content, decompressed, as a stream. Raises DataError for a file that is damaged or incomplete."""
         try:
             with open(self.opened, "rb") as raw:
                 if self.compression == "gzip":
-                    yield gzip.open(raw)
+                    yield cast(BinaryIO, gzip.GzipFile(fileobj=raw))
                 elif self.compression == "zstd":
                     yield io.BufferedReader(_Zstd(raw), PIECE)
                 else:
@@ -69,7 +69,7 @@ class File:
     def verify(self) -> None:
         """Raise DataError if a compressed file is damaged or incomplete: DuckDB reads such a file without a word."""
         if self.compression:
-            with self.bytes() as stream:
+            with self.stream() as stream:
                 while stream.read(PIECE):
                     pass
 
@@ -83,7 +83,7 @@ class _Zstd(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: Any) -> int:
         found = self.stream.read(len(buffer))
         buffer[: len(found)] = found
         return len(found)
@@ -115,7 +115,7 @@ def find_files(engine: Engine, path: Path, patterns: Sequence[str] = ("*",)) -> 
 
 
 def find_one(engine: Engine, path: Path, name: str) -> File:
-    """Return the file of this name in the folder or zip `path`, plain or compressed. Raises DataError if it is absent."""
+    """Return the file of this name in the folder or zip `path`, plain or compressed."""
     if path.is_file() and not zipfile.is_zipfile(path):
         raise DataError(f"DATA_PATH: expected a folder or a zip with {name}, got a file, {path.name}")
     try:
@@ -203,7 +203,7 @@ def _copy(source: IO[bytes], target: IO[bytes], most: int, name: str) -> int:
     while piece := source.read(PIECE):
         written += len(piece)
         if written > most:
-            raise DataError(f"{name}: expected files that fit on the disk once extracted, got more; extract it yourself")
+            raise DataError(f"{name}: expected files that fit on the disk once extracted, got more; extract it first")
         target.write(piece)
     return written
 

@@ -33,3 +33,6 @@ class Options:
                     f"{each.name.upper()}: expected nothing for the data set {dataset!r}, got {value!r}; "
                     "this parameter belongs to DATASET=csv"
                 )
+
+
+NOTHING_SET = Options()

@@ -2,9 +2,10 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import duckdb
 import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ from ibis.expr.types import Column, Table
 
 from recsys.data.engine import Engine
 from recsys.data.errors import DataError
-from recsys.data.readers.dialect import Dialect, Form, as_utf8, find_dialect, find_names
+from recsys.data.readers.dialect import UNKNOWN, Dialect, Form, as_utf8, find_dialect, find_names
 from recsys.data.readers.files import File
 
 FILE = "__file"  # the column with the safe name of each row's file
@@ -50,7 +51,7 @@ class Opened:
 
 def open_tables(
     engine: Engine, files: Iterable[File], wanted: Sequence[str] = (), optional: Sequence[str] = (),
-    form: Form = Form(), types: Mapping[str, str] | None = None, hint: str = "",
+    form: Form = UNKNOWN, types: Mapping[str, str] | None = None, hint: str = "",
 ) -> list[Opened]:  # fmt: skip
     """Open the files: one table for those that are written alike. No rows are read yet, only headers.
 
@@ -75,8 +76,11 @@ def open_tables(
         dialect = facts[0] if kind == "text" else None
         names = list(dialect.names if dialect else facts[0] if kind == "parquet" else facts[1])
         _check_names(group[0], names, wanted, hint)
-        read = {"text": _read_text, "json": _read_json, "parquet": _read_parquet}[kind]
-        table = read(engine, group, *facts)
+        try:
+            table = READ[kind](engine, group, *facts)
+        except duckdb.Error as error:
+            text = str(error).splitlines()[0].replace(str(group[0].opened), group[0].name)
+            raise DataError(f"{group[0].name}: expected a table, got: {text}") from error
         found = find_names([*wanted, *optional], names)
         for name, actual in found.items():
             if name != actual:
@@ -123,14 +127,14 @@ def _read_parquet(engine: Engine, files: Sequence[File], *_: object) -> Table:
 
 def _read_json(engine: Engine, files: Sequence[File], layout: str, names: tuple[str, ...],
                types: tuple[tuple[str, str], ...], compression: str) -> Table:  # fmt: skip
-    codes = dict.fromkeys(names, "VARCHAR") | dict(types)
-    try:
-        return engine.connection.read_json(
-            [str(file.opened) for file in files], columns=codes, format=layout,
-            compression=compression or "none", filename=FILE,
-        )  # fmt: skip
-    except ibis.IbisError as error:
-        raise DataError(f"{files[0].name}: expected JSON with named values, got {error}") from error
+    columns = dict.fromkeys(names, "VARCHAR") | dict(types)
+    return engine.connection.read_json(
+        [str(file.opened) for file in files], columns=columns, format=layout, compression=compression or "none",
+        filename=FILE,
+    )  # fmt: skip
+
+
+READ: dict[str, Callable[..., Table]] = {"text": _read_text, "json": _read_json, "parquet": _read_parquet}
 
 
 def _schema(file: File) -> pa.Schema:
@@ -142,7 +146,7 @@ def _schema(file: File) -> pa.Schema:
 
 def _json_form(file: File, types: Mapping[str, str]) -> tuple[str, tuple[str, ...], tuple, str]:
     """Return how a JSON file is laid out, its names, those with a type, and its compression."""
-    with file.bytes() as stream:
+    with file.stream() as stream:
         sample = stream.read(2**22)
     try:
         text = sample.decode("utf-8-sig", errors="ignore").lstrip()
@@ -163,7 +167,8 @@ def _json_form(file: File, types: Mapping[str, str]) -> tuple[str, tuple[str, ..
         except json.JSONDecodeError as error:
             if number:  # the sample ends within an object; DuckDB reports what is wrong after it
                 break
-            raise DataError(f"{file.name}: expected JSON, a list of objects or an object a line, got {error}") from error
+            expected = "expected JSON, a list of objects or an object a line"
+            raise DataError(f"{file.name}: {expected}, got {error}") from error
         if not isinstance(value, dict):
             raise DataError(f"{file.name}: expected JSON objects, got {str(value)[:60]!r}")
         if layout != "array" and "\n" in text[position:end].strip():

@@ -1,4 +1,4 @@
-"""Times in every form that files have, read by one rule: after the first second of 1970, before a day from now, all of a column in one form.
+"""Times in every form that files have, by one rule: from 1970 to a day from now, all of a column in one form.
 
 A number has one form only: the ranges of unix seconds, milliseconds, microseconds and nanoseconds (from March 1973), of
 dates such as 20200913 and of a spreadsheet's days do not overlap. Numbers outside all of them, such as 0, are no times.
@@ -96,7 +96,7 @@ class Time(Kind):
     format: str = ""
 
     def settle(self, engine: Engine, column: Column, place: str) -> Kind:
-        """Return the kind for the column's form. Raises DataError if the column has several, or is no column of times."""
+        """Return the kind for the column's form. Raises DataError if it has several, or is no column of times."""
         type_ = column.type()
         if type_.is_time() or not (type_.is_temporal() or type_.is_numeric() or type_.is_string()):
             what = "times of day without a date" if type_.is_time() else f"values of the type {type_}"
@@ -119,6 +119,8 @@ class Time(Kind):
             which = forms[position].fits(values.value).fill_null(False).ifelse(position, which)
         table = values.select(form=which, is_number=number(values.value).notnull())
         counts = table.group_by("form", "is_number").agg(n=table.count()).to_pyarrow().to_pylist()
+        if not counts:  # a header without rows
+            return forms[0]
         found: Counter[int] = Counter()
         for row in counts:
             if row["form"] >= 0:
