@@ -37,7 +37,7 @@ def read_all(engine: Engine, data: Dataset, seed: int, empty_ids: str, times_out
     rows = []
     for source in data.sources:
         for file in source.opened.files:
-            file.verify()
+            file.verify(source.opened.end)
         try:
             rows.append(settle(engine, source))
         except duckdb.Error as error:

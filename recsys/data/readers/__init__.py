@@ -9,8 +9,9 @@ looks at headers only; `prepare` reads the rows later. `music30.py` is the small
    its place below DATA_PATH (`file.inside`) and the user's own path (`file.path`).
 2. `open_tables(engine, files, wanted, optional, form, types)` opens them, whatever form they have: separated text,
    JSON, JSON lines or Parquet. It returns an `Opened` for each group of files that are written alike, with an Ibis
-   table (`opened.table`). Values of text files and of JSON are text. `Form(separator="::", names=("user", "song"))` says what
-   is known beforehand, here that there is no header; `types={"track": "STRUCT(name VARCHAR)"}` opens nested JSON.
+   table (`opened.table`). Values of text files and of JSON are text. `Form(separator="::", names=("user", "song"))`
+   says what is known beforehand, here that there is no header; `types={"track": "STRUCT(name VARCHAR)"}` opens nested
+   JSON.
    `opened.by_file({file: "ada"})` is a column with a value for each file. (`tables.py`, `dialect.py`)
 3. New columns are made with Ibis and put back: `opened = opened.with_columns(song=join_names(opened.table, "artist",
    "track"))`.

@@ -15,7 +15,10 @@ from recsys.data.readers.files import PIECE, File
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 SAMPLE = 2**16  # bytes that are read to see how a file is written
 N_ROWS = 50  # rows of the sample that must have as many values as the header
-BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+MARKS = {  # the first of these that a file begins with says how it is encoded
+    codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}  # fmt: skip
 
 
 class Dialect(NamedTuple):
@@ -63,11 +66,10 @@ def as_utf8(engine: Engine, file: File, encoding: str = "") -> File:
     """
     with file.stream() as stream:
         start = stream.read(4)
-    marked = next((name for bom, name in BOMS.items() if start.startswith(bom)), "")
-    if marked == "utf-16":
-        encoding = marked
     if not encoding or same_name(encoding) in ("utf-8", "utf8", "utf-8-sig"):
-        return file
+        encoding = next((name for mark, name in MARKS.items() if start.startswith(mark)), "")
+        if not encoding:
+            return file
     target = engine.new_path()
     try:
         with file.stream() as stream, open(target, "w", encoding="utf-8", newline="") as copy:

@@ -66,12 +66,23 @@ class File:
         except UNREADABLE as error:
             raise DataError(f"{self.name}: expected a complete {self.compression or 'file'}, got {error}") from error
 
-    def verify(self) -> None:
-        """Raise DataError if a compressed file is damaged or incomplete: DuckDB reads such a file without a word."""
-        if self.compression:
-            with self.stream() as stream:
-                while stream.read(PIECE):
-                    pass
+    def verify(self, end: bytes = b"") -> None:
+        """Raise DataError if the file is incomplete, in ways that DuckDB does not notice.
+
+        A compressed file must be whole and undamaged; the last visible character must be `end`.
+        """
+        if not self.compression and not end:
+            return
+        last = b""
+        with self.stream() as stream:
+            if not self.compression:
+                stream.seek(max(0, self.opened.stat().st_size - PIECE))
+            while piece := stream.read(PIECE):
+                last = piece.rstrip() or last
+        if not last.endswith(end):
+            raise DataError(
+                f"{self.name}: expected a complete file that ends in {end.decode()!r}, got one that does not"
+            )
 
 
 class _Zstd(io.RawIOBase):
@@ -155,7 +166,7 @@ def _all_files(folder: Path) -> list[Path]:
 
 
 def _is_hidden(inside: PurePosixPath) -> bool:
-    return any(each.startswith(".") or each == "__MACOSX" for each in inside.parts)
+    return any((each.startswith(".") and each != "..") or each == "__MACOSX" for each in inside.parts)
 
 
 def _fits(inside: PurePosixPath, patterns: Iterable[str]) -> bool:

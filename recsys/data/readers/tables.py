@@ -16,7 +16,7 @@ from recsys.data.errors import DataError
 from recsys.data.readers.dialect import UNKNOWN, Dialect, Form, as_utf8, find_dialect, find_names
 from recsys.data.readers.files import File
 
-FILE = "__file"  # the column with the safe name of each row's file
+FILE = "file of this row"  # the column with the safe name of each row's file
 N_OBJECTS = 1_000  # JSON objects that are read to find the names of the columns
 JSON = (".json", ".jsonl", ".ndjson")
 
@@ -25,12 +25,13 @@ JSON = (".json", ".jsonl", ".ndjson")
 class Opened:
     """Files of one form as one table. The values of text files are text; the columns have the names that were wanted.
 
-    `dialect` is how text files are read, None for Parquet and JSON.
+    `dialect` is how text files are read, None for Parquet and JSON; `end` is what whole files must end with.
     """
 
     files: tuple[File, ...]
     table: Table
     dialect: Dialect | None = None
+    end: bytes = b""
 
     @property
     def is_parquet(self) -> bool:
@@ -88,7 +89,8 @@ def open_tables(
         renamed = {actual: name for name, actual in found.items()}
         columns = {renamed.get(name, name): table[name] for name in names}
         table = table.select(**columns, **{FILE: table[FILE]})
-        opened.append(Opened(tuple(group), table, dialect))
+        end = b"]" if kind == "json" and facts[0] == "array" else b""
+        opened.append(Opened(tuple(group), table, dialect, end))
     return opened
 
 
@@ -104,7 +106,7 @@ def open_lines(engine: Engine, file: File, encoding: str = "") -> Opened:
 
 def _check_names(file: File, names: Sequence[str], wanted: Sequence[str], hint: str) -> None:
     arrived = f"got {', '.join(map(repr, names))}"
-    if len({name.lower() for name in names}) < len(names):
+    if len({name.lower() for name in (*names, FILE)}) <= len(names):
         raise DataError(f"{file.name}: expected column names that differ by more than upper and lower case, {arrived}")
     for name in wanted:
         if not find_names([name], names):
@@ -129,8 +131,8 @@ def _read_json(engine: Engine, files: Sequence[File], layout: str, names: tuple[
                types: tuple[tuple[str, str], ...], compression: str) -> Table:  # fmt: skip
     columns = dict.fromkeys(names, "VARCHAR") | dict(types)
     return engine.connection.read_json(
-        [str(file.opened) for file in files], columns=columns, format=layout, compression=compression or "none",
-        filename=FILE,
+        [str(file.opened) for file in files], columns=columns, format=layout, filename=FILE,
+        compression=compression or "uncompressed",
     )  # fmt: skip
 
 
