@@ -1,6 +1,7 @@
 """The readers: one for each data format, found by the data set's name.
 
-To add a format, write a new file in this folder and add one line to READERS. A reader is a function of an `Engine`
+To add a format, write a new file in this folder and add one line to READERS: the function that reads it, and the rule
+by which DATASET=auto recognises it (`recognition.py`), such as `has_columns("uid", "item_id")`. A reader is a function of an `Engine`
 (DuckDB and what was noted while reading), of the path that the user gave, and of the `Options` that the user set. It
 looks at headers only; `prepare` reads the rows later. `music30.py` is the smallest example. The steps of a reader:
 
@@ -31,43 +32,69 @@ Say what the reader found by itself with `engine.decide("Songs are pairs of arti
 import difflib
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from recsys.data.engine import Engine
 from recsys.data.errors import DataError
 from recsys.data.readers.custom_table import read_csv
 from recsys.data.readers.dataset import Dataset
-from recsys.data.readers.deezer import read_deezer_splits, read_dsg17
-from recsys.data.readers.lastfm import read_lastfm
-from recsys.data.readers.lightgcn import read_lightgcn
-from recsys.data.readers.movielens import read_movielens
-from recsys.data.readers.music30 import read_30music
+from recsys.data.readers.deezer import is_deezer_splits, is_dsg17, read_deezer_splits, read_dsg17
+from recsys.data.readers.lastfm import is_lastfm, read_lastfm
+from recsys.data.readers.lastfm_tsv import is_lastfm_1k, is_lastfm_360k, read_lastfm_1k, read_lastfm_360k
+from recsys.data.readers.lightgcn import is_lightgcn, read_lightgcn
+from recsys.data.readers.movielens import is_movielens, read_movielens
+from recsys.data.readers.music30 import is_30music, read_30music
 from recsys.data.readers.options import NOTHING_SET, Options
+from recsys.data.readers.recognition import AUTO, Rule, has_columns, never, recognise
 from recsys.data.readers.sample import read_sample
+from recsys.data.readers.yambda import is_yambda, read_yambda
 
-READERS: dict[str, Callable[..., Dataset]] = {
-    "sample": read_sample,
-    "dsg17": read_dsg17,
-    "deezer-splits": read_deezer_splits,
-    "30music": read_30music,
-    "lastfm": read_lastfm,
-    "movielens": read_movielens,
-    "lightgcn": read_lightgcn,
-    "csv": read_csv,
+
+class Reader(NamedTuple):
+    """A data format: the function that opens it, and the rule by which DATASET=auto recognises it."""
+
+    read: Callable[..., Dataset]
+    rule: Rule
+
+
+READERS = {
+    "sample": Reader(read_sample, never),
+    "dsg17": Reader(read_dsg17, is_dsg17),
+    "deezer-splits": Reader(read_deezer_splits, is_deezer_splits),
+    "30music": Reader(read_30music, is_30music),
+    "lastfm": Reader(read_lastfm, is_lastfm),
+    "lastfm-1k": Reader(read_lastfm_1k, is_lastfm_1k),
+    "lastfm-360k": Reader(read_lastfm_360k, is_lastfm_360k),
+    "yambda": Reader(read_yambda, is_yambda),
+    "movielens": Reader(read_movielens, is_movielens),
+    "lightgcn": Reader(read_lightgcn, is_lightgcn),
+    "csv": Reader(read_csv, has_columns("user_id", "item_id")),
 }
 GENERATED = ("sample", "movielens")  # need no path: their readers write the files that they open
+
+
+def find_dataset(path: Path | str | None, engine: Engine, options: Options = NOTHING_SET) -> str:
+    """Return the name of the data set that DATASET=auto stands for, and note why. Only the files' first rows are read.
+
+    Raises DataError, which names the candidates, if several data sets fit, or none.
+    """
+    return recognise(engine, Path(path) if path else None, options, {name: each.rule for name, each in READERS.items()})
 
 
 def open_dataset(name: str, path: Path | str | None, engine: Engine, options: Options = NOTHING_SET) -> Dataset:
     """Open a data set by its name, a key of READERS. Only headers are read yet.
 
-    `path` is its file or folder, or a pattern; `sample` and `movielens` need none. Raises DataError for an unknown
+    `path` is its file or folder, or a pattern; `sample` and `movielens` need none. `auto` is what `find_dataset` finds,
+    `sample` without a path. Raises DataError for an unknown
     name, a missing file or column, another format, or options that the data set does not have.
     """
+    if name == AUTO:
+        name = find_dataset(path, engine, options)
     if name not in READERS:
         close = "".join(f"; did you mean {each!r}?" for each in difflib.get_close_matches(name, READERS, 1))
-        raise DataError(f"DATASET: expected one of {', '.join(READERS)}, got {name!r}{close}")
+        raise DataError(f"DATASET: expected one of {', '.join([AUTO, *READERS])}, got {name!r}{close}")
     if not path and name not in GENERATED:
         raise DataError(f"DATA_PATH: expected the file or folder of the data set {name!r}, got nothing")
     if name != "csv":
         options.refuse_columns(name)
-    return READERS[name](engine, Path(path) if path else None, options)
+    return READERS[name].read(engine, Path(path) if path else None, options)

@@ -9,6 +9,7 @@ from recsys.data.readers.dataset import Dataset, Source, open_sources
 from recsys.data.readers.dialect import Form
 from recsys.data.readers.files import find_files, find_one
 from recsys.data.readers.options import Options
+from recsys.data.readers.recognition import but_not, has_columns, has_files
 from recsys.data.readers.tables import open_tables
 from recsys.data.readers.times import TIME
 
@@ -21,6 +22,9 @@ FIELDS: Fields = {
 SONG_COLUMNS = ("album_id", "artist_id", "genre_id", "release_date", "media_duration")
 USER_COLUMNS = ("user_age", "user_gender")
 PARTS = ("train_dataset.csv", "validation_dataset.csv", "test_dataset.csv")
+
+is_deezer_splits = has_files(*PARTS)
+is_dsg17 = but_not(is_deezer_splits, has_columns(*(column for column, _ in FIELDS.values()), *SONG_COLUMNS))
 
 
 def read_dsg17(engine: Engine, path: Path, options: Options) -> Dataset:

@@ -56,7 +56,7 @@ class Glance:
     def has_header(self) -> bool:
         """Whether the first line of a text file looks like names: all different, and none a number or a time."""
         names = [name.strip() for name in self.columns]
-        return all(names) and len({*names}) == len(names) and not any(re.search(r"^[-+]?\d[\d.:T/-]*", each) for each in names)
+        return all(names) and len({*names}) == len(names) and not any(re.match(r"[-+]?\d", each) for each in names)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from recsys.data.readers.dataset import Dataset, one_row_per_id, open_sources
 from recsys.data.readers.dialect import Form
 from recsys.data.readers.files import find_one
 from recsys.data.readers.options import Options
+from recsys.data.readers.recognition import has_files
 from recsys.data.readers.tables import open_tables
 
 PLAYS: Fields = {
@@ -15,6 +16,7 @@ PLAYS: Fields = {
     "item_id": ("artistID", WHOLE_NUMBER),
     "listened": ("weight", more_than(0, "a number of plays")),
 }
+is_lastfm = has_files("user_artists.dat", "artists.dat")
 
 
 def read_lastfm(engine: Engine, path: Path, options: Options) -> Dataset:

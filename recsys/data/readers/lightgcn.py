@@ -10,9 +10,12 @@ from recsys.data.readers.columns import WHOLE_NUMBER, Fields
 from recsys.data.readers.dataset import Dataset, Source
 from recsys.data.readers.files import find_one
 from recsys.data.readers.options import Options
+from recsys.data.readers.recognition import both, has_files, has_text
 from recsys.data.readers.tables import open_lines
 
 FIELDS: Fields = {"user_id": ("user", WHOLE_NUMBER), "item_id": ("item", WHOLE_NUMBER)}
+
+is_lightgcn = both(has_files("train.txt", "test.txt"), has_text(r"\d+( +\d+)* *", "whole numbers"))
 
 
 def read_lightgcn(engine: Engine, path: Path, options: Options) -> Dataset:

@@ -8,6 +8,7 @@ from recsys.data.readers.dataset import Dataset, open_sources
 from recsys.data.readers.dialect import Form
 from recsys.data.readers.files import find_files
 from recsys.data.readers.options import Options
+from recsys.data.readers.recognition import has_columns
 from recsys.data.readers.times import TIME
 
 FIELDS: Fields = {
@@ -16,6 +17,7 @@ FIELDS: Fields = {
     "timestamp": ("ts", TIME),
     "listened": ("playtime", at_least(30, "a number of seconds")),
 }
+is_30music = has_columns(*(column for column, _ in FIELDS.values()))
 
 
 def read_30music(engine: Engine, path: Path, options: Options) -> Dataset:

@@ -6,15 +6,16 @@ another format. Most rules are made with `has_files`, `has_columns` and `has_row
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from recsys.data.engine import Engine
 from recsys.data.errors import DataError
 from recsys.data.readers.glances import Glance, glance_at
-from recsys.data.readers.options import Options
+from recsys.data.readers.options import EVERYWHERE, Options
 
 Rule = Callable[[Sequence[Glance]], str]
-WITHOUT_PATH, ANY_TABLE = "sample", "csv"
+AUTO, WITHOUT_PATH, ANY_TABLE = "auto", "sample", "csv"
 N_SHOWN = 12  # columns that a message names
 
 
@@ -60,6 +61,16 @@ def has_rows(separator: str, *patterns: str, what: str) -> Rule:
     return rule
 
 
+def has_text(pattern: str, what: str) -> Rule:
+    """Return the rule that all the first lines of a text file have this pattern. `what` describes them."""
+
+    def rule(glances: Sequence[Glance]) -> str:
+        found = [each for each in glances if each.lines and all(re.fullmatch(pattern, line) for line in each.lines)]
+        return f"the lines of {found[0].file.name} are {what}" if found else ""
+
+    return rule
+
+
 def both(*rules: Rule) -> Rule:
     """Return the rule that all these rules hold."""
 
@@ -68,6 +79,11 @@ def both(*rules: Rule) -> Rule:
         return " and ".join(found) if all(found) else ""
 
     return rule
+
+
+def but_not(other: Rule, rule: Rule) -> Rule:
+    """Return the rule that `rule` holds, but not the `other`."""
+    return lambda glances: "" if other(glances) else rule(glances)
 
 
 def either(*rules: Rule) -> Rule:
@@ -83,7 +99,8 @@ def recognise(engine: Engine, path: Path | None, options: Options, rules: Mappin
     """
     if not path:
         return WITHOUT_PATH
-    if named := options.set_for_columns():
+    named = [each.name for each in fields(options) if getattr(options, each.name) != each.default]
+    if named := [name.upper() for name in named if name not in EVERYWHERE]:
         engine.decide(f"DATASET=auto: the files are read as {ANY_TABLE!r}, as {' and '.join(named)} is set.")
         return ANY_TABLE
     with glance_at(engine, path, options.encoding) as glances:
