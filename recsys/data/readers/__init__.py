@@ -1,9 +1,9 @@
 """The readers: one for each data format, found by the data set's name.
 
 To add a format, write a new file in this folder and add one line to READERS: the function that reads it, and the rule
-by which DATASET=auto recognises it (`recognition.py`), such as `has_columns("uid", "item_id")`. A reader is a function of an `Engine`
-(DuckDB and what was noted while reading), of the path that the user gave, and of the `Options` that the user set. It
-looks at headers only; `prepare` reads the rows later. `music30.py` is the smallest example. The steps of a reader:
+by which DATASET=auto recognises it (`recognition.py`), such as `has_columns("uid", "item_id")`. A reader is a function
+of an `Engine` (DuckDB and what was noted while reading), of the path that the user gave, and of the `Options` that the
+user set. It looks at headers only; `prepare` reads the rows later. `music30.py` is the smallest example. The steps:
 
 1. `find_files(engine, path, ("*.json",))` returns the user's files, from a file, a folder, a pattern or a zip, plain or
    compressed; `find_one(engine, path, "movies.csv")` returns one file of a folder or zip. (`files.py`) A `File` knows

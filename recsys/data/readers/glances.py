@@ -3,7 +3,6 @@
 import codecs
 import csv
 import dataclasses
-import io
 import json
 import re
 import shutil
@@ -120,7 +119,7 @@ def _look_at_json(file: File, text: str) -> Glance:
 
 
 def _look_at_text(file: File, text: str, complete: bool) -> Glance:
-    lines = [line for line in io.StringIO(text, newline=None).read().splitlines() if line.strip()]
+    lines = [line for line in re.split(r"\r\n|\n|\r", text) if line.strip()]
     lines = lines if complete or len(lines) < 2 else lines[:-1]
     table = [line for line in lines if not line.startswith("#")][: N_ROWS + 1]
     readings = {separator: _split(table, separator) for separator in SEPARATORS if separator in "".join(table[:1])}
@@ -145,4 +144,6 @@ def _split(lines: list[str], separator: str) -> list[tuple[str, ...]]:
 
 
 def _text(value: object) -> str:
-    return "" if value is None else value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value, default=str, ensure_ascii=False).strip('"')

@@ -7,10 +7,11 @@ another format. Most rules are made with `has_files`, `has_columns` and `has_row
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from recsys.data.engine import Engine
 from recsys.data.errors import DataError
+from recsys.data.readers.files import File
 from recsys.data.readers.glances import Glance, glance_at
 from recsys.data.readers.options import EVERYWHERE, Options
 
@@ -115,17 +116,23 @@ def recognise(engine: Engine, path: Path | None, options: Options, rules: Mappin
                 + "; ".join(f"{name} ({why})" for name, why in found.items())
                 + f"; set DATASET to {' or '.join(found)}"
             )
+        hint = "for any other table, set USER_COLUMN and ITEM_COLUMN, or COLUMNS if it has no header"
+        if path.is_file() and (whole := candidates([*glances, *_siblings(path)], rules)):
+            hint = f"its folder fits {' and '.join(whole)}, set DATA_PATH to the folder"
         names = [name for name, rule in rules.items() if rule is not never]
-        raise DataError(
-            f"DATASET: expected files of one of {', '.join(names)}, got {_describe(glances)}; for any other table, set "
-            "USER_COLUMN and ITEM_COLUMN, or COLUMNS if it has no header"
-        )
+        raise DataError(f"DATASET: expected files of one of {', '.join(names)}, got {_describe(glances)}; {hint}")
 
 
 def candidates(glances: Sequence[Glance], rules: Mapping[str, Rule]) -> dict[str, str]:
     """Return the data sets that fit, each with what was found. `csv` is one if no other fits."""
     found = {name: why for name, rule in rules.items() if (why := rule(glances))}
     return {name: why for name, why in found.items() if name != ANY_TABLE or len(found) == 1}
+
+
+def _siblings(path: Path) -> list[Glance]:
+    """Return the other files of a file's folder, by their names only."""
+    others = [each for each in path.parent.iterdir() if each != path]
+    return [Glance(File(each, PurePosixPath(each.name), each), "") for each in others]
 
 
 def _describe(glances: Sequence[Glance]) -> str:
