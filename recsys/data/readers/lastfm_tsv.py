@@ -3,7 +3,6 @@
 A quotation mark is part of a name, and so is, in a few lines, a tab: such a line is left out and counted.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,10 +13,11 @@ from recsys.data.engine import Engine
 from recsys.data.errors import DataError
 from recsys.data.readers.columns import ID, Fields, is_empty, join_names, more_than
 from recsys.data.readers.dataset import Dataset, Source
+from recsys.data.readers.dialect import as_utf8
 from recsys.data.readers.files import File, find_files
 from recsys.data.readers.options import Options
 from recsys.data.readers.recognition import has_rows
-from recsys.data.readers.tables import Opened, open_lines
+from recsys.data.readers.tables import Opened
 from recsys.data.readers.times import TIME
 
 LISTENS = ("user", "time", "artist id", "artist", "track id", "track")
@@ -26,7 +26,8 @@ LISTEN_FIELDS: Fields = {"user_id": ("user", ID), "item_id": ("song", ID), "time
 PLAY_FIELDS: Fields = {
     "user_id": ("user", ID), "item_id": ("song", ID), "listened": ("plays", more_than(0, "a number of plays")),
 }  # fmt: skip
-MOST_ODD = 0.01  # the share of lines with a wrong number of values from which the file is taken for another format
+NOWHERE = "\x01\x1f\x02\x1e"  # a separator that no line has, so that a line is one value
+MOST_ODD = 0.05  # the share of lines with a wrong number of values from which the file is taken for another format
 TIME_PATTERN, MBID = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", r"([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?"
 
 is_lastfm_1k = has_rows("\t", ".+", TIME_PATTERN, MBID, ".*", MBID, ".*", what="listens of lastfm-1k")
@@ -63,12 +64,14 @@ def _either(first: Column, second: Column) -> Column:
 
 def _open(engine: Engine, file: File, names: Sequence[str], options: Options) -> Opened:
     """Open a file as a table of its values, with the number of each line and how many values it has."""
-    opened = open_lines(engine, file, options.encoding)
-    lines = opened.table
+    file = as_utf8(engine, file, options.encoding)
+    lines = engine.connection.read_csv(
+        [str(file.opened)], columns={"text": "VARCHAR"}, header=False, delim=NOWHERE, quote="", escape="",
+        auto_detect=False, strict_mode=False, compression=file.compression or "none", hive_partitioning=False,
+    )  # fmt: skip
     lines = lines.select(line=ibis.row_number() + 1, values=lines.text.fill_null("").split("\t"))
     values = {name: lines["values"][number] for number, name in enumerate(names)}
-    table = lines.select(line=lines.line, n_values=lines["values"].length(), **values)
-    return dataclasses.replace(opened, table=table)
+    return Opened((file,), lines.select(line=lines.line, n_values=lines["values"].length(), **values))
 
 
 def _source(opened: Opened, fields: Fields, n_values: int, **names: str) -> Source:
