@@ -11,18 +11,21 @@ from ibis.expr.types import Column, Table
 
 from recsys.data.engine import Engine
 from recsys.data.errors import DataError
-from recsys.data.readers.columns import ID, Fields, is_empty, join_names, more_than
+from recsys.data.readers.columns import ID, Fields, epoch_us, is_empty, join_names, more_than
 from recsys.data.readers.dataset import Dataset, Source
 from recsys.data.readers.dialect import as_utf8
 from recsys.data.readers.files import File, find_files
 from recsys.data.readers.options import Options
 from recsys.data.readers.recognition import has_rows
 from recsys.data.readers.tables import Opened
-from recsys.data.readers.times import TIME
+from recsys.data.readers.times import Form, in_range, try_strptime
 
 LISTENS = ("user", "time", "artist id", "artist", "track id", "track")
 PLAYS = ("user", "artist id", "artist", "plays")
-LISTEN_FIELDS: Fields = {"user_id": ("user", ID), "item_id": ("song", ID), "timestamp": ("time", TIME)}
+MOMENT = in_range(
+    Form("", Column.notnull, lambda times: epoch_us(try_strptime(times.cast("string").strip(), "%Y-%m-%dT%H:%M:%SZ")))
+)
+LISTEN_FIELDS: Fields = {"user_id": ("user", ID), "item_id": ("song", ID), "timestamp": ("time", MOMENT)}
 PLAY_FIELDS: Fields = {
     "user_id": ("user", ID), "item_id": ("song", ID), "listened": ("plays", more_than(0, "a number of plays")),
 }  # fmt: skip
