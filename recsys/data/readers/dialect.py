@@ -15,7 +15,7 @@ from recsys.data.readers.files import PIECE, File
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 SAMPLE = 2**16  # bytes that are read to see how a file is written
 N_ROWS = 50  # rows of the sample that must have as many values as the header
-MARKS = {  # the first of these that a file begins with says how it is encoded
+BOMS = {  # the first of these that a file begins with says how it is encoded
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }  # fmt: skip
@@ -67,7 +67,7 @@ def as_utf8(engine: Engine, file: File, encoding: str = "") -> File:
     with file.stream() as stream:
         start = stream.read(4)
     if not encoding or same_name(encoding) in ("utf-8", "utf8", "utf-8-sig"):
-        encoding = next((name for mark, name in MARKS.items() if start.startswith(mark)), "")
+        encoding = next((name for mark, name in BOMS.items() if start.startswith(mark)), "")
         if not encoding:
             return file
     target = engine.new_path()
