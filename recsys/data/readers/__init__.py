@@ -42,11 +42,14 @@ from recsys.data.readers.deezer import is_deezer_splits, is_dsg17, read_deezer_s
 from recsys.data.readers.lastfm import is_lastfm, read_lastfm
 from recsys.data.readers.lastfm_tsv import is_lastfm_1k, is_lastfm_360k, read_lastfm_1k, read_lastfm_360k
 from recsys.data.readers.lightgcn import is_lightgcn, read_lightgcn
+from recsys.data.readers.listenbrainz import is_listenbrainz, read_listenbrainz
 from recsys.data.readers.movielens import is_movielens, read_movielens
 from recsys.data.readers.music30 import is_30music, read_30music
 from recsys.data.readers.options import NOTHING_SET, Options
 from recsys.data.readers.recognition import AUTO, Rule, has_columns, never, recognise
 from recsys.data.readers.sample import read_sample
+from recsys.data.readers.scrobbles import is_scrobbles, read_scrobbles
+from recsys.data.readers.spotify import is_spotify, read_spotify
 from recsys.data.readers.yambda import is_yambda, read_yambda
 
 
@@ -65,6 +68,9 @@ READERS = {
     "lastfm": Reader(read_lastfm, is_lastfm),
     "lastfm-1k": Reader(read_lastfm_1k, is_lastfm_1k),
     "lastfm-360k": Reader(read_lastfm_360k, is_lastfm_360k),
+    "spotify": Reader(read_spotify, is_spotify),
+    "lastfm-scrobbles": Reader(read_scrobbles, is_scrobbles),
+    "listenbrainz": Reader(read_listenbrainz, is_listenbrainz),
     "yambda": Reader(read_yambda, is_yambda),
     "movielens": Reader(read_movielens, is_movielens),
     "lightgcn": Reader(read_lightgcn, is_lightgcn),
