@@ -90,6 +90,7 @@ def _look(file: File, encoding: str) -> Glance:
         text = codecs.getincrementaldecoder(known)(errors="replace").decode(sample)
     except (LookupError, UnicodeError) as error:
         raise DataError(f"ENCODING: expected an encoding such as 'latin-1' or 'utf-16', got {known!r}") from error
+    text = text.removeprefix("\ufeff")
     if file.suffix in JSON or text.lstrip()[:1] in ("[", "{"):
         return _look_at_json(file, text)
     return _look_at_text(file, text, complete=len(sample) < SAMPLE)

@@ -100,8 +100,7 @@ def recognise(engine: Engine, path: Path | None, options: Options, rules: Mappin
     """
     if not path:
         return WITHOUT_PATH
-    named = [each.name for each in fields(options) if getattr(options, each.name) != each.default]
-    if named := [name.upper() for name in named if name not in EVERYWHERE]:
+    if named := column_parameters(options):
         engine.decide(f"DATASET=auto: the files are read as {ANY_TABLE!r}, as {' and '.join(named)} is set.")
         return ANY_TABLE
     with glance_at(engine, path, options.encoding) as glances:
@@ -121,6 +120,12 @@ def recognise(engine: Engine, path: Path | None, options: Options, rules: Mappin
             hint = f"its folder fits {' and '.join(whole)}, set DATA_PATH to the folder"
         names = [name for name, rule in rules.items() if rule is not never]
         raise DataError(f"DATASET: expected files of one of {', '.join(names)}, got {_describe(glances)}; {hint}")
+
+
+def column_parameters(options: Options) -> list[str]:
+    """Return the names of the parameters that are set and that only `csv` reads."""
+    named = [each.name for each in fields(options) if getattr(options, each.name) != each.default]
+    return [name.upper() for name in named if name not in EVERYWHERE]
 
 
 def candidates(glances: Sequence[Glance], rules: Mapping[str, Rule]) -> dict[str, str]:
