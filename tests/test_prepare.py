@@ -291,6 +291,49 @@ def test_the_split_of_the_three_deezer_files_is_kept(tmp_path):
     assert set(split.users["user_id"]) == {"00", "01", "02"}
 
 
+def write_deezer(folder: Path) -> list[int]:
+    """Write the three files, in which songs 0…29 occur, 25…29 in test only, and return all 35 songs of the list."""
+    rows = {"train": range(25), "validation": range(20), "test": range(15, 30)}
+    for part, songs in rows.items():
+        pairs = [(100 + song, f"0{song % 3}") for song in songs]
+        write_csv(folder / f"{part}_dataset.csv", pairs, header=("media_id", "user_id"))
+    return [100 + song for song in (*range(33, 28, -1), *range(29), 34)]
+
+
+LISTS = {
+    "named": lambda ids, name: f"{name}\n" + "".join(f"{each}\n" for each in ids),
+    "with an index": lambda ids, name: f",{name}\n" + "".join(f"{n},{each}\n" for n, each in enumerate(ids)),
+    "of pandas": lambda ids, name: "0\n" + "".join(f"{each}\n" for each in ids),
+}
+
+
+@pytest.mark.parametrize("form", [*LISTS, "no header"])
+def test_the_author_s_lists_are_the_pool_and_the_tables(tmp_path, form):
+    songs = write_deezer(tmp_path)
+    without = prepare("deezer-splits", tmp_path, root=tmp_path)
+    write = LISTS.get(form, lambda ids, name: "".join(f"{each}\n" for each in ids))
+    (tmp_path / "media_ids.csv").write_text(write([*songs, songs[0]], "media_id"))
+    (tmp_path / "added_users.csv").write_text(write(["00", "01", "02", "07"], "user_id"))
+    made = prepare("deezer-splits", tmp_path, root=tmp_path)
+    assert made.folder != without.folder and made.manifest["steps"] == without.manifest["steps"]
+    counts = {name: made.manifest[name] for name in made.manifest if name.startswith("n_")}
+    assert counts == {
+        "n_users": 3, "n_users_all": 4, "n_users_in_no_part": 1, "n_items": 25, "n_items_all": 35,
+        "n_items_in_no_part": 5,
+    }  # fmt: skip
+    split = Split.load(made.folder)
+    assert split.items.item_id.tolist() == list(range(100, 135)) and split.users.user_id.tolist()[3] == "07"
+    assert (split.n_items, split.n_cold_items, split.n_items_all, split.n_cold_users) == (25, 5, 35, 0)
+    assert "songs                 25 in train, 5 only later (cold), 5 in no part" in repr(split)
+    assert split.account()["cold_item"] == 5
+    (tmp_path / "media_ids.csv").write_text(write(songs[6:], "media_id"))
+    with pytest.raises(DataError, match="media_ids.csv: expected all songs of the parts, got 29 that lack 2 of 30"):
+        prepare("deezer-splits", tmp_path, root=tmp_path)
+    (tmp_path / "media_ids.csv").write_text(write([*songs[:3], "x"], "media_id"))
+    with pytest.raises(DataError, match=f"media_ids.csv, line {4 + (form != 'no header')}, column .* whole number"):
+        prepare("deezer-splits", tmp_path, root=tmp_path)
+
+
 def test_the_sample_is_the_same_wherever_and_whenever_it_is_made(tmp_path):
     made = [prepare(root=tmp_path / name) for name in ("here", "there")]
     assert made[0].folder.name == made[1].folder.name

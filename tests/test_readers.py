@@ -55,7 +55,7 @@ def described(engine):
     def describe_all(name, path, what="item") -> pd.DataFrame:
         data = open_dataset(name, path, engine)
         read = read_all(engine, data, 0, "error", "error")
-        codes = number_ids(engine, read.listens.mutate(part=ibis.literal(0)), read, data, what)
+        codes = number_ids(engine, read.listens.mutate(part=ibis.literal(0)), read, what)
         return describe(engine, codes, read, getattr(data, f"{what}s"), what).to_pandas()
 
     return describe_all

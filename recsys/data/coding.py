@@ -9,24 +9,27 @@ from recsys.data import partition
 from recsys.data.engine import Engine
 from recsys.data.listens import key_of
 from recsys.data.partition import count_rows
-from recsys.data.readers.dataset import Dataset, add_columns
+from recsys.data.readers.dataset import add_columns
 from recsys.data.reading import Read
 from recsys.data.split import PARTS
 
 NOWHERE = len(PARTS)  # `first_part` of what no part has
 
 
-def number_ids(engine: Engine, listens: Table, read: Read, data: Dataset, what: str) -> Table:
+def number_ids(engine: Engine, listens: Table, read: Read, what: str) -> Table:
     """Return the distinct ids as `key`, the `id` itself, the `first_part` that has it, and its `code`.
 
     Ids of train come first, then those of later parts, then those that only a list of all songs has; each by id.
     """
-    found = listens.group_by(key=f"{what}_id").agg(first_part=listens.part.min())
+    found = listens.group_by(key=f"{what}_id").agg(first_part=listens.part.min().cast("int8"))
     if what in read.names:
         found = found.inner_join(read.names[what], "key").select("key", "first_part", "id")
     else:
         found = found.mutate(id=found.key)
-    order = [found.first_part > partition.TRAIN, found.id]
+    if what in read.lists:
+        rest = read.lists[what].anti_join(found, "key").mutate(first_part=ibis.literal(NOWHERE, "int8"))
+        found = found.union(rest.select(*found.columns))
+    order = [found.first_part > partition.TRAIN, found.first_part == NOWHERE, found.id]
     return engine.store(found.mutate(code=ibis.row_number().over(ibis.window(order_by=order)).cast("int32")))
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from recsys.data import readers
-from recsys.data.coding import describe, number_ids, write_parts
+from recsys.data.coding import NOWHERE, describe, number_ids, write_parts
 from recsys.data.engine import Engine, start_engine
 from recsys.data.errors import DataError
+from recsys.data.oddities import share_of_equal_times, warn_of_alike_ids
 from recsys.data.partition import COLUMN_NEEDED, TRAIN, assign_parts, choose_split, count_rows
 from recsys.data.readers.dataset import Dataset
 from recsys.data.readers.options import Options
@@ -128,14 +129,18 @@ def _write_tables(engine: Engine, data: Dataset, parameters: dict[str, Any]) -> 
     fractions = parameters["validation_fraction"], parameters["test_fraction"]
     listens = engine.store(assign_parts(positives, split, *fractions))
     account.add("split")
+    equal = {"equal_times": share_of_equal_times(engine, listens)} if "timestamp" in listens.columns else {}
+    for what, names in read.names.items():
+        warn_of_alike_ids(engine, names, what)
     counts: dict[str, int] = {}
     for what, known, least in (("user", data.users, 2), ("item", data.items, parameters["n_candidates"])):
-        codes = number_ids(engine, listens, read, data, what)
+        codes = number_ids(engine, listens, read, what)
         n_warm, n_all = count_rows(codes.filter(codes.first_part == TRAIN)), count_rows(codes)
         if n_all < least:
             word = {"user": "users", "item": "songs"}[what]
             raise DataError(f"{file_names(data)}: expected at least {least} {word} with positives, got {n_all}")
-        counts |= {f"n_{what}s": n_warm, f"n_{what}s_all": n_all}
+        n_nowhere = count_rows(codes.filter(codes.first_part == NOWHERE))
+        counts |= {f"n_{what}s": n_warm, f"n_{what}s_all": n_all, f"n_{what}s_in_no_part": n_nowhere}
         describe(engine, codes, read, known, what).to_parquet(engine.scratch / f"{what}s.parquet")
         numbered = codes.select(key="key", **{what: codes.code})
         listens = listens.inner_join(numbered, listens[f"{what}_id"] == numbered.key).drop(f"{what}_id", "key")
@@ -148,7 +153,7 @@ def _write_tables(engine: Engine, data: Dataset, parameters: dict[str, Any]) -> 
     return {
         "split": split, "parameters": parameters,
         "source": [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)} for path in data.paths],
-        "steps": account.steps, "parts": rows, **counts, "decisions": engine.decisions,
+        "steps": account.steps, "parts": rows, **counts, **equal, "decisions": engine.decisions,
         "warnings": [asdict(warning) for warning in engine.warnings],
         "files": {f"{name}.parquet": sha256(engine.scratch / f"{name}.parquet") for name in (*PARTS, "users", "items")},
     }  # fmt: skip

@@ -21,7 +21,8 @@ class Read:
 
     `listens` has `user_id` and `item_id` as numbers, `listened`, `order` (a hash of the row) and, where known,
     `timestamp` and `part`. `names` gives the table of the ids that the numbers stand for, where ids are text: its
-    columns are `key` and `id`. `left_out` counts the rows that are no listens, by reason.
+    columns are `key` and `id`. `left_out` counts the rows that are no listens, by reason. `lists` has the same columns
+    as `names`, for all users or songs of the data set, where a file lists them.
     """
 
     rows: list[Rows]
@@ -29,19 +30,13 @@ class Read:
     names: dict[str, Table]
     n_rows: int
     left_out: dict[str, int]
+    lists: dict[str, Table]
 
 
 def read_all(engine: Engine, data: Dataset, seed: int, empty_ids: str, times_outside: str) -> Read:
     """Read all rows. Raises DataError for a row or value that cannot be read, unless it is to be dropped."""
     dropped = [reason for reason, how in ((EMPTY, empty_ids), (OUTSIDE, times_outside)) if how == "drop"]
-    rows = []
-    for source in data.sources:
-        for file in source.opened.files:
-            file.verify(source.opened.end)
-        try:
-            rows.append(settle(engine, source))
-        except duckdb.Error as error:
-            raise _explain(source, error) from error
+    rows = [_settle(engine, source) for source in data.sources]
     raw = join_listens(rows)
     columns = {name: key_of(raw[name]) if name in ("user_id", "item_id") else raw[name] for name in raw.columns}
     try:
@@ -63,7 +58,35 @@ def read_all(engine: Engine, data: Dataset, seed: int, empty_ids: str, times_out
     listens = stored.filter(stored.why.isnull()).drop("why")
     text = [what for what in ("user", "item") if raw[f"{what}_id"].type().is_string()]
     kept = raw.filter(raw.why.isnull())
-    return Read(rows, listens, {what: name_keys(engine, kept, what) for what in text}, n_rows, left_out)
+    names = {what: name_keys(engine, kept, what) for what in text}
+    lists = {what: _read_list(engine, source, listens, what) for what, source in data.lists.items()}
+    return Read(rows, listens, names, n_rows, left_out, lists)
+
+
+def _read_list(engine: Engine, source: Source, listens: Table, what: str) -> Table:
+    """Read the list of all songs or users. Raises DataError unless it has those of all listens."""
+    rows = _settle(engine, source)
+    check_values(rows)
+    ids = rows.read(f"{what}_id")
+    table = engine.store(rows.table.select(key=key_of(ids), id=ids).distinct())
+    found = listens.select(key=f"{what}_id").distinct()
+    if n_missing := count_rows(found.anti_join(table, "key")):
+        word = {"user": "users", "item": "songs"}[what]
+        raise DataError(
+            f"{source.name}: expected all {word} of the parts, got {count_rows(table):,} that lack {n_missing:,} of "
+            f"{count_rows(found):,}; use the list of these parts, or move it away"
+        )
+    return table
+
+
+def _settle(engine: Engine, source: Source) -> Rows:
+    """Verify a source's files and read them. Raises DataError for a row that cannot be read."""
+    for file in source.opened.files:
+        file.verify(source.opened.end)
+    try:
+        return settle(engine, source)
+    except duckdb.Error as error:
+        raise _explain(source, error) from error
 
 
 def file_names(data: Dataset) -> str:

@@ -9,6 +9,7 @@ from ibis.expr.types import Table
 from recsys.data.engine import Engine
 from recsys.data.errors import DataError
 from recsys.data.listens import EMPTY, OUTSIDE, hash_values
+from recsys.data.oddities import has_only_days, warn_of_shifted_copy
 from recsys.data.partition import count_rows, hash_bound
 from recsys.data.readers.columns import epoch_us
 from recsys.data.reading import Read
@@ -50,10 +51,8 @@ def select_positives(engine: Engine, read: Read, parameters: dict[str, Any]) -> 
         listens = listens.filter(listens.listened)
     account.add("positives", skipped=account.n_left - count_rows(listens))
     listens = listens.drop("listened")
-    if parameters["repeated_events"] == "drop" and "timestamp" in listens.columns:
-        listens = engine.store(_one_of_each_event(listens))
-        if n_repeated := account.n_left - count_rows(listens):
-            account.add("repeated events", same_user_song_and_second=n_repeated)
+    if "timestamp" in listens.columns:
+        listens = _drop_repeated_events(engine, listens, account, parameters["repeated_events"])
     if parameters["user_fraction"] < 1:
         users = read.names.get("user", listens.select(key="user_id", id="user_id").distinct())
         hashes = ("0x" + hash_values(parameters["seed"], users.id)[:16]).cast("uint64")
@@ -66,6 +65,19 @@ def select_positives(engine: Engine, read: Read, parameters: dict[str, Any]) -> 
     listens, dropped = _drop_rare(engine, listens, parameters["min_user_listens"], parameters["min_item_listens"])
     account.add("minimal counts", **dropped)
     return listens, account
+
+
+def _drop_repeated_events(engine: Engine, listens: Table, account: Account, repeated_events: str) -> Table:
+    """Return the listens without those that have user, song and second in common with another, if that is wanted."""
+    if has_only_days(listens):
+        engine.decide("No time has a time of day, so repeated listens of a day are kept: their seconds are not known.")
+        return listens
+    if repeated_events == "drop":
+        listens = engine.store(_one_of_each_event(listens))
+        if n_repeated := account.n_left - count_rows(listens):
+            account.add("repeated events", same_user_song_and_second=n_repeated)
+    warn_of_shifted_copy(engine, listens)
+    return listens
 
 
 def _one_of_each_event(listens: Table) -> Table:

@@ -51,20 +51,20 @@ class Source:
 class Dataset:
     """Files of listens, and tables that describe songs (one row for each `item_id`) and users (for each `user_id`).
 
-    `more_files` were read as well, for these tables. With `lists_all_songs`, the songs of the data set are those of
-    `items`, also the ones that no listen has.
+    `more_files` were read as well, for these tables. `lists` are files with all ids of the data set, also those that no
+    listen has, by what they list, "item" or "user"; a row of them has the same id as `user_id` and as `item_id`.
     """
 
     sources: tuple[Source, ...]
     items: Table | None = None
     users: Table | None = None
     more_files: tuple[File, ...] = ()
-    lists_all_songs: bool = False
+    lists: Mapping[str, Source] = field(default_factory=dict)
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """All of the user's files that are read. The key of the prepared folder depends on them."""
-        files = [file for source in self.sources for file in source.opened.files]
+        files = [file for source in (*self.sources, *self.lists.values()) for file in source.opened.files]
         return tuple(dict.fromkeys(file.path for file in [*files, *self.more_files]))
 
 

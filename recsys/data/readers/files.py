@@ -141,6 +141,16 @@ def find_one(engine: Engine, path: Path, name: str) -> File:
     return found[0]
 
 
+def find_optional(engine: Engine, path: Path, name: str) -> list[File]:
+    """Return the file of this name in the folder or zip `path`, in a list that is empty if there is none."""
+    if path.is_dir():
+        names = [each.name for each in _all_files(path)]
+    else:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    return [find_one(engine, path, name)] if any(_fits(PurePosixPath(each), (name,)) for each in names) else []
+
+
 def open_file(engine: Engine, path: Path, inside: PurePosixPath | None = None) -> File | None:
     """Open one file under a safe name; None if it is a zip. Raises DataError if it is no file, or an empty one."""
     if not path.is_file():
