@@ -65,9 +65,11 @@ def inspect_path(
 
     `shown` is the path as the user wrote it. Raises DataError if there is nothing at the path, or no table.
     """
+    if dataset != AUTO:
+        open_dataset(dataset, path, replace(engine, decisions=[], warnings=[]), options)
     given = {each.name.upper(): str(getattr(options, each.name)) for each in fields(options)}
     given = {name: value for name, value in given.items() if value != str(getattr(NOTHING_SET, name.lower()))}
-    with glance_at(engine, path, options.encoding) as glances:
+    with glance_at(engine, path, options) as glances:
         files = [_columns(each) for each in glances if each.columns][:N_FILES]
         if dataset != AUTO:
             fits = {dataset: "DATASET says so"}
@@ -89,7 +91,7 @@ def inspect_path(
 
 def _count(engine: Engine, path: Path, seen: Inspection) -> Inspection:
     """Read the rows as the parameters say, and count them."""
-    kinds = {each.name: type(each.default) for each in fields(Options)}
+    kinds = {each.name: type(getattr(NOTHING_SET, each.name)) for each in fields(Options)}
     options = Options(**{name.lower(): kinds[name.lower()](value) for name, value in seen.parameters.items()})
     notes = replace(engine, decisions=[], warnings=[])
     try:

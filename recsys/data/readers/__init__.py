@@ -97,8 +97,9 @@ def open_dataset(name: str, path: Path | str | None, engine: Engine, options: Op
     if name == AUTO:
         name = find_dataset(path, engine, options)
     if name not in READERS:
-        close = "".join(f"; did you mean {each!r}?" for each in difflib.get_close_matches(name, READERS, 1))
-        raise DataError(f"DATASET: expected one of {', '.join([AUTO, *READERS])}, got {name!r}{close}")
+        names = [AUTO, *READERS]
+        close = "".join(f"; did you mean {each!r}?" for each in difflib.get_close_matches(name, names, 1))
+        raise DataError(f"DATASET: expected one of {', '.join(names)}, got {name!r}{close}")
     if not path and name not in GENERATED:
         raise DataError(f"DATA_PATH: expected the file or folder of the data set {name!r}, got nothing")
     if name != "csv":

@@ -18,10 +18,12 @@ from recsys.data.engine import Engine
 from recsys.data.errors import DataError
 from recsys.data.readers.dialect import BOMS, SAMPLE, find_names
 from recsys.data.readers.files import File, find_files
+from recsys.data.readers.options import Options
 
 TABLES = ("*.csv", "*.tsv", "*.txt", "*.dat", "*.parquet", "*.json", "*.jsonl", "*.ndjson", "*.listens")
 JSON = (".json", ".jsonl", ".ndjson", ".listens")
 SEPARATORS = (",", "\t", ";", "|", "::")
+WRITTEN = {"tab": "\t", "\\t": "\t"}  # how a user may write a tab
 N_FILES = 40  # files that are opened; files whose names differ by digits only count as one
 N_ROWS = 20
 
@@ -59,7 +61,7 @@ class Glance:
 
 
 @contextmanager
-def glance_at(engine: Engine, path: Path, encoding: str = "") -> Iterator[list[Glance]]:
+def glance_at(engine: Engine, path: Path, options: Options) -> Iterator[list[Glance]]:
     """Yield a glance at each file of the path. What a zip holds is extracted while the block runs.
 
     Files whose names differ by digits only are alike: the first of them is opened. Raises DataError if there is no file
@@ -73,19 +75,19 @@ def glance_at(engine: Engine, path: Path, encoding: str = "") -> Iterator[list[G
         glances = []
         for file in files:
             sort = re.sub(r"\d+", "0", file.inside.name)
-            glances.append(_look(file, encoding) if sort not in seen and len(seen) < N_FILES else Glance(file, ""))
+            glances.append(_look(file, options) if sort not in seen and len(seen) < N_FILES else Glance(file, ""))
             seen.add(sort)
         yield glances
     finally:
         shutil.rmtree(scratch)
 
 
-def _look(file: File, encoding: str) -> Glance:
+def _look(file: File, options: Options) -> Glance:
     if file.is_parquet:
         return _look_at_parquet(file)
     with file.stream() as stream:
         sample = stream.read(SAMPLE)
-    known = next((name for bom, name in BOMS.items() if sample.startswith(bom)), encoding or "utf-8")
+    known = next((name for bom, name in BOMS.items() if sample.startswith(bom)), options.encoding or "utf-8")
     try:
         text = codecs.getincrementaldecoder(known)(errors="replace").decode(sample)
     except (LookupError, UnicodeError) as error:
@@ -93,12 +95,12 @@ def _look(file: File, encoding: str) -> Glance:
     text = text.removeprefix("\ufeff")
     if file.suffix in JSON or text.lstrip()[:1] in ("[", "{"):
         return _look_at_json(file, text)
-    return _look_at_text(file, text, complete=len(sample) < SAMPLE)
+    return _look_at_text(file, text, len(sample) < SAMPLE, options)
 
 
 def _look_at_parquet(file: File) -> Glance:
     try:
-        opened = pq.ParquetFile(file.opened)
+        opened = pq.ParquetFile(file.opened, buffer_size=SAMPLE)
         batch = next(opened.iter_batches(batch_size=N_ROWS), None)
         rows = [tuple(map(_text, row.values())) for row in (batch.to_pylist() if batch else [])]
         return Glance(file, "parquet", tuple(opened.schema_arrow.names), tuple(rows))
@@ -108,22 +110,24 @@ def _look_at_parquet(file: File) -> Glance:
 
 def _look_at_json(file: File, text: str) -> Glance:
     """Return the first objects of a list, or of lines, as rows; values that are objects themselves are JSON."""
-    decoder, position, found = json.JSONDecoder(), 0, []
+    decoder, position = json.JSONDecoder(), 0
+    found: list[dict] = []
     while len(found) < N_ROWS and (begin := re.compile(r"[\s,\[]*(?=\{)").match(text, position)):
         try:
             value, position = decoder.raw_decode(text, begin.end())
-        except json.JSONDecodeError:  # the sample ends within an object, or the file is damaged
+        except (json.JSONDecodeError, RecursionError):  # the sample ends within an object, or the file is damaged
             break
         found.append(value)
     names = tuple(dict.fromkeys(name for each in found for name in each))
     return Glance(file, "json", names, tuple(tuple(_text(each.get(name)) for name in names) for each in found))
 
 
-def _look_at_text(file: File, text: str, complete: bool) -> Glance:
+def _look_at_text(file: File, text: str, complete: bool, options: Options) -> Glance:
     lines = [line for line in re.split(r"\r\n|\n|\r", text) if line.strip()]
     lines = lines if complete or len(lines) < 2 else lines[:-1]
     table = [line for line in lines if not line.startswith("#")][: N_ROWS + 1]
-    readings = {separator: _split(table, separator) for separator in SEPARATORS if separator in "".join(table[:1])}
+    separators = [WRITTEN.get(options.separator, options.separator)] if options.separator else SEPARATORS
+    readings = {separator: _split(table, separator) for separator in separators if separator in "".join(table[:1])}
 
     def fit(separator: str) -> tuple[float, int]:
         first, *others = readings[separator]
@@ -132,6 +136,8 @@ def _look_at_text(file: File, text: str, complete: bool) -> Glance:
     separator = max(readings, key=fit, default="")
     first, *rows = readings[separator] if separator else [tuple([line]) for line in table] or [()]
     others = tuple(each[0] for key, each in readings.items() if key != separator)
+    if options.columns:
+        first, rows = tuple(options.columns.split()), [first, *rows]
     return Glance(file, "text", first, tuple(rows), tuple(lines[:N_ROWS]), separator, others)
 
 

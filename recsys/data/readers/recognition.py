@@ -103,7 +103,7 @@ def recognise(engine: Engine, path: Path | None, options: Options, rules: Mappin
     if named := column_parameters(options):
         engine.decide(f"DATASET=auto: the files are read as {ANY_TABLE!r}, as {' and '.join(named)} is set.")
         return ANY_TABLE
-    with glance_at(engine, path, options.encoding) as glances:
+    with glance_at(engine, path, options) as glances:
         found = candidates(glances, rules)
         if len(found) == 1:
             ((name, why),) = found.items()
