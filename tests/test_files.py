@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from recsys.data import interactions
 from recsys.data.engine import start_engine
 from recsys.data.errors import DataError
 from recsys.data.listens import join_listens, settle
@@ -98,6 +99,15 @@ def test_no_character_in_a_folder_changes_what_is_read(tmp_path, name):
     made = prepare("csv", root / "log.parquet", root=root)
     assert made.manifest["steps"][0]["rows_in"] == 300
     assert prepare("csv", root / "log.parquet", root=root).reused
+
+
+def test_pairs_of_large_parts_are_found_in_any_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(interactions, "IN_MEMORY", 10)
+    root = tmp_path / "a[1] *'x=5"
+    split = Split.load(prepare("csv", save(root / "log.csv", TEXT), root=root).folder)
+    assert not isinstance(split.train, interactions.Interactions)
+    pairs = split.pairs("train", "validation")
+    assert list(zip(*next(pairs.pieces()), strict=True)) == list(zip(*split.known.nonzero(), strict=True))
 
 
 def test_a_pattern_is_what_does_not_exist_and_holds_a_star_or_a_question_mark(rows, tmp_path):
