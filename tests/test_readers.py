@@ -292,7 +292,7 @@ def test_bad_values_in_parquet_name_the_row(tmp_path):
 def test_an_unknown_data_set_and_a_wrong_path_are_errors_that_say_so(tmp_path):
     (tmp_path / "empty").mkdir()
     for name, path, message in (
-        ("smaple", None, "DATASET: expected one of sample, dsg17, .* got 'smaple'; did you mean 'sample'?"),
+        ("smaple", None, "DATASET: expected one of auto, sample, dsg17, .* got 'smaple'; did you mean 'sample'?"),
         ("csv", None, "DATA_PATH: expected the file or folder of the data set 'csv', got nothing"),
         ("csv", tmp_path / "none.csv", "DATA_PATH: expected a file or a folder at .*none.csv, got nothing there"),
         ("csv", tmp_path / "empty", "DATA_PATH: expected files named .*csv or .* in empty, got none"),

@@ -1,6 +1,7 @@
 """The readers of published data sets that come without a header, as Parquet or with `::`, and GroupLens' folders."""
 
 import gzip
+import random
 import shutil
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from recsys.data.engine import start_engine
 from recsys.data.errors import DataError
 from recsys.data.listens import join_listens, settle
+from recsys.data.partition import count_rows
 from recsys.data.prepare import prepare
-from recsys.data.readers import open_dataset
+from recsys.data.readers import find_dataset, open_dataset
 from recsys.data.readers.options import Options
+from recsys.data.reading import read_all
 
 FILES = Path(__file__).parent / "files"
 LISTENS, PLAYS = "userid-timestamp-artid-artname-traid-traname.tsv", "usersha1-artmbid-artname-plays.tsv"
@@ -208,3 +211,42 @@ def test_a_folder_of_grouplens_that_is_not_complete_or_holds_two_is_an_error(rea
     shutil.copy(FILES / "movielens-dat" / "ratings.dat", tmp_path)
     with pytest.raises(DataError, match=r"expected one file of ratings in .*, got ratings.csv, ratings.dat; name one"):
         read("movielens", tmp_path)
+
+
+def damage(content: bytes, rng: random.Random) -> bytes:
+    """Return the content with one fault, of the kinds that files have when they were cut, edited or converted."""
+    at, n = rng.randrange(len(content)), rng.randrange(1, 40)
+    junk = rng.choice([b"\t", b"\n", b"\r", b'"', b"::", b",", b"\0", b"\x01", b"\xff", b"{"]) * rng.randrange(1, 4)
+    lines, text = content.split(b"\n"), content.decode(errors="replace")
+    rng.shuffle(lines)
+    return rng.choice([
+        content[:at], content[:at] + content[at + n :], content[:at] + junk + content[at:], b"\n".join(lines),
+        content[:at] + bytes([rng.randrange(256)]) + content[at + 1 :], content + content[at:],
+        text.encode("utf-16"), text.encode("latin-1", "replace"),
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize(("folder", "name"), [
+    ("lastfm-1k", LISTENS), ("lastfm-360k", PLAYS), ("yambda", "listens.parquet"),
+    ("yambda-events", "multi_event.parquet"), ("movielens-csv", "ratings.csv"), ("movielens-dat", "ratings.dat"),
+])  # fmt: skip
+def test_a_damaged_file_is_an_error_or_every_row_is_accounted_for(engine, tmp_path, folder, name):
+    rng, n_read = random.Random(name), 0
+    for number in range(24):
+        path = tmp_path / f"{folder} {number}"
+        shutil.copytree(FILES / folder, path)
+        content = damage((path / name).read_bytes(), rng)
+        (path / name).write_bytes(content)
+        try:
+            found = find_dataset(path, engine)
+            read = read_all(engine, open_dataset(found, path, engine), 0, "error", "error")
+        except DataError:
+            continue
+        n_read += 1
+        assert read.n_rows == count_rows(read.listens) + sum(read.left_out.values())
+        if not name.endswith("parquet"):
+            text = content.decode("utf-16" if content.startswith(b"\xff\xfe") else "utf-8")
+            lines = text.replace("\r", "\n").removesuffix("\n").split("\n")
+            lines = lines if "lastfm" in folder else [line for line in lines if line]
+            assert read.n_rows == len(lines) - name.endswith("csv")
+    assert n_read

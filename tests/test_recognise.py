@@ -122,6 +122,14 @@ def test_a_table_of_other_columns_is_never_guessed_at(engine, tmp_path):
         find_dataset(tmp_path / "bad.parquet", engine)
 
 
+def test_an_archive_of_another_kind_is_to_be_extracted(engine, tmp_path):
+    path = Path(shutil.make_archive(str(tmp_path / "lastfm-dataset-1K"), "gztar", FILES, "lastfm-1k"))
+    with pytest.raises(
+        DataError, match=r"lastfm-dataset-1K.tar.gz: expected a table, .* got a tar archive; extract it"
+    ):
+        find_dataset(path, engine)
+
+
 def test_one_file_of_a_folder_that_is_needed_whole_leads_to_the_folder(engine, tmp_path):
     paths = write_own_forms(tmp_path / "own")
     for path, name in ((paths["lastfm"] / "artists.dat", "lastfm"), (paths["lightgcn"] / "test.txt", "lightgcn")):

@@ -87,6 +87,8 @@ def _look(file: File, options: Options) -> Glance:
         return _look_at_parquet(file)
     with file.stream() as stream:
         sample = stream.read(SAMPLE)
+    if sample[257:262] == b"ustar":
+        raise DataError(f"{file.name}: expected a table, or a zip of tables, got a tar archive; extract it first")
     known = next((name for bom, name in BOMS.items() if sample.startswith(bom)), options.encoding or "utf-8")
     try:
         text = codecs.getincrementaldecoder(known)(errors="replace").decode(sample)
