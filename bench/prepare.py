@@ -4,6 +4,7 @@ With --datasets, the same log is written in the forms of these data sets: --rows
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -79,6 +80,51 @@ def write_movielens(frames: Frames, path: Path) -> None:
         file.writelines(f"{film}::{title} à deux (1999)::Drama\n" for film, title in films.items())
 
 
+def write_spotify(frames: Frames, path: Path) -> None:
+    """Write a folder for each user, with a tenth of the rows as podcasts. Rows name no user."""
+    for rows in frames:
+        podcast = rows.time % 10 == 0
+        number = rows.media_id.astype(str).str.zfill(22)
+        track = pd.DataFrame({
+            "ts": pd.to_datetime(rows.time, unit="s").dt.strftime("%Y-%m-%dT%H:%M:%SZ"), "platform": "android",
+            "ms_played": np.where(rows.listened, 201_000, 1_000), "conn_country": "PT", "ip_addr": "192.0.2.7",
+            "master_metadata_track_name": rows.title.mask(podcast),
+            "master_metadata_album_artist_name": rows.artist.mask(podcast),
+            "master_metadata_album_album_name": rows.album.mask(podcast),
+            "spotify_track_uri": ("spotify:track:" + number).mask(podcast),
+            "episode_name": rows.title.where(podcast), "episode_show_name": rows.album.where(podcast),
+            "spotify_episode_uri": ("spotify:episode:" + number).where(podcast), "reason_start": "trackdone",
+            "reason_end": "trackdone", "shuffle": False, "skipped": False, "offline": False, "offline_timestamp": None,
+            "incognito_mode": False,
+        })  # fmt: skip
+        for user, own in track.groupby(rows.user_id):
+            folder = path / f"person {user}" / "Spotify Extended Streaming History"
+            folder.mkdir(parents=True)
+            own.to_json(folder / "Streaming_History_Audio_2016_0.json", orient="records", force_ascii=False)
+
+
+def write_scrobbles(frames: Frames, path: Path) -> None:
+    """Write a file without a header for each user, as lastfm-to-csv does."""
+    for rows in frames:
+        when = pd.to_datetime(rows.time, unit="s").dt.strftime("%d %b %Y, %H:%M")
+        listens = rows[["artist", "album", "title"]].assign(time=when)
+        for user, own in listens.groupby(rows.user_id):
+            own.to_csv(path / f"person {user}.csv", header=False, index=False)
+
+
+def write_listenbrainz(frames: Frames, path: Path) -> None:
+    """Write one file of a dump. A tenth of the songs has no MBID."""
+    with open(path / "11.listens", "w", encoding="utf-8") as file:
+        for rows in frames:
+            mbids, msids = _mbids(rows.media_id), _mbids(-rows.media_id)
+            for each in rows.assign(mbid=mbids.mask(rows.media_id % 10 == 0, None), msid=msids).itertuples():
+                mapping = {"mbid_mapping": {"recording_mbid": each.mbid, "artist_mbids": []}} if each.mbid else {}
+                track = {"artist_name": each.artist, "track_name": each.title, "release_name": each.album, **mapping}
+                track["additional_info"] = {"submission_client": "bench", "duration_ms": 200_000, "tags": []}
+                listen = {"user_id": int(each.user_id), "user_name": f"person {each.user_id}", "timestamp": each.time}
+                file.write(json.dumps(listen | {"track_metadata": track, "recording_msid": each.msid}) + "\n")
+
+
 def _mbids(values: pd.Series) -> pd.Series:
     known = {value: str(uuid.uuid5(uuid.NAMESPACE_OID, str(value))) for value in values.unique()}
     return values.map(known)
@@ -88,6 +134,9 @@ def _mbids(values: pd.Series) -> pd.Series:
 FORMS: dict[str, Callable[[Frames, Path], None]] = {
     "lastfm-1k": write_lastfm_1k,
     "lastfm-360k": write_lastfm_360k,
+    "spotify": write_spotify,
+    "lastfm-scrobbles": write_scrobbles,
+    "listenbrainz": write_listenbrainz,
     "yambda": write_yambda,
     "movielens": write_movielens,
 }

@@ -164,6 +164,13 @@ def test_the_history_of_one_year(read):
     assert "Songs are pairs of artist and track, as the history of one year has no ids." in found.decisions
 
 
+def test_times_in_another_form_than_the_usual_one(read, tmp_path):
+    for number, ts in enumerate(["2022-05-01T12:00:00+02:00", "2022-05-01 10:00", 1_651_399_200, "1651399200000"]):
+        rows = [play(ts=ts), play(ts=ts, spotify_track_uri="spotify:track:2")]
+        found = read("spotify", write(tmp_path / str(number) / "endsong_0.json", rows))
+        assert {when for _, _, when, _ in found.listens} == {utc("2022-05-01T10:00:00Z")}, ts
+
+
 def test_a_track_without_a_uri_is_artist_and_track(read, tmp_path):
     rows = [play(spotify_track_uri=None), play(spotify_track_uri=""), play()]
     found = read("spotify", write(tmp_path / "me" / "endsong_0.json", rows))

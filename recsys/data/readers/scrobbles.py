@@ -19,6 +19,7 @@ from recsys.data.readers.options import Options
 from recsys.data.readers.people import folders_of, name_places
 from recsys.data.readers.tables import Opened, open_tables
 from recsys.data.readers.times import time_in, try_strptime
+from recsys.data.readers.usual_times import usually
 
 FILES = ("*.csv", "*.tsv", "*.txt")
 NAMES = {  # the names that exporters give a column; the first that a file has is taken
@@ -98,7 +99,7 @@ def _find_shape(file: File, options: Options) -> Shape:
     if file.is_parquet:
         raise DataError(f"{file.name}: expected text with a row for each scrobble, got Parquet; DATASET=csv reads it")
     text = first_text(file).lstrip()
-    known = [f"{mark}{space}" for mark in SEPARATORS for space in (" ", "")]
+    known = [separator for mark in SEPARATORS for separator in (f"{mark} ", mark) if separator in text]
     for separator in [options.separator] if options.separator else known:
         try:
             shape = _shape_of(find_dialect(file, (), Form(separator)).names)
@@ -142,10 +143,12 @@ def _user_in(name: str) -> str:
 
 def _source(opened: Opened, columns: dict[str, str], people: dict[File, str], options: Options) -> Source:
     table, time = opened.table, columns["time"]
+    kind = time_in(options.time_format)
     when: Column = table[time].strip()
     if "clock" in columns:
         when = when + " " + table[columns["clock"]].strip()
-    if not options.time_format:
+    if not options.time_format and same_name(time) != "uts":
+        kind = usually("%Y-%m-%d %H:%M:%S")
         written = try_strptime(when.replace(",", ""), WRITTEN)
         when = written.notnull().ifelse(written.cast("string"), when)
     if "user" in columns:
@@ -158,7 +161,7 @@ def _source(opened: Opened, columns: dict[str, str], people: dict[File, str], op
     opened = opened.with_columns(**{time: when, "person": person, "artist and track": song})
     fields: Fields = {
         "user_id": ("person", ID), "item_id": ("artist and track", ID),
-        "timestamp": (time, time_in(options.time_format)),
+        "timestamp": (time, kind),
     }  # fmt: skip
     names = {"name": "track", "artist": "artist", "album": "album"}
     return Source(opened, fields, items={ours: table[columns[what]] for ours, what in names.items() if what in columns})

@@ -16,7 +16,7 @@ from recsys.data.readers.options import Options
 from recsys.data.readers.people import folders_of, name_places
 from recsys.data.readers.recognition import either, has_columns
 from recsys.data.readers.tables import Opened, open_tables
-from recsys.data.readers.times import time_in
+from recsys.data.readers.usual_times import usually
 
 FILES = (
     "Streaming_History_Audio*.json", "endsong*.json", "StreamingHistory_music*.json", "StreamingHistory[0-9]*.json"
@@ -101,7 +101,7 @@ def _extended(opened: Opened, people: Mapping[File, str], options: Options) -> S
     names = {"name": TRACK, "artist": ARTIST, "album": ALBUM}
     items = {ours: table[name] for ours, name in names.items() if name in table.columns}
     left_out = {"podcasts and audiobooks": no_track & spoken, "plays without a track": no_track}
-    return Source(opened, _fields("ts", "ms_played", options), items=items, left_out=left_out)
+    return Source(opened, _fields("ts", "%Y-%m-%dT%H:%M:%SZ", "ms_played", options), items=items, left_out=left_out)
 
 
 def _one_year(opened: Opened, people: Mapping[File, str], options: Options) -> Source:
@@ -109,15 +109,15 @@ def _one_year(opened: Opened, people: Mapping[File, str], options: Options) -> S
     opened = opened.with_columns(song=join_names(table, "artistName", "trackName"), person=_person(opened, people))
     items = {"name": table.trackName, "artist": table.artistName}
     left_out = {"plays without a track": is_empty(table.trackName)}
-    return Source(opened, _fields("endTime", "msPlayed", options), items=items, left_out=left_out)
+    return Source(opened, _fields("endTime", "%Y-%m-%d %H:%M", "msPlayed", options), items=items, left_out=left_out)
 
 
 def _person(opened: Opened, people: Mapping[File, str]) -> Column:
     return opened.table.username if "username" in opened.table.columns else opened.by_file(people)
 
 
-def _fields(time: str, milliseconds: str, options: Options) -> Fields:
+def _fields(time: str, usual: str, milliseconds: str, options: Options) -> Fields:
     return {
-        "user_id": ("person", ID), "item_id": ("song", ID), "timestamp": (time, time_in(options.time_format)),
+        "user_id": ("person", ID), "item_id": ("song", ID), "timestamp": (time, usually(usual, options.time_format)),
         "listened": (milliseconds, LISTENED),
     }  # fmt: skip
