@@ -1,4 +1,4 @@
-"""What `make bench` and `make ablation` measure with: not part of the module, and imported by none of it."""
+"""What `make bench` and `make ablation` share. The package recsys imports nothing from here."""
 
 import itertools
 import statistics
@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
-STATUS = Path("/proc/self/status")  # Linux; elsewhere no memory is measured
+STATUS = Path("/proc/self/status")  # exists on Linux only; elsewhere memory is not measured
 
 
 def interleaved(tasks: dict[str, Callable[[], object]], runs: int) -> pd.DataFrame:
-    """Run every task once unmeasured, then all of them in turn: seconds (runs, tasks)."""
+    """Run each task once to warm up, then all tasks in turn, and return seconds (runs, tasks)."""
     seconds = {name: [] for name in tasks}
     for run, name in itertools.product(range(runs + 1), tasks):
         start = time.perf_counter()
@@ -27,18 +27,18 @@ def interleaved(tasks: dict[str, Callable[[], object]], runs: int) -> pd.DataFra
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Return the median of several runs, the lowest, the highest, and how many they were."""
+    """Return the median, minimum, maximum and number of several runs."""
     values = [float(value) for value in values]
     return {"median": statistics.median(values), "low": min(values), "high": max(values), "runs": len(values)}
 
 
 def peak_memory() -> float:
-    """Return the most memory that this process has had since it began, in GB; NaN where the system does not tell."""
+    """Return the peak memory of this process in GB; NaN if the system does not report it."""
     return _status("VmHWM")
 
 
 def mapped_memory() -> float:
-    """Return how much of this process's memory is of files, such as libraries, in GB; NaN where nobody tells."""
+    """Return how much of this process's memory holds files, such as libraries, in GB; NaN if it is not reported."""
     return _status("RssFile")
 
 
@@ -47,21 +47,21 @@ def _status(name: str) -> float:
     return next((int(line.split()[1]) / 1e6 for line in lines if line.startswith(name)), float("nan"))
 
 
-def apart(work: Callable, *arguments: object) -> object:
-    """Return what `work` returns in a process of its own, whose memory is its alone."""
+def in_process(work: Callable, *arguments: object) -> object:
+    """Call a function in a process of its own, so that its memory can be measured, and return its result."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()
 
 
 def zipf_rows(n_users: int, n_items: int, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return users and songs of rows, int32 (n_rows,): songs drawn by Zipf's law, every user and song at least once."""
+    """Return users and songs, int32 (n_rows,) each: songs follow Zipf's law, and every user and song occurs."""
     rng = np.random.default_rng(0)
-    up_to = np.cumsum(1 / np.arange(1, n_items + 1))
+    cumulative = np.cumsum(1 / np.arange(1, n_items + 1))
     user = rng.integers(0, n_users, n_rows, dtype=np.int32)
     item = np.empty(n_rows, np.int32)
     for start in range(0, n_rows, 2**20):
-        few = item[start : start + 2**20]
-        few[:] = np.searchsorted(up_to, rng.random(len(few)) * up_to[-1])
+        piece = item[start : start + 2**20]
+        piece[:] = np.searchsorted(cumulative, rng.random(len(piece)) * cumulative[-1])
     item = rng.permutation(n_items).astype(np.int32)[np.minimum(item, n_items - 1)]
     user[:n_users], item[-n_items:] = np.arange(n_users), np.arange(n_items)
     return user, item

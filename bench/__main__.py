@@ -1,7 +1,7 @@
-"""Measures how fast we are: python -m bench [--full] [--only NAMES] [DATASET=PATH …]
+"""Measure speed and memory: python -m bench [--full] [--only NAMES] [DATASET=PATH …]
 
-Each measure runs in a process of its own. The ratios go to data/bench/latest.json, one after the other. Times to ALS
-are of the data sets given, such as 30music=sessions.parquet or lightgcn=folder, else of the sample.
+Each measure runs in a process of its own, and its ratios are written to data/bench/latest.json when it ends. The time
+to reach ALS is measured on the given data sets, such as 30music=sessions.parquet, or else on the sample.
 """
 
 import argparse
@@ -31,11 +31,8 @@ TARGETS = {
 }
 
 
-NONE = dict.fromkeys(("median", "low", "high"), float("nan")) | {"runs": 0}
-
-
-def circumstances() -> dict[str, Any]:
-    """Return what the figures depend on: cores, machine and versions."""
+def environment() -> dict[str, Any]:
+    """Return what the figures depend on: the number of cores, the machine and versions."""
     versions = {"python": platform.python_version()}
     for name in ("tensorflow", "keras", "numpy", "scipy", "implicit", "faiss-cpu"):
         try:
@@ -45,38 +42,37 @@ def circumstances() -> dict[str, Any]:
     return {"cores": os.cpu_count(), "machine": platform.machine(), "versions": versions}
 
 
-def measured(name: str, full: bool, data: list[str]) -> dict[str, Any]:
+def take_measure(name: str, full: bool, data: list[str]) -> dict[str, Any]:
     """Take one measure in this process."""
     module = importlib.import_module(f"bench.{name}")
-    found = module.measure(full, splits(data)) if name == "als" else module.measure(full)
+    found = module.measure(full, prepare_splits(data)) if name == "als" else module.measure(full)
     return found | {"peak memory, GB": peak_memory()}
 
 
-def splits(data: list[str]) -> dict[str, Any]:
-    """Prepare the data sets given as NAME=PATH, by the users' last listens where there are times."""
-    from recsys.data.prepare import prepare
-    from recsys.data.split import Split
+def prepare_splits(data: list[str]) -> dict[str, Any]:
+    """Prepare the data sets given as NAME=PATH; those with times are split by the users' last listens."""
+    from recsys.workflow import prepare
 
     chosen = {}
     for each in data or ["sample="]:
         name, _, path = each.partition("=")
         by = {} if name in ("sample", "lightgcn") else {"split": "by-user-last"}
-        chosen[name] = Split.load(prepare(name, Path(path) if path else None, root=ROOT, **by).folder)
+        chosen[name] = prepare(name, path or None, root=ROOT, **by)
     return chosen
 
 
 def main() -> None:
-    """Take all measures, or those that are named, and print each ratio beside its target."""
+    """Take all measures, or those named, and print each ratio with its target."""
     about = __doc__.partition("\n\n")[2]
     parser = argparse.ArgumentParser("python -m bench", description=about)
     parser.add_argument("data", nargs="*", metavar="DATASET=PATH")
     parser.add_argument("--full", action="store_true", help="more runs, 50 million rows, memory of ranking")
     parser.add_argument("--only", nargs="+", choices=MEASURES, default=MEASURES)
-    parser.add_argument("--into", type=Path, help="internal: take one measure, and write it there")
+    parser.add_argument("--into", type=Path, help="internal: take one measure here, and write it to this file")
     given = parser.parse_args()
     if given.into:
-        return write_json(given.into, measured(given.only[0], given.full, given.data))
-    result = (read_json(RESULT) if RESULT.exists() and len(given.only) < len(MEASURES) else {}) | circumstances()
+        return write_json(given.into, take_measure(given.only[0], given.full, given.data))
+    result = (read_json(RESULT) if RESULT.exists() and len(given.only) < len(MEASURES) else {}) | environment()
     result |= {"ratios": result.get("ratios", {}), "measures": result.get("measures", {}), "targets": TARGETS}
     for name in given.only:
         with tempfile.TemporaryDirectory() as folder:
@@ -90,10 +86,11 @@ def main() -> None:
         write_json(RESULT, result)
         print(f"{name}: {result['measures'][name]['seconds']:.0f} s", flush=True)
     for name, target in TARGETS.items():
-        said = "{median:.2f} ({low:.2f} to {high:.2f}, {runs} runs)".format(**result["ratios"].get(name) or NONE)
-        print(f"{name:24} {said:36} target: {target}")
+        ratio = result["ratios"].get(name)
+        text = "{median:.2f} ({low:.2f} to {high:.2f}, {runs} runs)".format(**ratio) if ratio else "not measured"
+        print(f"{name:24} {text:36} target: {target}")
     if not given.full:
-        print("short form: growth up to 5 million rows and 100,000 songs; FULL=1 goes to 50 million and 1,000,000")
+        print("Growth was measured up to 5 million rows and 100,000 songs; FULL=1 measures 50 million and 1,000,000.")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What each change from the recipe author to best is worth: python -m bench.ablation DATA_PATH=<sessions.parquet>
+"""What each change from the recipe `author` to `best` is worth: python -m bench.ablation DATA_PATH=<sessions.parquet>
 
-DATASET is 30music by default, SPLIT by-user-last; several splits, separated by spaces, make a table each. Trainings are
-kept in data/bench/ablation and used again where nothing has changed. The tables take their place in docs/training.md.
+DATASET is 30music by default, SPLIT by-user-last; for several splits, separated by spaces, there are several tables.
+Trainings are kept in data/bench/ablation, and used again if nothing has changed. Writes the tables to docs/training.md.
 """
 
 import argparse
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from bench import ROOT
-from recsys.data.prepare import prepare
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import Evaluation, evaluate
 from recsys.models import baselines
@@ -23,43 +22,38 @@ from recsys.reports.narrative import account_sentence
 from recsys.runs import write_atomically
 from recsys.training.recency import recency_weights, with_recency
 from recsys.training.recipes import RECIPES, Recipe
+from recsys.workflow import prepare
 
 PAGE = ROOT / "docs" / "training.md"
 PLACE = re.compile(r"(<!-- begin: make ablation -->\n).*?(<!-- end -->)", re.DOTALL)
 METRIC = "ndcg@20"
-NOTE = (
-    "`best` uses times, by its pull towards the latest songs; itemknn, als and ease as they are here do not: the "
-    "comparison on equal terms is with the step before the last."
-)
-BESIDE = ("popularity", "itemknn", "als", "ease")
-LONGER = 256  # vectors beyond what a recipe may have, to see whether their length is what holds it back
-LONGER_STEP = f"the step before `best`, its temperature and γ, dim {LONGER}"
+NOTE = "Recency weighting uses times; item kNN, ALS and EASE do not. Compare them with the step before `best`."
+BASELINES = ("popularity", "itemknn", "als", "ease")
+LONGER = 256  # longer vectors than in `best`, to see whether their length is the limit
+LONGER_STEP = f"the step before `best`, with the same temperature and γ, dim {LONGER}"
 
 
 def changes(n_users: int, n_items: int) -> dict[str, Recipe]:
-    """Return recipes from author to best, each with one change more than the one before, by what it is."""
-    author, fast, best = RECIPES["author"], RECIPES["fast"], RECIPES["best"].fitting(n_users, n_items)
-    plain = RECIPES["best"].fitting(10**9, n_items)  # of so many users, who make steps enough
+    """Return recipes from `author` to `best` by their change; each has one change more than the one before."""
+    author, fast, best = RECIPES["author"], RECIPES["fast"], RECIPES["best"].for_size(n_users, n_items)
+    plain = RECIPES["best"].for_size(10**9, n_items)  # with so many users there are enough steps without more epochs
     temperatures = {"grid": tuple(dict.fromkeys((t, 1.0) for t, _ in best.grid)), "trial_epochs": 3}
-    shared = {name: getattr(fast, name) for name in ("negatives", "n_negatives", "batch_size", "mask_hits")}
+    adam = {"optimizer": "adam", "learning_rate": 0.005, "schedule": "cosine"}
+    shared = {name: getattr(fast, name) for name in ("negatives", "n_negatives", "batch_size", "mask_accidental_hits")}
     full = {name: getattr(plain, name) for name in ("loss", "negatives", "n_negatives", "batch_size", "learning_rate")}
-    full |= {name: getattr(plain, name) for name in ("epochs", "patience", "trial_epochs", "every")}
-    longer = {name: getattr(best, name) for name in ("epochs", "patience", "trial_epochs", "least_steps")}
+    full |= {name: getattr(plain, name) for name in ("epochs", "patience", "trial_epochs", "evaluate_every")}
+    longer = {name: getattr(best, name) for name in ("epochs", "patience", "trial_epochs", "min_steps")}
     steps: dict[str, dict[str, Any]] = {
         "`author`": {},
-        "Adam on the rows touched, cosine schedule": {
-            "optimizer": "adam",
-            "learning_rate": 0.005,
-            "schedule": "cosine",
-        },
-        "epochs chosen by NDCG@20; refitted on train and validation": {"refit": True, "epochs": 12},
+        "Adam on the rows of a batch, cosine schedule": adam,
+        "epochs chosen by NDCG@20, refit on train and validation": {"refit": True, "epochs": 12},
         "vectors of length one, temperature chosen": {"similarity": "cosine", **temperatures},
-        f"20 negatives a row → {fast.n_negatives:,} shared by a batch": shared,
+        f"20 negatives per row → {fast.n_negatives:,} shared by a batch": shared,
         f"dim {author.dim} → {best.dim}": {"dim": best.dim},
-        "shared negatives → all songs, a batch of listeners": full,
+        "shared negatives → all songs, batches of users": full,
         "γ chosen": {"gammas": best.gammas, "grid": best.grid},
-        "more steps where listeners are few": longer,
-        "pulled towards the latest songs: `best`": dataclasses.asdict(best),
+        "more steps if there are few users": longer,
+        "recency weighting chosen: `best`": dataclasses.asdict(best),
     }
     recipes, recipe = {}, author
     for what, settings in steps.items():
@@ -69,15 +63,15 @@ def changes(n_users: int, n_items: int) -> dict[str, Recipe]:
 
 
 def table(evaluation: Evaluation, seconds: dict[str, float], steps: list[str]) -> str:
-    """Return in Markdown a row a step: NDCG@20, the paired difference to the step before; then a row a baseline."""
+    """Return a row per step in Markdown, with the paired difference from the step before; then a row per baseline."""
     lines = [
-        "| change, beside those above | NDCG@20 | against the step before | seconds |",
+        "| change, in addition to those above | NDCG@20 | difference from the step before | seconds |",
         "| --- | --- | --- | --- |",
     ]
     for before, name in zip([None, *steps], [*steps, None], strict=True):
         if name:
             lines.append(_row(evaluation, name, _gap(evaluation, name, before) if before else "–", seconds[name]))
-    heads = ("for comparison", "NDCG@20", "the step before `best` against it, neither using times", "`best` against it")
+    heads = ("for comparison", "NDCG@20", "the step before `best` minus this", "`best` minus this")
     lines += ["", f"| {' | '.join(heads)} | seconds |", "| --- | --- | --- | --- | --- |"]
     for name in (name for name in seconds if name not in steps):
         gaps = " | ".join(_gap(evaluation, each, name) for each in steps[-2:])
@@ -96,7 +90,7 @@ def _gap(evaluation: Evaluation, a: str, b: str) -> str:
 
 
 def ablation(split: Split, kept: Path, seed: int = 0) -> str:
-    """Train every step, fit the baselines, judge all on test at once, and return what to say of it in Markdown."""
+    """Train every step, fit the baselines, evaluate all of them on test, and return the result in Markdown."""
     from recsys.training import trainer
 
     seconds, scorers = {}, {}
@@ -105,51 +99,49 @@ def ablation(split: Split, kept: Path, seed: int = 0) -> str:
         recipe, folder = dataclasses.replace(recipes[what], name=f"step {number}"), kept / split.manifest["key"]
         trained = trainer.train(split, recipe, seed=seed, folder=folder / f"step-{number}")
         scorers[what], seconds[what] = trained.model, trained.history["seconds"]
-        if what == last:  # the step before is the same training without what is done at its end
-            scorers[before], seconds[before] = (
-                unpulled(split, trained.model, **trained.history["latest"]),
-                seconds[last],
-            )
+        if what == last:  # recency weighting comes after training: the step before is the same training without it
+            scorers[before] = without_recency(split, trained.model, **trained.history["recency"])
+            seconds[before] = seconds[last]
     chosen = (tuple(trained.history["settings"].values()),)
     longer = dataclasses.replace(recipes[before], name=f"dim {LONGER}", dim=LONGER, grid=chosen, gammas=())
     larger = trainer.train(split, longer, seed=seed, folder=kept / split.manifest["key"] / f"dim-{LONGER}")
     scorers[LONGER_STEP], seconds[LONGER_STEP] = larger.model, larger.history["seconds"]
-    for name in BESIDE:
+    for name in BASELINES:
         began = time.perf_counter()
         scorers[name] = baselines.fit(name, split, seed).scorer
         seconds[name] = time.perf_counter() - began
     evaluation = evaluate(scorers, split, (20,), seed=seed)
     manifest = split.manifest
     return (
-        f"{manifest['dataset']}, split {manifest['split']}: NDCG@20 over {split.n_items:,} songs on test, "
+        f"{manifest['dataset']}, split {manifest['split']}: NDCG@20 on test over {split.n_items:,} songs, "
         f"{evaluation.n_users:,} listeners, 95 % intervals over listeners, paired differences, seed {seed}. Seconds "
-        "are of everything: choices, training, refit.\n\n"
-        f"{account_sentence(split)}{_pulls(trained.history['pulls'])}\n\n{table(evaluation, seconds, list(recipes))}"
+        "include all choices, training and refit.\n\n"
+        f"{account_sentence(split)}{_recency_sentence(trained.history['recency_trials'])}\n\n"
+        f"{table(evaluation, seconds, list(recipes))}"
     )
 
 
-def _pulls(tried: list[dict[str, float]]) -> str:
-    """Say what the pulls that were tried gave on validation; nothing, where none was."""
-    if not tried:
+def _recency_sentence(trials: list[dict[str, float]]) -> str:
+    if not trials:
         return ""
-    none, *values = (each[METRIC] for each in tried)
+    without, *values = (trial[METRIC] for trial in trials)
     return (
-        f" On validation NDCG@20 is {none:.4f} without a pull towards the latest songs, {min(values):.4f} to "
-        f"{max(values):.4f} with those that are tried."
+        f" On validation NDCG@20 is {without:.4f} without recency weighting, and {min(values):.4f} to "
+        f"{max(values):.4f} with the settings that were tried."
     )
 
 
-def unpulled(split: Split, model: Any, pull: float = 0.0, half_life: float = 1.0) -> scorers.Vectors:
-    """Return a trained model as it was before its listeners were pulled towards their latest songs."""
+def without_recency(split: Split, model: Any, strength: float = 0.0, half_life: float = 1.0) -> scorers.Product:
+    """Return a trained model as it was before recency weighting."""
     users, songs = model.get_weights()
-    if pull:
+    if strength:
         weights = recency_weights(split.warm("train", "validation"), model.n_users, model.n_items, half_life)
-        users = users - with_recency(np.zeros_like(users), songs, weights, pull)
-    return scorers.Vectors.for_split(split, users, songs / np.linalg.norm(songs, axis=1, keepdims=True))
+        users = users - with_recency(np.zeros_like(users), songs, weights, strength)
+    return scorers.Product.for_split(split, users, (songs / np.linalg.norm(songs, axis=1, keepdims=True)).T)
 
 
 def write(page: Path, text: str) -> None:
-    """Put a text between the page's markers, at its end where it has none."""
+    """Put a text between the page's markers; a page without markers gets them at its end."""
     old = page.read_text(encoding="utf-8")
     if not PLACE.search(old):
         old = f"{old.rstrip()}\n\n<!-- begin: make ablation -->\n<!-- end -->\n"
@@ -158,7 +150,7 @@ def write(page: Path, text: str) -> None:
 
 
 def main() -> None:
-    """Run it on each split and write the page."""
+    """Run the ablation on each split and write the page."""
     parser = argparse.ArgumentParser("make ablation", description=__doc__)
     parser.add_argument("values", nargs="*", metavar="NAME=value", help="DATASET, DATA_PATH, SPLIT or SEED")
     values = {"DATASET": "30music", "DATA_PATH": "", "SPLIT": "by-user-last", "SEED": "0"}
@@ -168,11 +160,9 @@ def main() -> None:
         values[name] = value
     texts = []
     for kind in values["SPLIT"].split():
-        prepared = prepare(
-            values["DATASET"], values["DATA_PATH"] or None, root=ROOT, split=kind, seed=int(values["SEED"])
-        )
-        split = Split.load(prepared.folder)
-        texts.append(ablation(split, ROOT / "data" / "bench" / "ablation", int(values["SEED"])))
+        seed = int(values["SEED"])
+        split = prepare(values["DATASET"], values["DATA_PATH"] or None, root=ROOT, split=kind, seed=seed)
+        texts.append(ablation(split, ROOT / "data" / "bench" / "ablation", seed))
     write(PAGE, "\n\n".join([*texts, NOTE]))
 
 

@@ -1,33 +1,23 @@
-"""Rows a second of the recipe fast, beside the bare matrix products and gathers that it needs."""
+"""Rows per second of the recipe `fast`, compared with the bare matrix products and gathers that it needs."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from bench import spread, zipf_rows
+from bench import interleaved, spread, zipf_rows
 from recsys.data.split import Split
-from recsys.models.embeddings import Embeddings
 from recsys.training.recipes import RECIPES, Recipe
-from recsys.training.sampled_softmax import SampledLoop
+from recsys.training.trainer import make_loop
 
 N_USERS, N_ITEMS, N_ROWS = 14_000, 20_000, 2**19
 
 
-def trained(split: Split, recipe: Recipe) -> Callable[[], float]:
-    """Return a function that trains one epoch and returns rows per second."""
-    model = Embeddings(split.users["user_id"], split.items["item_id"], recipe.dim, similarity=recipe.similarity)
-    loop = SampledLoop(model, split, recipe, xla=True)
-    loop.start(split.train, *recipe.grid[0], epochs=1000)
-    return lambda: loop.learn()["rows_per_second"]
+def bare_epoch(split: Split, recipe: Recipe) -> Callable[[], object]:
+    """Return a function that runs only the products and gathers of an epoch.
 
-
-def bare(split: Split, recipe: Recipe) -> Callable[[], float]:
-    """Return a function that takes an epoch's products and gathers alone, and returns rows per second.
-
-    The gathers are of codes, vectors and the two slots of each; the products are that of the logits and the two of its
+    The gathers are those of codes, vectors and their two slots; the products are the logits and the two of their
     gradient.
     """
     sizes = (split.n_users, split.n_items)
@@ -42,7 +32,7 @@ def bare(split: Split, recipe: Recipe) -> Callable[[], float]:
         total = 0.0
         for step in tf.range(len(split.train) // size):
             rows = order[step * size : (step + 1) * size]
-            codes = tf.gather(users, rows), tf.concat([tf.gather(items, rows), drawn[step]], 0)
+            codes = (tf.gather(users, rows), tf.concat([tf.gather(items, rows), drawn[step]], 0))
             own, songs = (tf.gather(table, code) for table, code in zip(tables, codes, strict=True))
             negatives = songs[size:]  # (negatives, dim)
             logits = tf.matmul(own, negatives, transpose_b=True)  # (batch, negatives)
@@ -51,20 +41,17 @@ def bare(split: Split, recipe: Recipe) -> Callable[[], float]:
             total += tf.add_n([each[0, 0] for each in found])
         return total
 
-    def run() -> float:
-        started = time.perf_counter()
-        epoch().numpy()
-        return len(split.train) / (time.perf_counter() - started)
-
-    return run
+    return lambda: epoch().numpy()
 
 
 def measure(full: bool) -> dict[str, Any]:
-    """Time both in turn, several times over."""
+    """Time both in turn, several times."""
     rows = np.stack(zipf_rows(N_USERS, N_ITEMS, N_ROWS), axis=1)
     split, recipe = Split.from_arrays(rows, rows[:1024], rows[:1]), RECIPES["fast"]
-    timed = {"bare products and gathers": bare(split, recipe), "recipe fast": trained(split, recipe)}
-    speeds = np.array([[speed() for speed in timed.values()] for _ in range(1 + (15 if full else 7))])[1:]
+    loop = make_loop(split, recipe, xla=True)
+    loop.start(split.train, *recipe.grid[0], epochs=1000)
+    epochs = {"bare": bare_epoch(split, recipe), "fast": loop.train_epoch}
+    speeds = N_ROWS / interleaved(epochs, 15 if full else 7)
     facts = {"dim": recipe.dim, "negatives": recipe.n_negatives, "batch": recipe.batch_size}
-    facts["rows a second"] = {name: spread(each) for name, each in zip(timed, speeds.T, strict=True)}
-    return {"ratios": {"best_vs_limit": spread(speeds[:, 1] / speeds[:, 0])}, "facts": facts}
+    facts |= {"rows per second": {name: spread(speeds[name]) for name in speeds}}
+    return {"ratios": {"best_vs_limit": spread(speeds["fast"] / speeds["bare"])}, "facts": facts}

@@ -12,10 +12,7 @@ from packaging.utils import canonicalize_name
 
 
 def start(drive_folder: str = "") -> str:
-    """Install what is missing, and change to a folder of Google Drive if one is named. Return the working directory.
-
-    Raises CalledProcessError as `install_missing` does.
-    """
+    """Install what is missing, and change to a folder of Google Drive if one is named. Return the working directory."""
     print("installed:", " ".join(install_missing()) or "nothing, all was there")
     importlib.invalidate_caches()
     if drive_folder:
@@ -28,10 +25,9 @@ def start(drive_folder: str = "") -> str:
 
 
 def install_missing() -> list[str]:
-    """Install this package's missing requirements with pip, and return them.
+    """Install this package's missing requirements with pip, and return them. Installed packages stay as they are.
 
-    The versions of all installed packages stay as they are. Raises CalledProcessError if pip finds no versions of the
-    missing ones that fit.
+    Raises CalledProcessError if pip finds no versions that fit.
     """
     found = reversed([each for each in metadata.distributions() if each.name])  # the first of two versions wins
     installed = {canonicalize_name(each.name): each.version for each in found}

@@ -17,76 +17,58 @@ from scipy import sparse
 from recsys.evaluation import metrics
 from recsys.evaluation.bootstrap import estimate, estimate_mean, ratio
 from recsys.evaluation.ranking import Ranking, Scorer, batches_of_users, rank
-from recsys.models.baselines.scorers import Vectors
+from recsys.models.baselines.scorers import Product
 from recsys.models.neighbours import nearest, unit_vectors
 from recsys.reports.parameters import Parameter, read_values
 from recsys.runs import Run, newest_run, project_root, run_of_report, write_atomically
 from recsys.workflow import open_models
 
 SONG_COLUMNS = ("name", "artist")  # columns of the split's songs that stand in every list, where the data have them
-PARAMETERS = (
-    Parameter("RUN", str, "", "name of the run whose model recommends; empty: the newest finished run"),
-    Parameter("RECIPE", str, "", "recipe of that model; empty: the last of the run"),
-    Parameter("K", int, 20, "number of songs for each listener"),
-)
+PARAMETERS = {
+    "RUN": Parameter("RUN", str, "", "name of the run whose model recommends; empty: the newest finished run"),
+    "RECIPE": Parameter("RECIPE", str, "", "recipe of that model; empty: the last of the run"),
+    "K": Parameter("K", int, 20, "number of songs for each listener"),
+}
 
 
 class Recommender:
-    """A trained model that recommends songs, by the ids of your data.
+    """A trained model that recommends songs: `Recommender.load("sample").recommend(["0", "7"], k=10)`.
 
-    ```python
-    recommender = Recommender.load("sample")    # the name of a run; without one, the newest finished run
-    recommender.recommend(["0", "7"], k=10)     # new songs for two listeners
-    recommender.similar([2288934], k=10)        # songs that are like a song
-    recommender.from_liked([2288934, 7], k=10)  # new songs for someone who likes these two
-    ```
-
-    The three calls return a frame with one row per listed song. The first column, `user_id`, `song_id` or `listener`,
-    says whose list it is. Then follow `rank` from 1, `item_id`, `name` and `artist` where the data have them, and
-    `score`, the higher the better. A list is shorter than k if fewer songs are left. k below 1 raises ValueError.
+    `recommend`, `similar` and `from_liked` take ids of your data, one or several, and return a frame with one row per
+    listed song. The first column, `user_id`, `song_id` or `listener`, says whose list it is. Then follow `rank` from 1,
+    `item_id`, `name` and `artist` where the data have them, and `score`, the higher the better. A list is shorter than
+    k if fewer songs are left. Raises KeyError for an id without a listen in train, ValueError for k below 1.
     """
 
     def __init__(self, run: Run, recipe: str = ""):
         self.split, models, _ = open_models(run)
         self.run, self.recipe = run, recipe or list(models)[-1]
         if self.recipe not in models:
-            raise ValueError(
-                f"RECIPE: expected one of {', '.join(models)}, the recipes of the run {run.name!r}; got {recipe!r}"
-            )
+            raise ValueError(f"RECIPE: expected one of {', '.join(models)}, as in run {run.name!r}; got {recipe!r}")
         self.model = models[self.recipe]
 
     @classmethod
     def load(cls, run: str = "", recipe: str = "", root: Path | None = None) -> "Recommender":
-        """Load the model of a run: by default the newest finished run, and the last of its recipes.
+        """Load the model of a run or of its report: by default the newest finished run, and the last of its recipes.
 
-        `run` is the name of a run or of one of its reports, `root` the project's folder if it is not found from the
-        working directory. Raises FileNotFoundError if there is no such run or it has no model, ValueError for a recipe
-        that the run does not have.
+        `root` is the project's folder, if that is not found from the working directory. Raises FileNotFoundError for a
+        missing model, ValueError for a recipe that the run does not have.
         """
         folder = root or project_root()
         return cls(Run(run_of_report(run, folder / "reports") or newest_run(folder), root), recipe)
 
     def recommend(self, user_ids: Sequence[Any], k: int = 20) -> pd.DataFrame:
-        """Return the k best songs for each listener, without the songs that they have in train and validation.
-
-        `user_ids` are ids of your data, or one id. Raises KeyError for a listener without a listen in train.
-        """
+        """Return the k best songs for each listener, without the songs that they have in train and validation."""
         return self.recommend_by_code(self._codes("user", user_ids), k)
 
     def similar(self, song_ids: Sequence[Any], k: int = 20) -> pd.DataFrame:
-        """Return the k songs most similar to each song, by the cosine of their vectors.
-
-        `song_ids` are ids of your data, or one id. Raises KeyError for a song without a listen in train.
-        """
+        """Return the k songs most similar to each song, by the cosine of their vectors."""
         songs = self._codes("song", song_ids)
         ids = self.split.items["item_id"].to_numpy()[songs]
         return self._table("song_id", ids, *nearest(unit_vectors(self.vectors), songs, k))
 
     def from_liked(self, song_ids: Sequence[Any], k: int = 20) -> pd.DataFrame:
-        """Return the k best songs for a new listener who likes the given songs, without these. Nothing is trained.
-
-        `song_ids` are ids of your data, or one id. Raises KeyError for a song without a listen in train.
-        """
+        """Return the k best songs for a new listener who likes the given songs, without these. Nothing is trained."""
         ranking = self.rank_liked(self._codes("song", song_ids), k)
         return self._table("listener", np.array(["new"]), ranking.items, ranking.scores)
 
@@ -100,15 +82,13 @@ class Recommender:
         """The warm songs' vectors from a training with another seed: (n_items, dim); None if the run has one seed."""
         from recsys.models.embeddings import load
 
-        for seed in self.run.record.get("other_seeds", []):
-            return load(self.run.folder / self.recipe / seed).item_embeddings.numpy()[: self.split.n_items]
-        return None
+        folders = [self.run.folder / self.recipe / seed for seed in self.run.record.get("other_seeds", [])]
+        return load(folders[0]).item_embeddings.numpy()[: self.split.n_items] if folders else None
 
     def recommend_by_code(self, users: np.ndarray, k: int) -> pd.DataFrame:
         """Return the same as `recommend`, for codes of listeners."""
         ranking = rank(self.model, users, self.split.known, sparse.csr_matrix(self.split.known.shape), k)
-        ids = self.split.users["user_id"].to_numpy()[users]
-        return self._table("user_id", ids, ranking.items, ranking.scores)
+        return self._table("user_id", self.split.users["user_id"].to_numpy()[users], ranking.items, ranking.scores)
 
     def rank_liked(self, songs: np.ndarray, k: int) -> Ranking:
         """Rank all other songs for one new listener who likes the songs with these codes."""
@@ -116,11 +96,10 @@ class Recommender:
         liked = sparse.csr_matrix((np.ones(len(songs)), ([0] * len(songs), songs)), (1, self.split.n_items))
         return rank(self.fold_in(liked), np.zeros(1, int), liked, sparse.csr_matrix(liked.shape), k)
 
-    def fold_in(self, histories: sparse.csr_matrix) -> Vectors:
+    def fold_in(self, histories: sparse.csr_matrix) -> Product:
         """Return a scorer for listeners whom the model does not know, from their histories: 0/1 (listeners, n_items).
 
-        A listener's vector is a linear map of the mean direction of their songs. The map is fitted by ridge regression
-        to the trained vectors of the model's own listeners.
+        A listener's vector is a linear map of the mean direction of their songs, fitted to the model's own listeners.
         """
         users, songs = self.model.user_embeddings.numpy()[: self.split.n_users], self.vectors
         if self.model.similarity == "cosine":
@@ -128,14 +107,13 @@ class Recommender:
         directions = unit_vectors(self.vectors)
         known, new = (unit_vectors(each @ directions) for each in (self.split.known, histories))  # (listeners, dim)
         linear_map = np.linalg.solve(known.T @ known + np.eye(known.shape[1], dtype=known.dtype), known.T @ users)
-        return Vectors(np.pad(new @ linear_map, ((0, 1), (0, 0))), songs)
+        return Product(np.pad(new @ linear_map, ((0, 1), (0, 0))), songs.T)
 
     def check_fold_in(self, k: int = 20, most: int = 2000, seed: int = 0) -> dict[str, Any]:
         """Compare lists from `fold_in` with those of the trained vectors, for up to `most` listeners of test.
 
-        Returns `users`; `k`; `ndcg`, the mean of each kind of list, and their `ratio`; `shared`, the share of places
-        with a song that is in the same listener's other list; and `by chance`, the same with the next listener's list.
-        `ratio`, `shared` and `by chance` are value, low, high with 95 % intervals.
+        Returns `users`; `k`; `ndcg`, the mean of each kind of list; and value, low, high of: their `ratio`; `shared`,
+        the share of songs that are in the same listener's other list; `by chance`, the same with the next listener's.
         """
         known, relevant = self.split.known, self.split.relevant("test")
         users = np.flatnonzero(np.diff(relevant.indptr))
@@ -154,21 +132,18 @@ class Recommender:
         }  # fmt: skip
 
     def _codes(self, kind: str, ids: Sequence[Any]) -> np.ndarray:
-        ids = [ids] if pd.api.types.is_scalar(ids) else list(ids)
-        codes = self.model.user_codes(ids) if kind == "user" else self.model.item_codes(ids)
-        n_warm = self.split.n_users if kind == "user" else self.split.n_items
-        if cold := [each for each, code in zip(ids, codes, strict=True) if code >= n_warm]:
-            some = ", ".join(map(repr, cold[:5])) + (", …" if len(cold) > 5 else "")
-            raise KeyError(
-                f"{kind} ids: expected ids with a listen in train, got {len(cold)} whose listens are all later: {some}"
-            )
+        ids = [ids] if pd.api.types.is_scalar(ids) else ids
+        if kind == "user":
+            codes, known, n_warm = self.model.user_codes(ids), self.split.users["user_id"], self.split.n_users
+        else:
+            codes, known, n_warm = self.model.item_codes(ids), self.split.items["item_id"], self.split.n_items
+        if cold := known.iloc[codes[codes >= n_warm]].tolist():
+            few = ", ".join(map(repr, cold[:5]))
+            raise KeyError(f"{kind} ids: expected a listen in train, got {len(cold)} whose listens are later: {few}")
         return codes
 
     def _table(self, column: str, ids: np.ndarray, items: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
-        """Return the rows of lists, as in the class's docstring. A new column of the lists and of the export goes here.
-
-        `ids` (n,) name the lists, `items` and `scores` (n, k) hold codes and scores, −1 in empty places.
-        """
+        """Return the rows of lists (n, k) with their ids (n,). A new column of lists and of the export goes here."""
         row, place = np.nonzero(items >= 0)
         songs = self.split.items.iloc[items[row, place]]
         columns = {column: ids[row], "rank": (place + 1).astype(np.int32), "item_id": songs["item_id"].to_numpy()}
@@ -179,18 +154,16 @@ class Recommender:
 def write_lists(recommender: Recommender, k: int, log: Callable[[str], None] = print) -> Path:
     """Write k songs for every listener of train to data/runs/<run>/recommendations/<recipe>.parquet and .csv.
 
-    Returns the path of the Parquet file, whose metadata name the run, the recipe and the prepared data. Memory holds
-    the lists of some listeners at a time, and both files appear when they are complete. In the CSV file, a text that a
-    spreadsheet would run as a formula starts with an apostrophe.
+    Returns the path of the Parquet file. Both files appear when they are complete.
     """
-    path = recommender.run.folder / "recommendations" / f"{recommender.recipe}.parquet"
-    facts = {"run": recommender.run.name, "recipe": recommender.recipe, "k": str(k)}
-    facts["prepared"] = recommender.split.manifest["key"]
-    n, done, started, file = recommender.split.n_users, 0, time.perf_counter(), None
+    run, split, recipe = recommender.run, recommender.split, recommender.recipe
+    path = run.folder / "recommendations" / f"{recipe}.parquet"
+    facts = {"run": run.name, "recipe": recipe, "k": str(k), "prepared": split.manifest["key"]}
+    n, done, started, file = split.n_users, 0, time.perf_counter(), None
     with contextlib.ExitStack() as stack:
         parquet, csv = (stack.enter_context(write_atomically(path.with_suffix(each))) for each in (".parquet", ".csv"))
         text = stack.enter_context(open(csv, "w", encoding="utf-8", newline=""))
-        for users in batches_of_users(np.arange(n), recommender.split.n_items):
+        for users in batches_of_users(np.arange(n), split.n_items):
             lists = recommender.recommend_by_code(users, k)
             if not file:
                 types = [(name, _arrow_type(kind)) for name, kind in lists.dtypes.items()]
@@ -208,16 +181,16 @@ def _arrow_type(kind: Any) -> pa.DataType:
 
 
 def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """Put an apostrophe before each text that a spreadsheet would run as a formula."""
     texts = frame.select_dtypes(exclude="number")
     return frame.assign(**texts.replace(r"^(?=[=+\-@\t\r])", "'", regex=True))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the lists of a run: `python -m recsys.recommend RUN=… RECIPE=… K=…`. Return the exit status, 0 or 2."""
-    known = {each.name: each for each in PARAMETERS}
+    values = {name: each.default for name, each in PARAMETERS.items()}
     try:
-        values = {each.name: each.default for each in PARAMETERS}
-        values |= read_values(sys.argv[1:] if arguments is None else arguments, known, project_root())
+        values |= read_values(sys.argv[1:] if arguments is None else arguments, PARAMETERS, project_root())
         recommender = Recommender.load(values["RUN"], values["RECIPE"])
         print(f"run {recommender.run.name}, recipe {recommender.recipe}, {recommender.split}")
         path = write_lists(recommender, values["K"])

@@ -11,24 +11,18 @@ from typing import Any
 
 
 def project_root() -> Path:
-    """Return the folder that relative paths start from.
+    """Return the folder that relative paths start from: the nearest with a pyproject.toml, or the working directory.
 
-    It is the nearest folder with a pyproject.toml, upwards from the working directory, then upwards from this package.
-    If there is none, as for an installed package, it is the working directory.
+    It is looked for upwards from the working directory, then upwards from this package.
     """
-    for start in (Path.cwd(), Path(__file__).resolve().parent):
-        for folder in (start, *start.parents):
-            if (folder / "pyproject.toml").is_file():
-                return folder
-    return Path.cwd()
+    starts = (Path.cwd(), Path(__file__).resolve().parent)
+    folders = (folder for start in starts for folder in (start, *start.parents))
+    return next((folder for folder in folders if (folder / "pyproject.toml").is_file()), Path.cwd())
 
 
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the folder of `path`, with the same suffix; it replaces `path` if the block succeeds.
-
-    If the block fails, `path` stays as it was and the temporary file is removed.
-    """
+    """Yield a temporary path in the same folder, with the same suffix; it replaces `path` if the block succeeds."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")

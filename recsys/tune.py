@@ -9,12 +9,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from recsys.data.prepare import prepare
-from recsys.data.split import Split
 from recsys.reports import figures
 from recsys.reports.parameters import Parameter, read_parameters, read_values
 from recsys.runs import project_root, write_atomically
 from recsys.training import tuning
+from recsys.workflow import prepare
 
 TRIALS = Parameter("TRIALS", int, 30, "number of trials in all, earlier ones included")
 MINUTES = Parameter("MINUTES", float, 40.0, "after this time no new trial begins")
@@ -34,8 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     given = {name.lower(): value for name, value in values.items()}
     trials, minutes = (given.pop(each.name.lower(), each.default) for each in (TRIALS, MINUTES))
     dataset, path, seed = given.pop("dataset", "sample"), given.pop("data_path", ""), given.get("seed", 0)
-    prepared = prepare(dataset, root / path if path else None, root=root, **given)
-    split = Split.load(prepared.folder)
+    split = prepare(dataset, root / path if path else None, root=root, **given)
     where = tuning.folder(split, root)
     facts = tuning.search(split, where, trials, minutes, seed)
     with write_atomically(where / "trials.png") as path:

@@ -1,7 +1,6 @@
 """The calls that users and notebooks make: each notebook starts from what the earlier ones left in the run's folder.
 
-In the run "sample" a missing step is made on the spot with default settings. In any other run it is an error that names
-the command that makes it.
+In the run "sample" a missing step is made on the spot. In any other run it is an error that names the command.
 """
 
 import os
@@ -40,8 +39,7 @@ def train(split: Split, recipe: str | Recipe = "best", *, seed: int = 0, **setti
 
 def fit_baselines(split: Split, names: str = BASELINES, seed: int = 0) -> dict[str, Scorer]:
     """Fit the named baselines (space-separated); one that does not apply to these data is left out, with a message."""
-    fitted, _ = baselines.fit_all(split, names.split(), seed)
-    return {name: each.scorer for name, each in fitted.items()}
+    return {name: each.scorer for name, each in baselines.fit_all(split, names.split(), seed)[0].items()}
 
 
 def prepare_run(run: Run, dataset: str = "sample", data_path: str = "", **parameters: Any) -> Split:
@@ -66,14 +64,11 @@ def open_split(run: Run) -> Split:
 def choose_recipes(run: Run, split: Split, names: str = "author best", **settings: Any) -> dict[str, Recipe]:
     """Return the named recipes (space-separated), adapted to the size of the split, with other settings.
 
-    A setting of 0 or "" keeps the recipe's own. `tuned` is what `make tune` found for these data. Raises ValueError for
-    an unknown name.
+    A setting of 0 or "" keeps the recipe's own. `tuned` is what `make tune` found. Raises ValueError for another name.
     """
-    known, chosen = [*RECIPES, "tuned"], names.split()
-    if not chosen or (unknown := [name for name in chosen if name not in known]):
-        raise ValueError(
-            f"RECIPES: expected names among {' '.join(known)}; got {' '.join(unknown) if chosen else 'none'}"
-        )
+    known, chosen = {*RECIPES, "tuned"}, names.split()
+    if not chosen or not known.issuperset(chosen):
+        raise ValueError(f"RECIPES: expected names among {' '.join(RECIPES)} tuned; got {names!r}")
     recipes = {name: RECIPES[name] if name in RECIPES else tuning.tuned(split, run.root) for name in chosen}
     return {name: each.for_size(split.n_users, split.n_items).override(**settings) for name, each in recipes.items()}
 
@@ -83,53 +78,46 @@ def train_run(
 ) -> dict[str, "Trained"]:
     """Train each recipe into the run's folder; a training that was stopped continues. Options: those of `train`.
 
-    With more than one of `seeds`, each recipe is trained again with the seeds that follow, to measure the spread
-    between seeds. The models returned are those of the first seed.
+    With several `seeds`, each recipe is trained again with the seeds that follow. Returns those of the first seed.
     """
     if seeds < 1:
         raise ValueError(f"SEEDS: expected 1 or more, got {seeds}")
     trainer = import_trainer()
     run.note(recipes=list(recipes), other_seeds=[])
-    trained = {
-        name: trainer.train(split, recipe, seed=seed, folder=run.folder / name, **options)
-        for name, recipe in recipes.items()
-    }
-    others = {f"seed-{number}": number for number in range(seed + 1, seed + seeds)}
-    for name, recipe in recipes.items():
-        for folder, number in others.items():
-            trainer.train(split, recipe, seed=number, folder=run.folder / name / folder, **options)
-    run.note(other_seeds=list(others))
+    trained: dict[str, Trained] = {}
+    for number in range(seed, seed + seeds):
+        for name, recipe in recipes.items():
+            folder = run.folder / name / (f"seed-{number}" if number > seed else "")
+            trained.setdefault(name, trainer.train(split, recipe, seed=number, folder=folder, **options))
+    run.note(other_seeds=[f"seed-{number}" for number in range(seed + 1, seed + seeds)])
     return trained
 
 
 def open_models(run: Run) -> tuple[Split, dict[str, "Embeddings"], dict[str, dict[str, Any]]]:
     """Load the run's split, its models and their training histories, by recipe.
 
-    An interrupted training counts with its best model so far, and a message says so. Raises FileNotFoundError for a
-    model that is missing, RuntimeError for a training that failed or has no best model yet.
+    An interrupted training counts with its best model so far. Raises FileNotFoundError for a model that is missing,
+    RuntimeError for a training that failed or has no best model yet.
     """
     names = run.record.get("recipes", [])
     folders = [run.folder / name for name in names]
     if not names or not all((each / "model.keras").exists() and (each / "history.json").exists() for each in folders):
         _only_for_the_sample(run, "trained model", "02_train")
         split = open_split(run)
-        trained = train_run(run, split, choose_recipes(run, split))
-        return split, {k: each.model for k, each in trained.items()}, {k: each.history for k, each in trained.items()}
+        train_run(run, split, choose_recipes(run, split))
+        return open_models(run)
     histories = {name: read_json(run.folder / name / "history.json") for name in names}
     for name, history in histories.items():
-        status, best = history["status"], history["best_epoch"]
+        status, best, expected = history["status"], history["best_epoch"], ""
         if status == "interrupted" and best:
             print(f"{name}: training was interrupted. This is its best model so far, from epoch {best}.")
         elif status != "finished":
-            raise RuntimeError(
-                f"run {run.name!r}, {name}: expected a finished training, got one that is {status}; open "
-                f"notebooks/02_train.ipynb with RUN = {run.name!r} to continue it"
-            )
+            expected = f"a finished training, got one that is {status}"
         if "recency" not in history:
-            raise RuntimeError(
-                f"run {run.name!r}, {name}: expected a training by this version of the project, got one by an earlier "
-                f"version; open notebooks/02_train.ipynb with RUN = {run.name!r} to train again"
-            )
+            expected = "a training by this version of the project, got one by an earlier version"
+        if expected:
+            remedy = f"open notebooks/02_train.ipynb with RUN = {run.name!r} to continue it or to train again"
+            raise RuntimeError(f"run {run.name!r}, {name}: expected {expected}; {remedy}")
     trainer = import_trainer()
     return open_split(run), {name: trainer.load(run.folder / name) for name in names}, histories
 
@@ -148,18 +136,22 @@ def ndcg_by_seed(run: Run, evaluation: Evaluation) -> dict[str, list[float]]:
     for name, values in found.items():
         for folder in run.record.get("other_seeds", []):
             model = import_trainer().load(run.folder / name / folder)
-            again = evaluate({name: model}, evaluation.split, (20,), n_resamples=2)
+            again = evaluate({name: model}, evaluation.split, (20,))
             values.append(float(again.means.loc[(name, MAIN_METRIC), "value"]))
     return found
 
 
+def fit_seconds(fitted: dict[str, baselines.Fitted], histories: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Return the seconds of the last fit of each baseline and of each recipe."""
+    seconds = {name: each.get("refit_seconds", each["seconds"]) for name, each in histories.items()}
+    return {name: each.fit_seconds for name, each in fitted.items()} | seconds
+
+
 def save_evaluation(
     run: Run, evaluation: Evaluation, headline: str, sentences: list[str], *, sampled: dict[str, dict[str, Any]],
-    fitted: dict[str, baselines.Fitted], histories: dict[str, dict[str, Any]], by_seed: dict[str, list[float]],
+    seconds: dict[str, float], by_seed: dict[str, list[float]],
 ) -> None:  # fmt: skip
     """Write metrics.json, per_user.parquet, recommendations.parquet and summary.json into the run's folder."""
-    seconds = {name: each.fit_seconds for name, each in fitted.items()}
-    seconds |= {name: each.get("refit_seconds", each["seconds"]) for name, each in histories.items()}
     evaluation.save(run.folder, sampled_accuracy=sampled, fit_seconds=seconds, by_seed=by_seed)
     write_json(run.folder / "summary.json", {"headline": headline, "sentences": sentences})
 
@@ -183,8 +175,6 @@ def import_trainer() -> ModuleType:
 
 def _only_for_the_sample(run: Run, what: str, notebook: str) -> None:
     if run.name != "sample":
-        raise FileNotFoundError(
-            f"run {run.name!r}: expected {what}, found none; run notebooks/{notebook}.ipynb with RUN = {run.name!r}, "
-            f"or `make reports RUN={run.name}`"
-        )
+        remedy = f"run notebooks/{notebook}.ipynb with RUN = {run.name!r}, or `make reports RUN={run.name}`"
+        raise FileNotFoundError(f"run {run.name!r}: expected {what}, found none; {remedy}")
     print(f"The run 'sample' has no {what} yet. {notebook}'s functions make it now, with default settings.")

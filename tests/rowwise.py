@@ -1,4 +1,4 @@
-"""The author's pipeline as he describes it, row by row, in plain Keras and tf.data: what ours is held against."""
+"""The described system's pipeline, row by row, in plain Keras and tf.data: the reference for the recipe `author`."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 class RowwiseRecommender(keras.Model):
-    """Raw ids in: users as text, songs as whole numbers; looked up inside the model."""
+    """Takes raw ids, users as text and songs as whole numbers, and looks them up inside the model."""
 
     def __init__(self, dummy_users, songs, length_of_embedding):
         super().__init__()
@@ -31,7 +31,7 @@ class RowwiseRecommender(keras.Model):
 
 
 class Mapper:
-    """One row → the song and its negatives, and the label that the song is the right one."""
+    """Maps a row to the song and its negatives, and to the label that the song is the right one."""
 
     def __init__(self, possible_songs, num_negative_songs):
         self.possible_songs = tf.constant(possible_songs)

@@ -1,4 +1,4 @@
-"""What `make bench` and `make ablation` write: shapes and markers, nothing timed."""
+"""What `make bench` and `make ablation` write: shapes and markers, not times."""
 
 import dataclasses
 import json
@@ -18,20 +18,20 @@ from recsys.evaluation.evaluate import evaluate
 from recsys.training.recency import recency_weights, with_recency
 from recsys.training.recipes import RECIPES
 
-ROOT = bench.ROOT
+HEAD = "change, in addition to those above"
 
 
-def test_the_steps_lead_from_author_to_best_by_one_change_at_a_time():
+def test_the_steps_lead_from_author_to_best():
     steps = ablation.changes(14_000, 10_000)
     first, *_, before, last = steps.values()
     assert first == RECIPES["author"]
-    best = dataclasses.replace(RECIPES["best"].fitting(14_000, 10_000), name=last.name)
+    best = dataclasses.replace(RECIPES["best"].for_size(14_000, 10_000), name=last.name)
     assert last == dataclasses.replace(best, name="best")
     changed = [name for name, value in dataclasses.asdict(last).items() if getattr(before, name) != value]
-    assert changed == ["name", "latest"]
+    assert changed == ["name", "recency"]
 
 
-def test_a_table_has_a_row_a_step_with_paired_differences():
+def test_a_table_has_a_row_per_step_with_paired_differences():
     rng = np.random.default_rng(0)
     users = np.repeat(np.arange(40), 6)
     rows = np.stack([users, np.concatenate([rng.permutation(30)[:6] for _ in range(40)])], 1)
@@ -42,22 +42,15 @@ def test_a_table_has_a_row_a_step_with_paired_differences():
     evaluation = evaluate(same, split, (20,))
     text = ablation.table(evaluation, dict.fromkeys(same, 1.0), ["first", "second"])
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line]
-    assert [row[0] for row in rows] == [
-        "change, beside those above",
-        "---",
-        "first",
-        "second",
-        "for comparison",
-        "---",
-        "als",
-    ]
+    names = [row[0] for row in rows]
+    assert names == [HEAD, "---", "first", "second", "for comparison", "---", "als"]
     assert rows[2][2] == "–" and [len(row) for row in rows] == [4, 4, 4, 4, 5, 5, 5]
     gap = evaluation.difference("second", "first", "ndcg@20")
     assert rows[3][2] == f"{gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f})"
     assert rows[6][3].startswith(f"{evaluation.difference('second', 'als', 'ndcg@20').value:+.4f}")
 
 
-def test_the_text_takes_its_place_between_the_markers(tmp_path):
+def test_the_text_is_put_between_the_markers(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- begin: make ablation -->\nold\n<!-- end -->\nafter\n")
     ablation.write(page, r"new \1")
@@ -67,29 +60,29 @@ def test_the_text_takes_its_place_between_the_markers(tmp_path):
     assert page.read_text() == "no place\n\n<!-- begin: make ablation -->\nnew\n<!-- end -->\n"
 
 
-def test_the_page_has_the_place_and_the_tables_of_these_steps():
-    told = ablation.PLACE.search(ablation.PAGE.read_text(encoding="utf-8"))
-    rows = [line.strip("|").split("|") for line in told[0].splitlines() if line.startswith("|")]
+def test_the_page_has_the_tables_of_these_steps():
+    generated = ablation.PLACE.search(ablation.PAGE.read_text(encoding="utf-8"))
+    rows = [line.strip("|").split("|") for line in generated[0].splitlines() if line.startswith("|")]
     if not rows:
-        pytest.skip("docs/training.md: not measured yet; `make ablation` does it")
+        pytest.skip("docs/training.md: not measured yet; run `make ablation`")
     names = [row[0].strip() for row in rows if row[0].strip("- ")]
-    steps = [*ablation.changes(14_000, 10_000), "for comparison", ablation.LONGER_STEP, *ablation.BESIDE]
-    a_split = ["change, beside those above", *steps]
-    assert names and names == a_split * (len(names) // len(a_split))
+    steps = [*ablation.changes(14_000, 10_000), "for comparison", ablation.LONGER_STEP, *ablation.BASELINES]
+    of_a_split = [HEAD, *steps]
+    assert names and names == of_a_split * (len(names) // len(of_a_split))
 
 
 def test_ratios_are_a_median_with_its_spread():
     assert bench.spread([3.0, 1.0, 2.0]) == {"median": 2.0, "low": 1.0, "high": 3.0, "runs": 3}
 
 
-def test_rows_by_zipf_hold_every_user_and_song():
+def test_zipf_rows_hold_every_user_and_song():
     users, items = bench.zipf_rows(100, 200, 5000)
     assert len(np.unique(users)) == 100 and len(np.unique(items)) == 200
     counts = np.sort(np.bincount(items))[::-1]
     assert 0.6 < counts[1] / counts[0] * 2 < 1.5 and users.dtype == items.dtype == np.int32
 
 
-def test_each_measure_is_written_as_it_ends_and_the_others_stay(tmp_path, monkeypatch, capsys):
+def test_each_measure_is_written_when_it_ends_and_the_others_stay(tmp_path, monkeypatch, capsys):
     def one(arguments, cwd, check):
         found = {"ratios": {"time_to_als": bench.spread([1, 2, 4])}, "facts": {}}
         arguments[-1].write_text(json.dumps(found))
@@ -107,7 +100,7 @@ def test_each_measure_is_written_as_it_ends_and_the_others_stay(tmp_path, monkey
     assert "target: at most 5" in capsys.readouterr().out
 
 
-def test_a_pull_is_taken_back_exactly():
+def test_recency_weighting_is_taken_back_exactly():
     rng = np.random.default_rng(0)
     rows = np.stack([np.repeat(np.arange(20), 5), rng.integers(0, 12, 100)], 1)
     rows[:12, 1] = range(12)
@@ -117,8 +110,9 @@ def test_a_pull_is_taken_back_exactly():
     split = dataclasses.replace(split, validation=Interactions(*rows[:1].T.astype(np.int32), times[:1]))
     users, songs = rng.normal(size=(20, 4)).astype(np.float32), rng.normal(size=(12, 4)).astype(np.float32)
     weights = recency_weights(split.warm("train", "validation"), 20, 12, 2.0)
-    model = SimpleNamespace(get_weights=lambda: [with_recency(users, songs, weights, 1.5), songs], n_users=20, n_items=12)
-    taken_back = ablation.unpulled(split, model, 1.5, 2.0).scores(np.arange(20))
+    trained = [with_recency(users, songs, weights, 1.5), songs]
+    model = SimpleNamespace(get_weights=lambda: trained, n_users=20, n_items=12)
+    taken_back = ablation.without_recency(split, model, 1.5, 2.0).scores(np.arange(20))
     expected = (users / np.linalg.norm(users, axis=1, keepdims=True)) @ (
         songs / np.linalg.norm(songs, axis=1)[:, None]
     ).T

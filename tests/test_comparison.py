@@ -1,4 +1,4 @@
-"""Two reports compared: hand-made folders whose answer is known, mirrored, level, and not to be compared."""
+"""Comparisons of two reports made by hand: with a known answer, swapped, level, and not comparable."""
 
 import json
 import subprocess
@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import REPOSITORY
 
 from recsys.reports.comparison import as_text, compare_reports, main
 from recsys.reports.pages import comparison_page
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 USERS = np.arange(200)
 BASE = np.random.default_rng(0).uniform(0, 0.4, len(USERS))
 
 
 def write_report(folder: Path, started: str = "2026-01-01", users=USERS, data=None, given=None, **models) -> Path:
-    """A report in which each of `models` has these values by user, of two metrics."""
+    """Write a report in which `models` have these values by user, for three metrics."""
     folder.mkdir(parents=True)
     parts = [
         pd.DataFrame({"model": name, "user": users, "metric": metric, "value": values[: len(users)] * factor})
@@ -56,31 +56,31 @@ def test_the_better_one_is_found_by_the_paired_difference(reports):
     assert gap["value"] == pytest.approx(by_hand.mean())
     width = 2 * 1.96 * by_hand.std() / np.sqrt(len(by_hand))
     assert gap["high"] - gap["low"] == pytest.approx(width, rel=0.15)
-    assert result["verdict"].startswith("B's best is better than A's best: NDCG@20 +0.1000 (")
-    assert result["verdict"].endswith("B minus A over the same 200 users.")
+    assert result["verdict"].startswith("“best” in B is better than “best” in A: NDCG@20 +0.1000 (")
+    assert result["verdict"].endswith("B − A over the same 200 listeners.")
     assert result["same"] == ["ease"] and ("best", "ndcg@5") not in result["figures"]
     assert result["differs"] == [("EPOCHS", "0", "7")]
 
 
-def test_swapped_it_is_mirrored(reports):
+def test_swapped_reports_give_the_opposite_answer(reports):
     forth, back = (compare_reports(reports / a, reports / b) for a, b in (("old", "new"), ("new", "old")))
-    assert back["verdict"].startswith("B's best is worse than A's best: NDCG@20 −0.1000 (")
+    assert back["verdict"].startswith("“best” in B is worse than “best” in A: NDCG@20 −0.1000 (")
     for key, (_, _, gap) in forth["figures"].items():
         other = back["figures"][key][2]
         assert [gap["value"], gap["low"], gap["high"]] == pytest.approx([-other[k] for k in ("value", "high", "low")])
     assert back["differs"] == [("EPOCHS", "7", "0")]
 
 
-def test_level_ones_are_called_so(reports):
+def test_equal_reports_are_not_distinguishable(reports):
     result = compare_reports(reports / "old", reports / "level")
-    assert result["verdict"].startswith("B's best and A's best are not distinguishable: NDCG@20 ")
+    assert result["verdict"].startswith("“best” in B is not distinguishable from “best” in A: NDCG@20 ")
     assert {model for model, _ in result["figures"]} == {"best"} and not result["same"]
 
 
 def test_without_the_recipe_best_the_best_models_are_judged(tmp_path):
     a = write_report(tmp_path / "a", ease=BASE, als=BASE / 2)
     b = write_report(tmp_path / "b", ease=BASE / 3, als=BASE / 2)
-    assert compare_reports(a, b)["verdict"].startswith("B's als is worse than A's ease: ")
+    assert compare_reports(a, b)["verdict"].startswith("ALS in B is worse than EASE in A: ")
 
 
 @pytest.mark.parametrize(
@@ -92,10 +92,10 @@ def test_without_the_recipe_best_the_best_models_are_judged(tmp_path):
         ({"users": USERS + 1}, "the users differ, 200 and 200 with 199 in both"),
     ],
 )
-def test_what_cannot_be_compared_gets_no_verdict(tmp_path, other, why):
+def test_reports_that_cannot_be_compared_get_no_verdict(tmp_path, other, why):
     a, b = write_report(tmp_path / "a", best=BASE), write_report(tmp_path / "b", **other, best=BASE + 0.1)
     result = compare_reports(a, b)
-    assert result["verdict"] == f"No verdict: the two cannot be compared, {why}."
+    assert result["verdict"] == f"No verdict: {why}."
     assert all(gap is None for _, _, gap in result["figures"].values()) and not result["same"]
     assert "B − A" in as_text(result) and "better" not in as_text(result) and why in comparison_page(result)
 
@@ -110,28 +110,28 @@ def test_the_same_files_under_another_key_can_be_compared(tmp_path):
 def test_the_command_takes_the_last_two(reports, capsys):
     assert main(["--reports", str(reports)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == ["A  new", "B  level"] and lines[3].startswith("B's best is worse than A's best")
+    assert lines[:2] == ["A  new", "B  level"] and lines[3].startswith("“best” in B is worse than “best” in A")
     assert lines[-1].endswith("comparisons/new_and_level.html")
     page = (reports / "comparisons" / "new_and_level.html").read_text()
-    assert "<h1>B&#39;s best is worse" in page and 'href="../new/index.html"' in page
+    assert "<h1>“best” in B is worse" in page and 'href="../new/index.html"' in page
     assert 'href="comparisons/new_and_level.html"' in (reports / "index.html").read_text()
 
 
-def test_wrong_names_are_said(reports, capsys):
-    for arguments, said in {
-        ("old", "nwe"): "nwe: expected a report that succeeded, with its run.json; got none",
+def test_wrong_arguments_are_errors(reports, capsys):
+    for arguments, message in {
+        ("old", "nwe"): "nwe: expected the folder of a successful report, but it has no run.json",
         ("old", "new", "more"): "unrecognized arguments",
     }.items():
         with pytest.raises(SystemExit, match="2"):
             main([*arguments, "--reports", str(reports)])
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["--reports", str(reports / "old")])
-    assert "expected two reports that succeeded in old/, got 0" in capsys.readouterr().err
+    assert "expected two successful reports in old/, got 0" in capsys.readouterr().err
 
 
 def test_make_hands_over_the_names(tmp_path):
-    """As they were typed; without one of them the last ones are meant."""
+    """The names arrive as they were typed. An empty name means the last report."""
     command = ["make", "--no-print-directory", "--dry-run", f"VENV={tmp_path}", "compare", "A=reports/it's", "B=x"]
     lines = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     assert lines.splitlines()[-1].endswith("-m recsys.reports.comparison 'reports/it'\\''s' 'x'")

@@ -1,4 +1,4 @@
-"""A change of a notebook in a real clone, as `make diff` shows it: cell by cell, without the file's JSON."""
+"""`make diff` in a real clone: it shows a change of a notebook cell by cell, without the file's JSON."""
 
 import os
 import re
@@ -9,16 +9,16 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from conftest import REPOSITORY
 
-ROOT = Path(__file__).resolve().parent.parent
-SETTINGS = (ROOT / "tools" / "setup.sh").read_text()
+SETTINGS = (REPOSITORY / "tools" / "setup.sh").read_text()
 
 
 @pytest.fixture
 def clone(tmp_path) -> Path:
-    """A clone whose git knows of nbdime by the very lines of setup.sh, with this environment as its own."""
+    """A clone with this environment, whose git is set up for nbdime by the lines of setup.sh."""
     where = tmp_path / "clone"
-    if subprocess.run(["git", "clone", "--quiet", ROOT, where], capture_output=True).returncode:
+    if subprocess.run(["git", "clone", "--quiet", REPOSITORY, where], capture_output=True).returncode:
         pytest.skip("not a git checkout")
     (where / ".venv").symlink_to(sys.prefix)
     lines = [line.strip() for line in SETTINGS.splitlines() if line.strip().startswith("git config")]

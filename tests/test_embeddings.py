@@ -116,19 +116,8 @@ def test_call_item_item_finds_neighbours_as_the_described_system():
         model.call_item_item(64)
 
 
-def test_neighbours_leave_the_song_out_and_order_ties_by_code():
-    model = Embeddings(["a"], [10, 11, 12, 13, 14], 2)
-    model.set_weights([np.ones((1, 2)), np.array([[1, 0], [3, 0], [0, 1], [1, 0], [0, 0]])])
-    codes, values = model.neighbours(0, k=100)
-    assert codes.tolist() == [1, 3, 2, 4] and values.tolist() == [1, 1, 0, 0]
-    codes, values = model.neighbours(0, k=2, by="dot")
-    assert codes.tolist() == [1, 3] and values.tolist() == [3, 1]
-    assert model.neighbours(3, k=1)[0].tolist() == [0]
-    with pytest.raises(IndexError, match="expected 0…4, got -1"):
-        model.neighbours(-1)
-    with pytest.raises(ValueError, match="got 'jaccard'"):
-        model.neighbours(0, by="jaccard")
-    with pytest.raises(ValueError, match="got 'l2'"):
+def test_an_unknown_similarity_is_refused():
+    with pytest.raises(ValueError, match="expected dot or cosine, got 'l2'"):
         model_of(similarity="l2")
 
 

@@ -8,7 +8,7 @@ import pytest
 from recsys.data.split import Split
 from recsys.evaluation import bootstrap, evaluate, sampled
 from recsys.models import baselines
-from recsys.models.baselines import linear, neighbours, scorers
+from recsys.models.baselines import item_item, scorers
 
 
 class Fixed:
@@ -115,11 +115,11 @@ def test_item_knn_and_ease_equal_their_formulas():
     norms = np.linalg.norm(seen, axis=0)
     cosine = seen.T @ seen / norms[:, None] / norms
     np.fill_diagonal(cosine, 0)
-    knn = neighbours.fit_itemknn(split, ("train", "validation"), 0, k=30)
+    knn = item_item.fit_itemknn(split, ("train", "validation"), 0, k=30)
     np.testing.assert_allclose(knn.scores(np.arange(40))[:, :30], seen @ cosine, rtol=1e-5)
     inverse = np.linalg.inv(seen.T @ seen + 10 * np.eye(30))
     weights = np.eye(30) - inverse / np.diag(inverse)
-    ease = linear.fit_ease(split, ("train", "validation"), 0, regularisation=10.0)
+    ease = item_item.fit_ease(split, ("train", "validation"), 0, regularisation=10.0)
     np.testing.assert_allclose(ease.scores(np.arange(40))[:, :30], seen @ weights, atol=1e-4)
     assert not knn.scores(np.array([40])).any() and not ease.scores(np.array([40])).any()  # a cold user
 
@@ -128,7 +128,7 @@ def test_a_baseline_that_does_not_apply_gives_the_reason(monkeypatch):
     split = random_split()
     with pytest.raises(scorers.DoesNotApply, match="timestamps"):
         baselines.fit("recent", split)
-    monkeypatch.setattr(linear, "MEMORY_LIMIT", 1e3)
+    monkeypatch.setattr(item_item, "MEMORY_LIMIT", 1e3)
     with pytest.raises(scorers.DoesNotApply, match="30 songs"):
         baselines.fit("ease", split)
     fitted, left_out = baselines.fit_all(split, ["popularity", "recent", "ease"])

@@ -13,9 +13,8 @@ from nbconvert.filters import markdown2html
 from test_evaluate import random_split
 
 from recsys.data.split import Split
-from recsys.models import neighbour_quality, neighbours
-from recsys.models.embeddings import Embeddings
-from recsys.models.neighbour_quality import (
+from recsys.models import neighbours
+from recsys.models.neighbours import (
     BY_LISTENERS,
     BY_SEED,
     HUBS,
@@ -180,7 +179,7 @@ def test_planted_groups_are_found_and_random_vectors_score_like_chance():
 def test_a_sample_of_anchors_measures_a_large_catalogue(monkeypatch):
     split, vectors = planted(n_groups=6, size=30, n_users=300)
     whole = measure_neighbours(split, vectors, 5)
-    monkeypatch.setattr(neighbour_quality, "MOST_PAIRS", 90 * split.n_items)
+    monkeypatch.setattr(neighbours, "MOST_PAIRS", 90 * split.n_items)
     sampled = measure_neighbours(split, vectors, 5)
     for measure in (SAME_ARTIST, MUTUAL, BY_LISTENERS, LIFT):
         row = sampled.loc[(measure, "cosine")]
@@ -202,13 +201,21 @@ def test_the_table_counts_who_listens_to_both_songs_and_the_number_expected_by_c
     place = 1 + list(long.columns).index("similarity")  # the first column numbers the rows
     assert all(len(row.select("td")[place].text.partition(".")[2]) <= 3 for row in shown), shown
     assert table["song"].tolist() == [str(song) for song in reference_lists(split, vectors, 5)["dot product"][3]]
-    model = Embeddings(np.arange(3), np.arange(split.n_items), vectors.shape[1])
-    model.item_embeddings.assign(vectors)
-    for by, given in (("dot", vectors), ("cosine", neighbours.unit_vectors(vectors))):
-        codes, values = neighbours.nearest(given, np.arange(split.n_items), 5)
-        expected = [model.neighbours(item, 5, by) for item in range(split.n_items)]
-        np.testing.assert_array_equal(codes, [each for each, _ in expected])
-        np.testing.assert_allclose(values, [each for _, each in expected], rtol=1e-5)
+
+
+def test_nearest_songs_equal_a_sort_leave_the_song_out_and_order_ties_by_code():
+    _, vectors = planted()
+    for given in (vectors, neighbours.unit_vectors(vectors)):
+        codes, values = neighbours.nearest(given, np.arange(len(vectors)), 5)
+        products = given @ given.T
+        np.fill_diagonal(products, -np.inf)
+        np.testing.assert_array_equal(codes, np.argsort(-products, axis=1, kind="stable")[:, :5])
+        np.testing.assert_allclose(values, -np.sort(-products, axis=1)[:, :5], rtol=1e-5)
+    vectors = np.array([[1, 0], [3, 0], [0, 1], [1, 0], [0, 0]], np.float32)
+    codes, values = neighbours.nearest(neighbours.unit_vectors(vectors), [0, 3], 100)  # there are 4 other songs
+    assert codes.tolist() == [[1, 3, 2, 4], [0, 1, 2, 4]] and values.tolist() == [[1, 1, 0, 0]] * 2
+    codes, values = neighbours.nearest(vectors, [0], 2)
+    assert codes.tolist() == [[1, 3]] and values.tolist() == [[3, 1]]
 
 
 def test_the_map_is_the_same_as_by_svd_keeps_groups_apart_and_can_use_umap(monkeypatch):

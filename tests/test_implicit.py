@@ -22,7 +22,7 @@ def als():
     relevant = split.relevant()
     users = np.flatnonzero(np.diff(relevant.indptr))
     unknown_user = np.zeros((1, 8), np.float32)
-    scorer = scorers.Vectors(np.concatenate([model.user_factors, unknown_user]), model.item_factors)
+    scorer = scorers.Product(np.concatenate([model.user_factors, unknown_user]), model.item_factors.T)
     return split, model, users, rank(scorer, users, split.known, relevant, K).ranks
 
 

@@ -1,4 +1,4 @@
-"""JupyterLab as `make lab` starts it, driven in a real browser: every notebook is opened and run from the menu."""
+"""JupyterLab, started as by `make lab`, in a real browser: every notebook is opened and run from the menu."""
 
 import json
 import os
@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import REPOSITORY
 
-ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted(path.stem for path in (REPOSITORY / "notebooks").glob("*.ipynb"))
 BROWSER = next(filter(shutil.which, ("chromium", "chromium-browser", "google-chrome")), None)
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--remote-debugging-port=0", "--window-size=1400,1000"]
@@ -31,17 +31,17 @@ READY = (".jp-Toolbar-kernelName[aria-label*=ipykernel]", ".jp-Notebook-Executio
 pytestmark = pytest.mark.skipif(not BROWSER, reason="no Chromium on this machine: apt-get install chromium")
 
 
-def until(seconds: float, look: Callable[[], Any], wanted: str) -> Any:
-    """What `look` finds, once it finds something."""
+def until(seconds: float, find: Callable[[], Any], wanted: str) -> Any:
+    """Call `find` until it returns something, and return that."""
     deadline = time.monotonic() + seconds
-    while not (found := look()):
+    while not (found := find()):
         assert time.monotonic() < deadline, f"expected {wanted} within {seconds} s"
         time.sleep(0.2)
     return found
 
 
 class Page:
-    """A browser's page, spoken to by the DevTools protocol."""
+    """A browser's page, controlled by the DevTools protocol."""
 
     def __init__(self, port: str):
         from websocket import create_connection
@@ -61,7 +61,7 @@ class Page:
         return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 
     def click(self, element: str) -> None:
-        """Click with the mouse on what a JavaScript expression gives, once it is there."""
+        """Click on the element that a JavaScript expression returns, as soon as there is one."""
         x, y = until(60, lambda: self.value(PLACE.format(element)), element)
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             button = {} if kind == "mouseMoved" else {"button": "left", "clickCount": 1}
@@ -80,11 +80,11 @@ def stop(process: subprocess.Popen) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
-    """The notebooks in a folder of their own, their parameters such that they take little time."""
+    """A project with the notebooks, whose defaults are changed so that they take little time."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "pyproject.toml").touch()
     (folder / "notebooks").mkdir()
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
+    for path in (REPOSITORY / "notebooks").glob("*.ipynb"):
         text = path.read_text()
         for name, default, value in SMALL:
             text = text.replace(f"{name}: {default}", f"{name}: {value}")
@@ -94,17 +94,17 @@ def project(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(project, tmp_path_factory) -> Iterator[str]:
-    """The address of the server that the command of `make lab` starts."""
+    """The address of a server that is started with the command of `make lab`."""
     alone = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    said = subprocess.check_output(["make", "-n", "lab", f"VENV={sys.prefix}"], cwd=ROOT, env=alone, text=True)
+    shown = subprocess.check_output(["make", "-n", "lab", f"VENV={sys.prefix}"], cwd=REPOSITORY, env=alone, text=True)
     home = tmp_path_factory.mktemp("jupyter")
     (home / "jupyter_server_config.json").write_text(json.dumps(SETTINGS))
     folders = {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("DATA", "RUNTIME")}
-    folders |= {"JUPYTER_CONFIG_DIR": str(home), "JUPYTERLAB_SETTINGS_DIR": str(home), "PYTHONPATH": str(ROOT)}
+    folders |= {"JUPYTER_CONFIG_DIR": str(home), "JUPYTERLAB_SETTINGS_DIR": str(home), "PYTHONPATH": str(REPOSITORY)}
     folders |= {"JUPYTERLAB_WORKSPACES_DIR": str(home), "JUPYTER_PREFER_ENV_PATH": "1"}
     with open(home / "log", "w") as log:
         streams = {"stdout": log, "stderr": log, "stdin": subprocess.DEVNULL}
-        command = shlex.split(said.splitlines()[-1])
+        command = shlex.split(shown.splitlines()[-1])
         process = subprocess.Popen(command, cwd=project, env=os.environ | folders, process_group=0, **streams)
     try:
         yield until(60, lambda: re.search(r"http://127\S+:\d+/", (home / "log").read_text()), "a server")[0]

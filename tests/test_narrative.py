@@ -16,11 +16,10 @@ from recsys.data import interactions
 from recsys.evaluation import evaluate, sampled
 from recsys.models import baselines
 from recsys.models.baselines import scorers
-from recsys.reports import exploration, narrative, tables, training_tables
+from recsys.reports import exploration, narrative, tables
 from recsys.runs import Run
 from recsys.training.recipes import RECIPES
 
-EXCHANGE = {"EASE": "popularity", "popularity": "EASE"}
 PASSED = Check("no list contains a song twice", True, 0, 0.0, "it takes two places", "list it once")
 FAILED = dataclasses.replace(PASSED, name="every listed song is in train", passed=False, count=3, share=0.1)
 
@@ -41,21 +40,16 @@ def results():
     return evaluated
 
 
-def all_sentences(results):
-    evaluation, accuracy, measures = results
-    return [narrative.headline(evaluation), *narrative.sentences(evaluation, accuracy, measures, [PASSED])]
-
-
 def test_every_sentence_follows_when_two_models_swap_their_results(results):
-    straight, swapped = (all_sentences(results(*names)) for names in (("popularity", "random", "ease"),
-                                                                      ("ease", "random", "popularity")))  # fmt: skip
-    alone = [line for line in straight if "popularity alone" in line]  # of one model, whatever the others are
-    exchanged = [re.sub("EASE|popularity", lambda name: EXCHANGE[name[0]], line[:1].lower() + line[1:])
-                 if line not in alone else line for line in straight]  # fmt: skip
-    lower = [line[:1].lower() + line[1:] if not line.startswith("EASE") else line for line in swapped]
-    assert len(straight) == len(swapped) == 7
-    for line, other in zip(exchanged, lower, strict=True):
-        assert line.casefold() == other.casefold() or "popularity alone" in line
+    told = []
+    for names in (("itemknn", "random", "ease"), ("ease", "random", "itemknn")):
+        evaluation, accuracy, measures = results(*names)
+        told.append([narrative.headline(evaluation), narrative.sweep_sentence(measures)])
+        told[-1] += narrative.sentences(evaluation, accuracy, measures, [PASSED])
+    exchange = {"EASE": "item kNN", "item kNN": "EASE", "Item kNN": "EASE"}
+    exchanged = [re.sub("EASE|[Ii]tem kNN", lambda name: exchange[name[0]], line) for line in told[1]]
+    exchanged = [line[:1].upper() + line[1:] for line in exchanged]
+    assert told[0] == exchanged and told[0] != told[1]
 
 
 def test_the_headline_names_the_best_model(results):
@@ -107,7 +101,7 @@ def test_the_third_sentence_says_what_a_listener_finds(results):
 
 
 def test_checks_are_one_line_and_a_failed_one_is_open():
-    assert narrative.checks_sentence([PASSED]) == "All 1 checks passed."
+    assert narrative.checks_sentence([PASSED, PASSED]) == "All 2 checks passed."
     shown = tables.checks_table([PASSED, PASSED]).data
     assert shown.startswith("<details><summary>All 2 checks passed.</summary>") and shown.count("<table") == 1
     shown = tables.checks_table([PASSED, FAILED]).data
@@ -117,46 +111,52 @@ def test_checks_are_one_line_and_a_failed_one_is_open():
 
 
 @pytest.mark.parametrize(
-    ("unit", "of", "written"),
-    [("share", 0, "12.5 % (10.0 to 15.0)"), ("points", 0, "+12.5 points (+10.0 to +15.0)"),
-     ("correlation", 0, "+0.12 (+0.10 to +0.15)"), ("rank", 3761, "0 of 3,761 (0 to 0)")],
+    ("key", "of", "with_interval", "alone"),
+    [("repeats", 0, "12.5 % (10.0 to 15.0)", "12.5 %"), ("ties", 0, "+12.5 points (+10.0 to +15.0)", "+12.5 points"),
+     ("vector_length", 0, "+0.12 (+0.10 to +0.15)", "+0.12"), ("model_pairs", 21, "0 of 21 (0 to 0)", "0 of 21")],
 )  # fmt: skip
-def test_answers_have_units_and_intervals(unit, of, written):
-    assert narrative.answer(Measure("key", "?", 0.125, 0.1, 0.15, unit, "why", of=of)) == written
-    alone = Measure("key", "?", -0.125, float("nan"), float("nan"), unit, "why", of=of)
-    assert narrative.answer(alone) == re.sub(r" \(.*", "", written).replace("+", "−").replace("12.5 %", "-12.5 %").replace(
-        "0 of", "-0 of"
+def test_answers_have_units_and_intervals(key, of, with_interval, alone):
+    found = Measure(key, 0.125, 0.1, 0.15, of=of)
+    assert narrative.answer(found) == with_interval
+    assert narrative.answer(dataclasses.replace(found, low=np.nan, high=np.nan)) == alone
+    assert narrative.signed(-0.00061) == "−0.0006"
+
+
+def test_the_sweep_sentence_reads_the_frame():
+    values = {1: 0.9, 20: 0.5, 1200: 0.25, 3000: 0.125}
+    rows = [(name, n, value * share) for name, share in (("als", 0.5), ("ease", 1)) for n, value in values.items()]
+    sweep = pd.DataFrame(rows, columns=["model", "negatives", "value"]).assign(users=1367)
+    assert narrative.sweep_sentence(Measured([], sweep, pd.DataFrame())) == (
+        "EASE scores 90.0 % with 1 negative, 50.0 % with 20, 25.0 % with 1,200 and 12.5 % with 3,000. (1,367 listeners)"
     )
-
-
-def test_the_sweep_is_told_from_the_frame():
-    rows = [("ease", n, value) for n, value in ((1, 0.9), (20, 0.5), (1200, 0.25), (3000, 0.125))]
-    sweep = pd.DataFrame(rows + [("als", n, value / 2) for _, n, value in rows], columns=["model", "negatives", "value"])
-    told = narrative.sweep_sentence(Measured([], sweep.assign(users=1367), pd.DataFrame()))
-    assert told == "EASE scores 90.0 % with 1 negative, 50.0 % with 20, 25.0 % with 1,200 and 12.5 % with 3,000. (1,367 listeners)"
 
 
 def test_tables_have_every_model_and_the_account_adds_up(results):
     evaluation, accuracy, _ = results("random", "popularity", "ease")
     names = {"random order", "popularity", "EASE"}
-    main = tables.main_table(evaluation, {}, {})
+    main = tables.main_table(evaluation, {"ease": 1.25})
     for table in (main, tables.sampled_table(accuracy)):
         assert set(table.index) == names
-    account = tables.account_table(evaluation)
-    assert sum(int(n.replace(",", "")) for n in account["listens"]) == len(evaluation.split.test)
+    parts = tables.parts_table(evaluation.split).loc["test"].str.replace(",", "")
+    kinds = ["by cold users", "of cold songs", "repeats", "scored"]
+    assert int(parts["listens"]) == parts[kinds].astype(int).sum() == len(evaluation.split.test)
     assert main.index[-1] == "EASE" and "NDCG@20" in main and "Hit rate@20" in main
     assert set(tables.difference_table(evaluation).index) == names - {"EASE"}
     recall = evaluation.means.loc[("ease", "recall@20"), "value"]
-    assert f"<td>{recall:.4f}</td>" in tables.cutoffs_table(evaluation).data
-    assert all(name in tables.lists_table(evaluation).data for name in names)
+    assert main.loc["EASE", "seconds to fit"] == "1.2" and main.loc["popularity", "seconds to fit"] == ""
+    ceiling = evaluate.evaluate({"ceiling": scorers.RandomOrder(evaluation.split.n_items_all, 0)}, evaluation.split)
+    assert list(tables.main_table(evaluation, {}, ceiling).index[-2:]) == ["EASE", "the best possible ranking"]
+    folded = tables.metrics_table(evaluation).data
+    assert f"<td>{recall:.4f}</td>" in folded and f"<td>{evaluation.aggregate['ease']['gini@20']:.4f}</td>" in folded
+    assert all(folded.count(f"<td>{name}</td>") == 10 for name in names)
 
 
 def test_recipes_are_told_side_by_side_where_they_differ():
-    shown = training_tables.recipes_table({name: RECIPES[name] for name in ("author", "best")}).data
+    shown = tables.recipes_table({name: RECIPES[name] for name in ("author", "best")}).data
     assert "the described system" in shown and "20 drawn from all songs, for each listen" in shown
     assert "0.07, 0.1, 0.15, 0.2: the best on validation" in shown and "plain gradient descent" in shown
     assert "precision" not in shown  # the same for both
-    assert "precision" in training_tables.recipes_table({"author": RECIPES["author"]}).data
+    assert "precision" in tables.recipes_table({"author": RECIPES["author"]}).data
 
 
 def test_a_missing_step_of_any_run_but_the_sample_names_the_command(tmp_path):
@@ -178,7 +178,7 @@ def evaluate_run(run, names, seed=0):
     measures = measure(split, models, evaluation, accuracy, histories, seed)
     headline, by_seed = narrative.headline(evaluation), workflow.ndcg_by_seed(run, evaluation)
     sentences = narrative.sentences(evaluation, accuracy, measures, [PASSED])
-    saved = {"sampled": accuracy, "fitted": fitted, "histories": histories, "by_seed": by_seed}
+    saved = {"sampled": accuracy, "seconds": workflow.fit_seconds(fitted, histories), "by_seed": by_seed}
     workflow.save_evaluation(run, evaluation, headline, sentences, **saved)
     return evaluation, by_seed, headline
 
@@ -218,12 +218,9 @@ def test_several_seeds_are_trained_and_their_spread_is_told(tmp_path):
     told = narrative.seeds_sentence(by_seed, evaluation)
     assert told.startswith("The described system, trained with 2 seeds, has an NDCG@20 from ")
     (told,) = narrative.training_sentences({"author": trained["author"].history})
-    assert told.startswith("The described system: 1 epochs in ")
-    shown = training_tables.choices_table({"author": trained["author"].history}).data
+    assert told.startswith("The described system: 1 epoch in ")
+    shown = tables.choices_table({"author": trained["author"].history}).data
     assert "<td>1 of 1</td>" in shown and f"<td>{trained['author'].history['n_parameters']:,}</td>" in shown
-    assert "Table of 1 epochs" in training_tables.epochs_table({"author": trained["author"].history}).data
-    sizes = training_tables.shapes_table(trained["author"].model)
-    assert list(sizes.loc["users"])[:2] == [f"{split.n_users_all:,}", "15"]
     with pytest.raises(ValueError, match="SEEDS: expected 1 or more, got 0"):
         workflow.train_run(run, split, recipes, seeds=0)
 

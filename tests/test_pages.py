@@ -1,7 +1,9 @@
-"""The pages in a real browser without a network: they ask no host for anything and run no script."""
+"""The pages, in a real browser without a network: they send no request and run no script but the list's own."""
 
 import contextlib
+import os
 import re
+import shlex
 import shutil
 import socketserver
 import subprocess
@@ -9,15 +11,25 @@ import threading
 from pathlib import Path
 
 import pytest
+from conftest import REPOSITORY
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from recsys.reports.pages import _chart, best_model, clean_html, comparison_page, index_page, notebook_page, report_page
+from recsys.reports.pages import (
+    _chart,
+    best_model,
+    clean_html,
+    comparison_page,
+    index_page,
+    notebook_page,
+    repeat_command,
+    report_page,
+)  # fmt: skip
 
 BROWSER = next(filter(shutil.which, ("chromium", "chromium-browser", "google-chrome")), None)
 needs_browser = pytest.mark.skipif(not BROWSER, reason="no Chromium on this machine: apt-get install chromium")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync", "--disable-default-apps", "--dump-dom"]
-BROWSERS_OWN = re.compile(r"(?<!fonts)(?<!ajax)\.google(apis)?\.com")  # its updates
+BROWSERS_OWN = re.compile(r"(?<!fonts)(?<!ajax)\.google(apis)?\.com")  # requests for its updates
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 HOSTILE = [
     "<script>document.title = 'taken'</script>",
@@ -104,7 +116,7 @@ def pages(tmp_path_factory) -> Path:
 
 @contextlib.contextmanager
 def listening():
-    """A proxy that notes who calls and answers nobody."""
+    """A proxy that notes each request and answers none."""
     calls: list[str] = []
 
     class Handler(socketserver.StreamRequestHandler):
@@ -118,7 +130,7 @@ def listening():
 
 
 def browse(page: Path, profile: Path, *more: str) -> tuple[str, list[str]]:
-    """The page's content as the browser sees it, and the requests that it sent anywhere."""
+    """Return the page's content after the browser has loaded it, and the requests that the browser sent."""
     with listening() as (port, calls):
         own = [f"--proxy-server=127.0.0.1:{port}", f"--user-data-dir={profile}", page.as_uri()]
         done = subprocess.run([BROWSER, *FLAGS, *more, *own], capture_output=True, text=True, timeout=60)
@@ -127,8 +139,8 @@ def browse(page: Path, profile: Path, *more: str) -> tuple[str, list[str]]:
 
 @needs_browser
 @pytest.mark.parametrize("name", ["01_prepare", "index", "list", "comparison"])
-def test_a_page_asks_nobody_and_runs_nothing(pages, tmp_path, name):
-    """Even without the page's own policy, which would stop both."""
+def test_a_page_sends_no_request_and_runs_nothing(pages, tmp_path, name):
+    """This holds without the page's content security policy, which would stop both."""
     page = tmp_path / "page.html"
     page.write_text(re.sub("<meta http-equiv.*>", "", (pages / f"{name}.html").read_text()), encoding="utf-8")
     seen, calls = browse(page, tmp_path / "profile")
@@ -137,7 +149,7 @@ def test_a_page_asks_nobody_and_runs_nothing(pages, tmp_path, name):
 
 
 @needs_browser
-def test_the_policy_alone_would_stop_a_script(pages, tmp_path):
+def test_the_policy_alone_stops_a_script(pages, tmp_path):
     page = tmp_path / "page.html"
     planted = "<script>document.title = 'taken'</script><img src=http://host.example/a.png></main>"
     page.write_text((pages / "list.html").read_text().replace("</main>", planted), encoding="utf-8")
@@ -146,9 +158,9 @@ def test_the_policy_alone_would_stop_a_script(pages, tmp_path):
 
 
 @needs_browser
-@pytest.mark.parametrize("column", ["started", "ndcg@20"])
+@pytest.mark.parametrize("column", ["started", "NDCG@20"])
 def test_the_list_can_be_sorted_without_a_network(pages, tmp_path, column):
-    """By its own script, which its policy lets run; it is pressed by one planted behind it once the policy is gone."""
+    """Its policy allows its own script. Without the policy, a planted script clicks on a column's head."""
     page, text = tmp_path / "page.html", (pages / "list.html").read_text()
     assert f"<button>{column}</button>" in browse(pages / "list.html", tmp_path / "profile")[0]
     find = f"[...document.querySelectorAll('button')].find((each) => each.textContent === '{column}')"
@@ -162,7 +174,7 @@ def test_the_list_can_be_sorted_without_a_network(pages, tmp_path, column):
 @needs_browser
 @pytest.mark.parametrize("name", ["01_prepare", "index", "list", "comparison"])
 def test_a_page_fits_a_phone(pages, tmp_path, name):
-    """Tables scroll within themselves; the page does not."""
+    """Wide tables scroll within themselves; the page does not scroll sideways."""
     text = re.sub("<meta http-equiv.*>", "", (pages / f"{name}.html").read_text())
     wide = "<script>document.title = `${document.documentElement.scrollWidth} of ${innerWidth}`</script></main>"
     (tmp_path / "page.html").write_text(text.replace("</main>", wide), encoding="utf-8")
@@ -172,7 +184,7 @@ def test_a_page_fits_a_phone(pages, tmp_path, name):
 
 
 @needs_browser
-def test_the_browser_would_have_been_caught(tmp_path):
+def test_a_request_and_a_script_would_be_noticed(tmp_path):
     page = tmp_path / "page.html"
     page.write_text("<img src=http://host.example/a.png><script>document.title = 'taken'</script>")
     seen, calls = browse(page, tmp_path / "profile")
@@ -182,7 +194,7 @@ def test_the_browser_would_have_been_caught(tmp_path):
 def test_a_notebooks_page_keeps_what_matters(pages):
     page = (pages / "01_prepare.html").read_text()
     assert f"data:image/png;base64,{PIXEL}" in page
-    assert '<details class="code"><summary>code</summary>' in page and "# &lt;b&gt;" in page
+    assert '<details class="code"><summary>Code</summary>' in page and "# &lt;b&gt;" in page
     assert '<a href="https://host.example/notebook">Open in Colab</a>' in page and "badge.svg" not in page
     assert '<th class="text">song</th><th>score</th>' in page.replace("\n", "") and "<td>1.5</td>" in page
     assert "red</span>" in page and "&lt;script&gt;" in page and "🎵" in page
@@ -190,23 +202,103 @@ def test_a_notebooks_page_keeps_what_matters(pages):
     assert "<script" not in page and "@import" not in page and "onerror=\"" not in page.replace("&", "")
 
 
+def section(*cells, name: str = "02_train") -> str:
+    """The main part of a notebook's page, without line ends."""
+    page = notebook_page(new_notebook(cells=[new_markdown_cell("# A step"), *cells]), name, [name])
+    return page[page.index("<main>") : page.index("</main>")].replace("\n", "")
+
+
+def printing(source: str, *texts: str, name: str = "stdout"):
+    return new_code_cell(source, outputs=[new_output("stream", text=text, name=name) for text in texts])
+
+
+def test_code_is_folded_once_for_each_section():
+    first = [new_code_cell("import one", metadata={"tags": ["parameters"]}), new_code_cell("two = 2")]
+    second = [printing("print('three')", "three"), new_markdown_cell("between"), new_code_cell("four = 4")]
+    last = [new_markdown_cell("still the second\n\n## Third\nits text"), printing("print('five')", "five")]
+    text = section(*first, new_markdown_cell("## Second"), *second, *last)
+    parts = re.findall(r"<details.*?</details>|<h2.*?</h2>|<pre>\w+</pre>|between|still the second|its text", text)
+    code = '<details class="code"><summary>Code</summary>'
+    told = [re.sub("<.*?>", "", part) for part in parts]
+    assert told == ["Codeimport onetwo = 2", "Second", "three", "between", "still the second",
+                    "Codeprint('three')four = 4", "Third", "its text", "five", "Codeprint('five')"]  # fmt: skip
+    assert text.count(code) == text.count("<details") == 3 and text.count("code_cell") == 2
+
+
+def test_a_long_log_is_folded_and_a_short_one_is_not():
+    assert "<pre>a\nb\nc</pre>".replace("\n", "") in section(printing("", "a\nb\n", "c\n"))
+    assert "<details" not in section(printing("", "a  \rb\rc"), name="x")
+    for name in ("stdout", "stderr"):
+        text = section(printing("", "a\n", "b\nc\n", "\nd", name=name))
+        assert '<details class="log"><summary>Log, 5 lines</summary><pre>abcd</pre></details>' in text
+    long = new_output("execute_result", {"text/plain": "a\nb\nc\nd\ne"})
+    assert "<details" not in section(new_code_cell("", outputs=[long]))
+
+
+def test_a_line_that_moves_becomes_a_line_each_time():
+    texts = ["\repoch 1   ", "\repoch 2   ", "\rbest epoch 1   \n", "\rrefit   \n", "plain\r\n", "end"]
+    page = notebook_page(new_notebook(cells=[printing("", *texts)]), "02_train", ["02_train"])
+    assert "<summary>Log, 6 lines</summary><pre>epoch 1\nepoch 2\nbest epoch 1\nrefit\nplain\nend</pre>" in page
+
+
+def test_many_sections_are_listed_at_the_top():
+    heads = ["One", "Two", "Two", "<script>alert()</script> & $5", "日本"]
+    few, many = (section(*(new_markdown_cell(f"## {head}") for head in heads[:n])) for n in (4, 5))
+    assert "contents" not in few and 'id="section-1"' in few
+    assert re.findall('<a href="#(.*?)">', many) == re.findall('<h2 id="(.*?)">', many)
+    assert len(set(re.findall('<h2 id="(.*?)">', many))) == 5 and "<script" not in many
+    contents = '<ul class="contents"><li><a href="#section-1">One</a>'
+    assert many.index("A step") < many.index(contents) < many.index("<h2")
+
+
+def test_lines_break_in_text_and_before_an_interval():
+    rows = "<tr><th>a</th><th>songs</th><th>day</th><th>b</th></tr><tr><td>what?</td><td>59 of 3,761 (56 to 62)</td>"
+    rows += "<td>2014-05-01 10:00</td><td>{}</td></tr>".format("7 days " * 20)
+    table = new_output("display_data", {"text/html": f"<table>{rows}</table>"})
+    notebook = new_notebook(cells=[new_code_cell("", outputs=[table])])
+    page = notebook_page(notebook, "02_train", ["02_train"])
+    assert ".output td { white-space: nowrap; } .output :is(.text, .estimate) { white-space: normal; }" in page
+    assert '<td class="estimate">59\xa0of\xa03,761 (56\xa0to\xa062)</td>' in page and "<th>songs</th>" in page
+    assert "<td>2014-05-01 10:00</td>" in page
+    assert '<td class="text">what?</td>' in page and '<td class="text">7 days' in page
+
+
+def test_the_command_that_repeats_a_report_is_read_by_make_as_it_was_given(tmp_path):
+    given = {"RUN": "other", "SONG": """it's 007 & "x" $5 $(y) #z""", "XLA": False, "LEARNING_RATE": 1e-3, "LOSS": ""}
+    record = {**RECORD, "parameters": {name: {"value": value, "given": True} for name, value in given.items()}}
+    record["parameters"]["DIM"] = {"value": 0, "given": False}
+    command = repeat_command(record)
+    assert command.startswith("make reports SONG=")
+    options = ["--no-print-directory", "--dry-run", f"VENV={tmp_path}"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    shown = subprocess.check_output([*shlex.split(command), *options], cwd=REPOSITORY, env=environment, text=True)
+    arguments = shlex.split(shown.splitlines()[-1])[3:]
+    assert sorted(arguments) == sorted(f"{name}={value}" for name, value in given.items() if name != "RUN")
+    record["hashes"] = {"notebooks": {"01_prepare": "", "05_benchmark": ""}}
+    assert repeat_command(record).startswith("make benchmark SONG=")
+
+
 def test_a_reports_page_puts_the_answer_first(pages):
     page = (pages / "index.html").read_text()
-    order = ["<h1>best: ", 'class="chart"', "ndcg@20</th>", "<th>author<", "<th>popularity<", "to left"]
-    order += ["is better than", "Read on", "How it came about"]
+    order = ["<h1>best: ", '<p class="lead">&lt;script', '<p class="lead">&lt;img', 'class="chart"', "What it means"]
+    order += ["<li>&lt;style", "to left", "NDCG@20</th>", "<th>the described system</th>", "<th>popularity</th>"]
+    order += ["the described system is better than popularity", "Read on", "How to repeat it", "make reports SONG="]
+    order += ["How it was made", "<details><summary>All parameters"]
     places = [page.index(text) for text in order]
     assert places == sorted(places)
-    assert 'aria-label="ndcg@20, mean over users with 95 % interval: author 0.2000 (0.1000 to 0.3000), popu' in page
-    assert "used again from 2026-01-01_010101_sample" in page
-    assert '<span class="name trained">author</span>' in page and '<span class="name">popularity</span>' in page
+    label = "NDCG@20, means over listeners with 95 % intervals: the described system 0.2000 (0.1000 to 0.3000), popu"
+    assert f'aria-label="{label}' in page
+    assert "<th>Prepare</th><td>reused from 2026-01-01_010101_sample" in page
+    assert '<span class="name trained">the described system</span>' in page
+    assert '<span class="name">popularity</span>' in page
     assert "<script" not in page
-    assert "0.2000" in page and "0.1000 to 0.3000" in page and "2 min 1 s" in page and "0123456789, changed" in page
-    assert "ndcg@5" not in page and "1,234" in page and '<tr class="best"><th>author' in page
+    assert "0.2000" in page and "0.1000 to 0.3000" in page and "2 min 1 s" in page and "0123456789 with changes" in page
+    assert "ndcg@5" not in page and "1,234" in page and '<tr class="best"><th>the described' in page
 
 
 def test_a_report_without_figures_is_still_a_page(pages):
     page = (pages / "bare.html").read_text()
-    assert "<h1>Report on &lt;img" in page and "no revision known" in page and "ndcg" not in page
+    assert "<h1>Report on &lt;img" in page and "<td>unknown</td>" in page and "ndcg" not in page.lower()
 
 
 def test_the_list_shows_failures(pages):
@@ -225,7 +317,7 @@ def test_the_scale_of_the_figure_is_round(top, ticks):
     assert _chart([("a", {"value": top})])["ticks"] == ticks
 
 
-def test_the_best_model_leads_in_ndcg():
+def test_the_best_model_has_the_highest_ndcg():
     assert best_model(METRICS) == "author"
     assert best_model({}) is None and best_model({"models": {"a": {"fit_seconds": 1}}}) is None
 

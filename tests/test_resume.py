@@ -13,7 +13,7 @@ from test_training import groups
 from recsys import workflow
 from recsys.models.embeddings import Embeddings
 from recsys.runs import Run, read_json, write_json
-from recsys.training import checkpoints, history
+from recsys.training import history
 from recsys.training.recipes import RECIPES
 from recsys.training.trainer import load, train
 
@@ -21,9 +21,10 @@ TINY = {
     "author": RECIPES["author"].override(batch_size=64, epochs=12, patience=3),
     "fast": RECIPES["fast"].override(dim=8, batch_size=64, n_negatives=64, epochs=6),
     "best": RECIPES["best"].override(
-        dim=8, batch_size=20, learning_rate=0.03, epochs=4, trial_epochs=2, evaluate_every=1, grid=((0.1, 1.25), (0.2, 1.0))
+        dim=8, batch_size=20, learning_rate=0.03, epochs=4, trial_epochs=2, evaluate_every=1,
+        grid=((0.1, 1.25), (0.2, 1.0)),
     ),
-}
+}  # fmt: skip
 KILLED = """
 import os, random, signal, sys, time
 from recsys.training import history, loop, trainer
@@ -41,15 +42,15 @@ def attempt(folder, lines):
             trainer.train(split, recipe, folder=f"{sys.argv[1]}/{folder}/{name}", xla=False)
         os._exit(0)
     os.close(writes)
-    with os.fdopen(reads) as output:
-        for line in output:
-            print(line, end="")
-            lines -= "epoch " in line or "trial " in line
-            if not lines:
+    with open(reads, "rb", buffering=0) as output:
+        while text := output.read(4096):
+            print(text.decode(), end="")
+            lines -= text.count(b"epoch ") + text.count(b"trial ")
+            if lines <= 0:
                 time.sleep(0.03 * rng.random())
                 os.kill(child, signal.SIGKILL)
                 break
-    print("status", os.waitpid(child, 0)[1], flush=True)
+    print("\\nstatus", os.waitpid(child, 0)[1], flush=True)
 
 attempt("whole", 1000)
 for _ in range(10):
@@ -90,7 +91,7 @@ def stopped(split, recipe, folder, monkeypatch, after=3):
     """Train until checkpoint number `after`, then stop as Ctrl-C does."""
     monkeypatch.setattr(history, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(history, "CHECKPOINT_SHARE", 1.0)
-    write, written = checkpoints.write, []
+    write, written = history.write_checkpoint, []
 
     def stop(*what):
         write(*what)
@@ -99,7 +100,7 @@ def stopped(split, recipe, folder, monkeypatch, after=3):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(checkpoints, "write", stop)
+        patch.setattr(history, "write_checkpoint", stop)
         train(split, recipe, folder=folder, verbose=False, xla=False)
 
 
@@ -107,14 +108,14 @@ def test_a_checkpoint_of_other_inputs_or_a_damaged_one_is_not_used(tmp_path, mon
     split, recipe = groups(500), TINY["fast"]
     stopped(split, recipe, tmp_path, monkeypatch)
     kept = (tmp_path / "checkpoint").read_bytes()
-    assert not kept.count(b"pickle") and checkpoints.read(tmp_path / "checkpoint")[0]["phase"] == ""
+    assert not kept.count(b"pickle") and history.read_checkpoint(tmp_path / "checkpoint")[0]["phase"] == ""
     fresh = weights(train(split, recipe, seed=1, verbose=False, xla=False).model)
     other = train(split, recipe, seed=1, folder=tmp_path, xla=False)
     assert "starts again without its checkpoint, because these have changed: SEED" in capsys.readouterr().out
     assert (weights(other.model) == fresh).all() and not (tmp_path / "checkpoint").exists()
     for damaged in (kept[: len(kept) // 2], b"", b"nonsense"):
         (tmp_path / "checkpoint").write_bytes(damaged)
-        assert checkpoints.read(tmp_path / "checkpoint") == ({}, {})
+        assert history.read_checkpoint(tmp_path / "checkpoint") == ({}, {})
 
 
 def test_a_half_trained_run_is_opened_only_if_interrupted_with_a_best_model(tmp_path, monkeypatch, capsys):
@@ -123,7 +124,7 @@ def test_a_half_trained_run_is_opened_only_if_interrupted_with_a_best_model(tmp_
     Embeddings([1], [2, 3]).write(run.folder / "author" / "model.keras")
     for status, best in (("running", 2), ("failed", 2), ("interrupted", None)):
         write_json(run.folder / "author" / "history.json", {"status": status, "best_epoch": best, "recency": {}})
-        with pytest.raises(RuntimeError, match=f"author: expected a finished training, got one that is {status}; run"):
+        with pytest.raises(RuntimeError, match=f"author: expected a finished training, got one that is {status}; open"):
             workflow.open_models(run)
     write_json(run.folder / "author" / "history.json", {"status": "interrupted", "best_epoch": 2, "recency": {}})
     monkeypatch.setattr(workflow, "open_split", lambda run: None)
@@ -131,9 +132,9 @@ def test_a_half_trained_run_is_opened_only_if_interrupted_with_a_best_model(tmp_
     assert "training was interrupted. This is its best model so far, from epoch 2" in capsys.readouterr().out
 
 
-# what a version before November 2026's packages wrote, shortened
+# as written by the code before it was split into packages, shortened
 OLD_INPUTS = {
-    "prepared": "4c5b0ef8bd79", "rows": "866d3f81735e", "code": ["51bc696ef0a2"], "machine": ["2.21.0", "CPU (2 cores)"],
+    "prepared": "4c5b0ef8bd79", "rows": "866d3f81735e", "code": ["51bc696ef0a2"], "machine": ["2.21.0"],
     "recipe": {"name": "author", "dim": 15, "latest": [], "least_steps": 0, "decay": 0.0, "average": 1, "every": 1},
     "seed": 0, "xla": False, "deterministic": True,
 }  # fmt: skip
@@ -163,7 +164,8 @@ def test_a_training_of_an_earlier_version_is_trained_again(tmp_path, monkeypatch
 def test_a_checkpoint_of_an_earlier_version_is_not_used(tmp_path, capsys):
     running = OLD_HISTORY | {"status": "running"}
     facts = {"loop": {"epoch": 0, "step": 5, "sums": [9.0, 3.0, 5.0]}, "phase": "", "history": running, "seconds": {}}
-    checkpoints.write(tmp_path / "checkpoint", facts, {"loop 0": np.zeros((400, 15)), "loop 1": np.zeros((300, 15))})
+    arrays = {"loop 0": np.zeros((400, 15)), "loop 1": np.zeros((300, 15))}
+    history.write_checkpoint(tmp_path / "checkpoint", facts, arrays)
     write_json(tmp_path / "history.json", running)
     trained = train(groups(500), TINY["author"].override(epochs=1), folder=tmp_path, xla=False)
     out = capsys.readouterr().out

@@ -89,7 +89,7 @@ def test_best_draws_negatives_if_there_are_too_many_songs():
      ("fast", {"temperature": 0.02}, "fast, temperature: expected 0.025 or more for cosines, got 0.02"),
      ("best", {"loss": "bpr", "gamma": 1.0}, "best, loss: expected 'bsl'"),
      ("author", {"gamma": 1.2}, "author, gamma: expected 1, as the loss softmax has no gamma; got 1.2"),
-     ("author", {"optimizer": "adam"}, "author: expected a learning rate for the optimizer adam, got none"),
+     ("author", {"optimizer": "adam"}, "author: expected a LEARNING_RATE for the optimizer adam, got none"),
      ("fast", {"loss": "hinge"}, "loss: expected one of softmax, bsl, bpr, sigmoid; got 'hinge'"),
      ("fast", {"grid": ((0.1, 1.0), (0.2, 1.0))}, "trial_epochs: expected more than 0"),
      ("fast", {"precision": "float8"}, "precision: expected one of float32, tf32")],

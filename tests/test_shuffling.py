@@ -1,4 +1,4 @@
-"""Every epoch takes every row once, in an order that depends on the seed and the epoch alone; rows may stay in a file."""
+"""Every epoch takes every row once, in an order that depends on seed and epoch alone; rows may stay in a file."""
 
 import dataclasses
 

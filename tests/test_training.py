@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from recsys.data.split import Split
 from recsys.models.embeddings import Embeddings
+from recsys.models.neighbours import nearest, unit_vectors
 from recsys.runs import read_json
 from recsys.training import loop as loops
 from recsys.training import losses
@@ -138,7 +139,7 @@ def test_a_checkerboard_is_learnt(tmp_path):
     scores = model.scores(np.arange(60))
     own = (np.arange(60)[:, None] - np.arange(40)) % 2 == 0
     assert min(np.where(own, scores, np.inf).min(axis=1) - np.where(own, -np.inf, scores).max(axis=1)) > 0
-    assert all(neighbour % 2 == 0 for neighbour in model.neighbours(6, 19)[0])
+    assert all(neighbour % 2 == 0 for neighbour in nearest(unit_vectors(model.item_embeddings.numpy()), [6], 19)[0][0])
 
 
 def test_the_recipe_author_is_the_described_system():
@@ -212,12 +213,12 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_training(tmp_path, capsys)
     assert history["status"] == "finished" and history["seed"] == 0 and history["device"].startswith(("CPU", "GPU"))
     assert history["learning_rate_per_row"] == 100 / 1024 and history["n_parameters"] == (400 + 300) * 15
     assert sorted(path.name for path in tmp_path.iterdir()) == ["history.json", "model.keras"]
-    first, *moving, last = capsys.readouterr().out.removeprefix("\r").split("\r")
+    first, *moving, last = capsys.readouterr().out.splitlines(keepends=True)
     assert len(moving) == len(epochs) and first.endswith("\n") and last.endswith("\n")
-    assert len({len(line.rstrip("\n")) for line in (first, *moving, last)}) == 1  # each covers the one before it
+    assert len({len(line) for line in (first, *moving, last)}) == 1  # each line covers the one before it
     assert re.fullmatch(
         r"author: epoch  1 of 40: loss \d\.\d{4}, accuracy \d+\.\d\d%; validation loss \d\.\d{4}, accuracy \d+\.\d\d%; "
-        r"[\d,]+ rows/s; at most \d+:\d\d left *",
+        r"[\d,]+ rows/s; at most \d+:\d\d left *\r",
         moving[0],
     )
     assert re.fullmatch(rf"author: finished after \d+\.\d s\. Best epoch: {best + 1} of {best + 3} *\n", last)

@@ -1,7 +1,6 @@
 """The search for a recipe: it continues, uses validation alone, and its result is the recipe `tuned`."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,9 +13,7 @@ from recsys.runs import Run, read_json, write_json
 from recsys.training import tuning
 from recsys.training.recipes import RECIPES
 
-SMALL = dataclasses.replace(
-    RECIPES["best"], epochs=4, patience=4, trial_epochs=1, min_steps=0, dim=8, evaluate_every=1
-)
+SMALL = dataclasses.replace(RECIPES["best"], epochs=4, patience=4, trial_epochs=1, min_steps=0, dim=8, evaluate_every=1)
 
 
 @pytest.fixture
@@ -52,8 +49,7 @@ def test_the_command_prepares_searches_and_draws(split, tmp_path, monkeypatch, c
     asked = {}
     (tmp_path / "notebooks").symlink_to(REPOSITORY / "notebooks")
     monkeypatch.setattr(tune, "project_root", lambda: tmp_path)
-    monkeypatch.setattr(tune, "prepare", lambda *_, **given: asked.update(given) or SimpleNamespace(folder=None))
-    monkeypatch.setattr(Split, "load", lambda folder: split)
+    monkeypatch.setattr(tune, "prepare", lambda *_, **given: asked.update(given) or split)
     assert tune.main(["TRIALS=1", "MINUTES=5", "SPLIT=by-user-last"]) == 0
     assert asked == {"root": tmp_path, "split": "by-user-last"}
     where = tuning.folder(split, tmp_path)

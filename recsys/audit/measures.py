@@ -9,89 +9,69 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from recsys.data.split import PARTS, Split
+from recsys.data.split import Split
 from recsys.evaluation.bootstrap import estimate, estimate_mean, ratio
-from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation
+from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation, count_listens
 from recsys.evaluation.ranking import Scorer
 from recsys.evaluation.sampled import NEGATIVES, accuracy_sweep, expected_hits, rank_distribution
-from recsys.models.baselines.popularity import fit_popularity
 
 K = 10  # length of the lists in which exposure is counted
 DESCRIBED = "author"  # the described system's recipe
-NONE = float("nan")  # in place of an interval
-CHANCE = f"{100 / (NEGATIVES + 1):.1f} %"
+GUESS = f"{100 / (NEGATIVES + 1):.1f} %"
 
-# key: question, unit, why it matters
+# key: (unit of the answer, question, why it matters); {model} stands for the name of the measure's model
 QUESTIONS = {
-    "equivalent_rank": (
-        "Equivalent rank: at which rank would every played song have to be, for the 1-of-21 accuracy of {model}?",
-        "rank", "A listener sees the top of the list only."),
-    "popularity_alone": (
-        "What 1-of-21 accuracy does popularity alone reach?",
-        "share", f"Popularity gives everyone the same list. Guessing reaches {CHANCE}."),
-    "ties": (
-        "How much does counting ties as hits add to the accuracy of {model}, where it adds most?",
-        "points", "A model that scores all songs alike would reach 100 %."),
-    "untrained_songs": (
-        "How much do negatives that are not in train add to the accuracy of {model}?",
-        "points", "Their vectors are untrained, which makes them easy negatives."),
-    "accidental_hits": (
-        f"How often is one of the {NEGATIVES} negatives a song that the listener plays?",
-        "share", "A high score for such a song counts as an error, but is none."),
-    "model_pairs": (
-        "How many pairs of models does the 1-of-21 accuracy rank differently from NDCG@20?",
-        "count", "An accuracy that ranks models differently cannot choose between them."),
-    "train_minus_test": (
-        "How far is the accuracy of {model} on train above that on test, measured in the same way?",
-        "points", "A model that only remembers is good on train and poor on test."),
-    "running_mean": (
-        "How far is the running mean of the first epoch of {model} below the accuracy on train at its end?",
-        "points", "The running mean includes steps before the model had learnt anything."),
-    "vector_length": (
-        "How closely does the length of a song's vector in {model} follow its popularity?",
-        "correlation", "Dot products favour long vectors. 1 is the same order, 0 is no relation."),
-    "popular_tenth": (
-        f"How far is the share of the most popular tenth of songs in the lists of {K} by {{model}} above its share of "
-        "the new songs played?",
-        "points", "Lists of popular songs hide the rest of the catalogue."),
-    "skips": (
-        "How many of all rows are skips, and left out?",
-        "share", "A skip is no sign that the listener liked the song."),
-    "repeats": (
-        "How many test listens repeat a song that the listener already had?",
-        "share", "Listing them again is remembering, not discovery. They are counted, not scored."),
+    "equivalent_rank": ("count",
+        "Equivalent rank: if every played song had the same rank, which would give the 1-of-21 accuracy of {model}?",
+        "A listener sees the top of the list only."),
+    "popularity_alone": ("share", "What 1-of-21 accuracy does popularity alone reach?",
+        f"Popularity gives everyone the same list. Guessing reaches {GUESS}."),
+    "ties": ("points", "How much does counting ties as hits add to the accuracy of {model}, where it adds most?",
+        "A model that scores all songs alike would reach 100 %."),
+    "untrained_songs": ("points", "How much do negatives that are not in train add to the accuracy of {model}?",
+        "Their vectors are untrained, which makes them easy negatives."),
+    "accidental_hits": ("share", f"How often is one of the {NEGATIVES} negatives a song that the listener plays?",
+        "A high score for such a song counts as an error, but is none."),
+    "model_pairs": ("count", "How many pairs of models does the 1-of-21 accuracy rank differently from NDCG@20?",
+        "An accuracy that ranks models differently cannot choose between them."),
+    "train_minus_test": ("points", "How much higher is the accuracy of {model} on train than on test?",
+        "A model that only remembers is good on train and poor on test."),
+    "running_mean": ("points",
+        "In the first epoch of {model}, how far is the running mean below the accuracy on train at the end?",
+        "The running mean includes steps before the model had learnt anything."),
+    "vector_length": ("correlation", "How closely does the length of a song's vector in {model} follow its popularity?",
+        "Dot products favour long vectors. 1 is the same order, 0 is no relation."),
+    "skips": ("share", "How many of all rows are skips, and left out?",
+        "A skip is no sign that the listener liked the song."),
+    "repeats": ("share", "How many test listens repeat a song that the listener already had?",
+        "Listing them again is remembering, not discovery. They are counted, not scored."),
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number that answers a question, with its 95 % interval over users (NaN where there is none).
+    """The answer to one of the `QUESTIONS`, with its 95 % interval over users (NaN where there is none).
 
-    `unit` is share, points (a difference of shares), rank, count or correlation. "{model}" in the `question` stands for
-    the name of `model`. A rank or a count is one of `of`; elsewhere `of` is 0. `why` says why the question matters.
+    `model` is the one that the question is about, if it names one. A count is one of `of`.
     """
 
     key: str
-    question: str
     value: float
-    low: float
-    high: float
-    unit: str
-    why: str
+    low: float = float("nan")
+    high: float = float("nan")
     model: str = ""
     of: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """All measures, and the frames of two figures, as made by `accuracy_sweep` and `exposure`."""
+    """All measures, the first of a key by `[key]`, and the frames that `accuracy_sweep` and `exposure` return."""
 
     measures: list[Measure]
     sweep: pd.DataFrame
     exposure: pd.DataFrame
 
     def __getitem__(self, key: str) -> Measure:
-        """Return the (first) measure with a key. Raises KeyError where the run has none."""
         for each in self.measures:
             if each.key == key:
                 return each
@@ -102,17 +82,11 @@ def measure(
     split: Split, scorers: dict[str, Scorer], evaluation: Evaluation, accuracy: dict[str, dict[str, Any]],
     histories: dict[str, dict[str, Any]], seed: int = 0,
 ) -> Measured:  # fmt: skip
-    """Measure what a reviewer would ask.
-
-    `accuracy` holds what `sampled_accuracy` returns, by model; `histories` those of training, by recipe.
-    """
-    if "popularity" not in scorers:
-        scorers = {**scorers, "popularity": fit_popularity(split, ("train", "validation"), seed)}
+    """Measure what a reviewer would ask; `accuracy` is by model from `sampled_accuracy`, `histories` are by recipe."""
     ranks = {name: rank_distribution(split, scorer, seed) for name, scorer in scorers.items()}
     measures = [
         *_of_accuracy(split, ranks, evaluation, accuracy, seed),
         *_of_training(split, scorers, ranks, histories, seed),
-        _of_lists(evaluation, seed),
         *_of_data(split, seed),
     ]
     return Measured(measures, accuracy_sweep(ranks, split.n_items_all, seed), exposure(evaluation))
@@ -123,37 +97,35 @@ def exposure(evaluation: Evaluation) -> pd.DataFrame:
 
     Column "played" counts the new songs that should be found, the columns named by model those in lists of 10.
     """
-    relevant, tenth = evaluation.split.relevant(evaluation.part), _tenths(evaluation)
-    songs = {"played": relevant.indices} | {name: each.items[:, :K] for name, each in evaluation.rankings.items()}
-    counts = {name: np.bincount(tenth[each[each >= 0]], minlength=11)[1:] for name, each in songs.items()}
-    table = pd.DataFrame(counts, index=pd.RangeIndex(1, 11, name="tenth"))
+    counts = count_listens(evaluation.split)
+    tenth = 1 + 10 * np.argsort(np.argsort(counts, kind="stable"), kind="stable") // len(counts)
+    songs = {"played": evaluation.split.relevant().indices}
+    songs |= {name: each.items[:, :K] for name, each in evaluation.rankings.items()}
+    places = {name: np.bincount(tenth[each[each >= 0]], minlength=11)[1:] for name, each in songs.items()}
+    table = pd.DataFrame(places, index=pd.RangeIndex(1, 11, name="tenth"))
     return table / table.sum()
 
 
 def _of_accuracy(split, ranks, evaluation, accuracy, seed) -> Iterator[Measure]:
     """Look at the 1-of-21 accuracy: that of the described system, or of the model that is best by it."""
-    fair = {name: found["tie_fair"] for name, found in accuracy.items()}
-    name = DESCRIBED if DESCRIBED in fair else max(fair, key=lambda each: fair[each]["value"])
-    rows = ranks[name].query("part == 'test'")
-    score, n_all = fair[name], split.n_items_all
-    rank, low, high = (1 + n_all * (1 - score[key] ** (1 / NEGATIVES)) for key in ("value", "high", "low"))
-    yield _measure("equivalent_rank", rank, low, high, name, n_all)
-    if "popularity" in fair:
-        value, low, high = fair["popularity"].values()
-        yield _measure("popularity_alone", value, low, high)
-    else:  # not among the baselines: its expectation
-        popularity = ranks["popularity"].query("part == 'test'")
-        yield _measure("popularity_alone", *estimate_mean(popularity["user"], expected_hits(popularity), seed))
+    fair = {name: found["tie_fair"]["value"] for name, found in accuracy.items()}
+    name, n_all = _described_or_largest(fair), split.n_items_all
+    bounds = (accuracy[name]["tie_fair"][key] for key in ("value", "high", "low"))
+    rank, low, high = (1 + n_all * (1 - each ** (1 / NEGATIVES)) for each in bounds)
+    yield Measure("equivalent_rank", rank, low, high, name, n_all)
+    if "popularity" in accuracy:
+        yield Measure("popularity_alone", **accuracy["popularity"]["tie_fair"])
     gain = {each: found["as_author"]["value"] - found["tie_fair"]["value"] for each, found in accuracy.items()}
     most = max(gain, key=lambda each: gain[each])
-    yield _measure("ties", gain[most], model=most)
+    yield Measure("ties", gain[most], model=most)
+    rows = ranks[name].query("part == 'test'")
     untrained = expected_hits(rows) - expected_hits(rows, "warm")
-    yield _measure("untrained_songs", *estimate_mean(rows["user"], untrained, seed), model=name)
+    yield Measure("untrained_songs", *estimate_mean(rows["user"], untrained, seed), name)
     accidental = 1 - (1 - rows["own"]) ** NEGATIVES
-    yield _measure("accidental_hits", *estimate_mean(rows["user"], accidental, seed))
+    yield Measure("accidental_hits", *estimate_mean(rows["user"], accidental, seed))
     ndcg, pairs = evaluation.means["value"].xs(MAIN_METRIC, level="metric"), list(combinations(accuracy, 2))
-    swapped = sum((fair[a]["value"] - fair[b]["value"]) * (ndcg[a] - ndcg[b]) < 0 for a, b in pairs)
-    yield _measure("model_pairs", swapped, of=len(pairs))
+    swapped = sum((fair[a] - fair[b]) * (ndcg[a] - ndcg[b]) < 0 for a, b in pairs)
+    yield Measure("model_pairs", swapped, of=len(pairs))
 
 
 def _of_training(split, scorers, ranks, histories, seed) -> Iterator[Measure]:
@@ -162,51 +134,31 @@ def _of_training(split, scorers, ranks, histories, seed) -> Iterator[Measure]:
         rows = ranks[name].query("user < @split.n_users and item < @split.n_items")
         hits, parts = expected_hits(rows), [(rows["part"] == part).to_numpy() for part in ("train", "test")]
         gap = estimate(rows["user"], [column for part in parts for column in (hits * part, part)], ratio, seed)
-        yield _measure("train_minus_test", *gap, model=name)
+        yield Measure("train_minus_test", *gap, name)
     if not histories:
         return
     first = {name: history["epochs"][0] for name, history in histories.items()}
     gain = {name: epoch["train_accuracy"] - epoch["accuracy"] for name, epoch in first.items()}
-    yield _described_or_largest("running_mean", gain)
-    popularity = np.bincount(split.train.item)
-    tables = {name: np.asarray(scorers[name].item_embeddings)[: split.n_items] for name in histories}
-    lengths = {name: np.linalg.norm(table, axis=1) for name, table in tables.items()}
-    correlation = {name: spearmanr(each, popularity).statistic for name, each in lengths.items()}
-    yield _described_or_largest("vector_length", correlation)
-
-
-def _of_lists(evaluation: Evaluation, seed: int) -> Measure:
-    """Measure how much more of the best model's lists than of what is played goes to the most popular songs."""
-    name, tenth = evaluation.ordered()[0], _tenths(evaluation)
-    users, lists = evaluation.rankings[name].users, evaluation.rankings[name].items[:, :K]
-    filled, relevant = lists >= 0, evaluation.split.relevant(evaluation.part)[users]
-    columns = [(filled & (tenth[lists] == 10)).sum(axis=1), filled.sum(axis=1)]
-    columns += [relevant @ (tenth == 10), np.diff(relevant.indptr)]
-    return _measure("popular_tenth", *estimate(users, columns, ratio, seed), model=name)
+    name = _described_or_largest(gain)
+    yield Measure("running_mean", gain[name], model=name)
+    popularity, correlation = np.bincount(split.train.item), {}
+    for name in histories:
+        lengths = np.linalg.norm(np.asarray(scorers[name].item_embeddings)[: split.n_items], axis=1)
+        correlation[name] = spearmanr(lengths, popularity).statistic
+    name = _described_or_largest(correlation)
+    yield Measure("vector_length", correlation[name], model=name)
 
 
 def _of_data(split: Split, seed: int) -> Iterator[Measure]:
     """Count skips among the rows, and repeats in test."""
     for step in split.manifest.get("steps", []):
         if step["step"] == "positives":
-            yield _measure("skips", step["dropped"].get("skipped", 0) / step["rows_in"])
+            yield Measure("skips", step["dropped"].get("skipped", 0) / step["rows_in"])
     test = split.test
     warm, again = (test.user < split.n_users) & (test.item < split.n_items), np.zeros(len(test))
     again[warm] = np.asarray(split.known[test.user[warm], test.item[warm]]).ravel()
-    yield _measure("repeats", *estimate_mean(test.user, again, seed))
+    yield Measure("repeats", *estimate_mean(test.user, again, seed))
 
 
-def _measure(key: str, value: float, low: float = NONE, high: float = NONE, model: str = "", of: int = 0) -> Measure:
-    question, unit, why = QUESTIONS[key]
-    return Measure(key, question, float(value), float(low), float(high), unit, why, model, of)
-
-
-def _described_or_largest(key: str, by_model: dict[str, float]) -> Measure:
-    model = DESCRIBED if DESCRIBED in by_model else max(by_model, key=lambda name: by_model[name])
-    return _measure(key, by_model[model], model=model)
-
-
-def _tenths(evaluation: Evaluation) -> np.ndarray:
-    """Return the tenth that each song belongs to, 1 to 10, by listens before the evaluated part."""
-    counts = np.asarray(evaluation.split.counts(*PARTS[: PARTS.index(evaluation.part)]).sum(axis=0)).ravel()
-    return 1 + 10 * np.argsort(np.argsort(counts, kind="stable"), kind="stable") // len(counts)
+def _described_or_largest(by_model: dict[str, float]) -> str:
+    return DESCRIBED if DESCRIBED in by_model else max(by_model, key=lambda name: by_model[name])

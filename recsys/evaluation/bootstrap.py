@@ -11,10 +11,9 @@ N_RESAMPLES = 1000  # samples of users, drawn with replacement, behind every int
 RESAMPLES_AT_ONCE = 50  # limits the memory for their weights
 
 
-def resampled_sums(values: np.ndarray, n_resamples: int = N_RESAMPLES, seed: int = 0) -> np.ndarray:
+def resampled_sums(values: np.ndarray, n_resamples: int, seed: int = 0) -> np.ndarray:
     """Draw users with replacement and return the column sums of `values` (n_users, m): (n_resamples, m)."""
-    n_users = len(values)
-    rng = np.random.default_rng(seed)
+    n_users, rng = len(values), np.random.default_rng(seed)
     sums = np.empty((n_resamples, values.shape[1]))
     for start in range(0, n_resamples, RESAMPLES_AT_ONCE):
         rows = range(start, min(start + RESAMPLES_AT_ONCE, n_resamples))
@@ -23,33 +22,29 @@ def resampled_sums(values: np.ndarray, n_resamples: int = N_RESAMPLES, seed: int
     return sums
 
 
-def interval(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ends of the 95 % percentile interval of samples along the first axis."""
-    low, high = np.percentile(samples, (2.5, 97.5), axis=0)
-    return low, high
+def interval(samples: np.ndarray) -> np.ndarray:
+    """Return the two ends of the 95 % percentile interval of samples along the first axis: (2, …)."""
+    return np.percentile(samples, (2.5, 97.5), axis=0)
 
 
-def estimate(
-    users: Any, columns: list[Any], statistic: Callable, seed: int, n_resamples: int = N_RESAMPLES
-) -> tuple[Any, Any, Any]:
+def estimate(users: Any, columns: list[Any], statistic: Callable, seed: int) -> tuple[Any, Any, Any]:
     """Return a statistic and the ends of its 95 % interval over users: value, low, high.
 
-    `users` and each of the `columns` have one entry per row; a resample keeps all rows of a user together. The
-    statistic is a function of the column sums, such as `ratio`. Resamples in which it is undefined are left out; if
-    it is undefined in all of them, the interval is NaN.
+    `users` and each of the `columns` have one entry per row. The statistic is a function of the column sums, such as
+    `ratio`. Resamples in which it is undefined are left out; if it is undefined in all, the interval is NaN.
     """
     _, row = np.unique(users, return_inverse=True)
     sums = np.stack([np.bincount(row, np.asarray(column, float)) for column in columns], axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         value = statistic(*sums.sum(axis=0))
-        samples = np.asarray(statistic(*resampled_sums(sums, n_resamples, seed).T))
+        samples = np.asarray(statistic(*resampled_sums(sums, N_RESAMPLES, seed).T))
     defined = np.isfinite(samples).reshape(-1, samples.shape[-1]).all(axis=0)
     return value, *(interval(samples[..., defined].T) if defined.any() else (np.nan, np.nan))
 
 
-def estimate_mean(users: Any, values: Any, seed: int, n_resamples: int = N_RESAMPLES) -> tuple[Any, Any, Any]:
+def estimate_mean(users: Any, values: Any, seed: int) -> tuple[Any, Any, Any]:
     """Return the mean of values by row and the ends of its 95 % interval over users."""
-    return estimate(users, [values, np.ones(len(users))], ratio, seed, n_resamples)
+    return estimate(users, [values, np.ones(len(users))], ratio, seed)
 
 
 def ratio(a: Any, b: Any, c: Any = 0, d: Any = 1) -> Any:
@@ -57,24 +52,24 @@ def ratio(a: Any, b: Any, c: Any = 0, d: Any = 1) -> Any:
     return a / b - c / d
 
 
-def compare(per_user: dict[str, pd.DataFrame], n_resamples: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def compare(per_user: dict[str, pd.DataFrame], seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the models' means and their paired differences, with 95 % intervals from the same resamples of users.
 
-    `per_user` maps a model's name to its metrics, users × metrics, with the same users for every model. A difference
-    is "better" if its interval lies above 0, "worse" if below, and else "not distinguishable".
+    `per_user` maps models to their metrics, users × metrics, with the same users. A difference is "better" if its
+    interval lies above 0, "worse" if below, and else "not distinguishable".
     """
-    names, columns = list(per_user), list(next(iter(per_user.values())).columns)
+    names, metrics = list(per_user), list(next(iter(per_user.values())).columns)
     values = np.concatenate([frame.to_numpy() for frame in per_user.values()], axis=1)  # (n_users, models · metrics)
-    shape = (len(names), len(columns))
+    shape = (len(names), len(metrics))
     point = values.mean(axis=0).reshape(shape)
-    samples = (resampled_sums(values, n_resamples, seed) / len(values)).reshape(-1, *shape)
+    samples = (resampled_sums(values, N_RESAMPLES, seed) / len(values)).reshape(-1, *shape)
     low, high = interval(samples)
-    index = pd.MultiIndex.from_product([names, columns], names=["model", "metric"])
+    index = pd.MultiIndex.from_product([names, metrics], names=["model", "metric"])
     means = pd.DataFrame({"value": point.ravel(), "low": low.ravel(), "high": high.ravel()}, index=index)
     rows = []
     for a, b in itertools.permutations(range(len(names)), 2):
         low, high = interval(samples[:, a] - samples[:, b])
-        for i, metric in enumerate(columns):
+        for i, metric in enumerate(metrics):
             verdict = "better" if low[i] > 0 else "worse" if high[i] < 0 else "not distinguishable"
             rows.append((names[a], names[b], metric, point[a, i] - point[b, i], low[i], high[i], verdict))
     return means, pd.DataFrame(rows, columns=["a", "b", "metric", "value", "low", "high", "verdict"])

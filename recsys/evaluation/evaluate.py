@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recsys.data.split import PARTS, Split
+from recsys.data.split import Split
 from recsys.evaluation import metrics
-from recsys.evaluation.bootstrap import N_RESAMPLES, compare
+from recsys.evaluation.bootstrap import compare
 from recsys.evaluation.ranking import Ranking, Scorer, rank
 from recsys.runs import write_atomically, write_json
 
@@ -21,21 +21,15 @@ VALIDATION_USERS = 5000  # evaluated at most where choices are made
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The result of `evaluate`: all models on the same users of one part of the split.
-
-    By name of the model: `per_user` a frame of users × metrics such as "ndcg@20"; `aggregate` metrics of all lists
-    together; `rankings`; `rank_seconds`. Frames: `means` (index model, metric; columns value, low, high) and
-    `differences` a − b over the same users (columns a, b, metric, value, low, high, verdict).
-    """
+    """The result of `evaluate`: all models, by name, on the same users of test."""
 
     split: Split
-    part: str
-    per_user: dict[str, pd.DataFrame]
-    aggregate: dict[str, dict[str, float]]
+    per_user: dict[str, pd.DataFrame]  # users × metrics, such as "ndcg@20"
+    aggregate: dict[str, dict[str, float]]  # metrics of all lists together
     rankings: dict[str, Ranking]
     rank_seconds: dict[str, float]
-    means: pd.DataFrame
-    differences: pd.DataFrame
+    means: pd.DataFrame  # index model, metric; columns value, low, high
+    differences: pd.DataFrame  # a − b over the same users; columns a, b, metric, value, low, high, verdict
 
     @property
     def n_users(self) -> int:
@@ -48,35 +42,29 @@ class Evaluation:
 
     def difference(self, a: str, b: str, metric: str) -> pd.Series:
         """Return the difference a − b in a metric over the same users: value, low, high, verdict."""
-        rows = self.differences
-        return rows[(rows.a == a) & (rows.b == b) & (rows.metric == metric)].iloc[0]
+        return self.differences.set_index(["a", "b", "metric"]).loc[(a, b, metric)]
 
-    def to_json(self, fit_seconds: dict[str, float] | None = None, **more: Any) -> dict[str, Any]:
-        """Return the content of metrics.json. `fit_seconds` is by model; `more` adds entries at the top level."""
-        models, seconds = {}, fit_seconds or {}
-        for name, values in self.aggregate.items():
-            models[name] = self.means.loc[name].round(6).to_dict("index")
-            models[name] |= {metric: {"value": round(value, 6)} for metric, value in values.items()}
-            models[name]["rank_seconds"] = round(self.rank_seconds[name], 3)
-            if name in seconds:
-                models[name]["fit_seconds"] = round(seconds[name], 3)
-        facts = {"dataset": self.split.name, "split": self.split.manifest["split"]}
-        facts |= {"prepared": self.split.manifest["key"], "users": self.n_users}
-        return facts | {"models": models, "differences": self.differences.round(6).to_dict("records"), **more}
-
-    def save(self, folder: Path, **more: Any) -> None:
+    def save(self, folder: Path, fit_seconds: dict[str, float], **more: Any) -> None:
         """Write metrics.json, per_user.parquet and recommendations.parquet (by code) into a folder, each atomically.
 
-        `more` is passed to `to_json`.
+        `fit_seconds` are by model, where known. `more` adds entries to metrics.json.
         """
-        write_json(folder / "metrics.json", self.to_json(**more))
-        values, lists = pd.concat(self.per_user, names=["model", "user"]), {}
+        models, lists = {}, {}
         for name, ranking in self.rankings.items():
-            places = pd.MultiIndex.from_product([ranking.users, range(1, ranking.depth + 1)])
+            models[name] = self.means.loc[name].round(6).to_dict("index")
+            models[name] |= {metric: {"value": round(value, 6)} for metric, value in self.aggregate[name].items()}
+            models[name]["rank_seconds"] = round(self.rank_seconds[name], 3)
+            if name in fit_seconds:
+                models[name]["fit_seconds"] = round(fit_seconds[name], 3)
+            places = pd.MultiIndex.from_product([ranking.users, range(1, ranking.items.shape[1] + 1)])
             columns = {"item": ranking.items.ravel(), "score": ranking.scores.ravel()}
             lists[name] = pd.DataFrame(columns, index=places).query("item >= 0")
+        facts = {"dataset": self.split.name, "split": self.split.manifest["split"]}
+        facts |= {"prepared": self.split.manifest["key"], "users": self.n_users, "models": models}
+        facts |= {"differences": self.differences.round(6).to_dict("records")}
+        write_json(folder / "metrics.json", facts | more)
         tables = {
-            "per_user": values.melt(var_name="metric", ignore_index=False),
+            "per_user": pd.concat(self.per_user, names=["model", "user"]).melt(var_name="metric", ignore_index=False),
             "recommendations": pd.concat(lists, names=["model", "user", "place"]),
         }
         for name, table in tables.items():
@@ -84,42 +72,31 @@ class Evaluation:
                 table.reset_index().to_parquet(path, index=False, compression="zstd")
 
 
-def evaluate(
-    scorers: dict[str, Scorer],
-    split: Split,
-    cutoffs: tuple[int, ...] = CUTOFFS,
-    part: str = "test",
-    n_resamples: int = N_RESAMPLES,
-    seed: int = 0,
-) -> Evaluation:
-    """Rank all songs but the seen ones for every user with a relevant song, and compare the models.
+def evaluate(scorers: dict[str, Scorer], split: Split, cutoffs: tuple[int, ...] = CUTOFFS, seed: int = 0) -> Evaluation:
+    """Rank all songs but the seen ones for every user with a relevant song in test, and compare the models, by name.
 
-    `scorers` maps names to models; `cutoffs` are the lengths of the lists. Raises ValueError if no user has a relevant
-    song.
+    `cutoffs` are the lengths of the lists. Raises ValueError if no user has a relevant song.
     """
-    seen, relevant = split.seen(*parts_before(part)), split.relevant(part)
+    relevant, popularity = split.relevant("test"), count_listens(split)
     users = np.flatnonzero(np.diff(relevant.indptr))
     if not len(users):
-        raise ValueError(
-            f"{part}: expected a user with a relevant song (a warm song, new to a warm user), got none; the rows of "
-            f"{part} are {split.account(part)}"
-        )
-    popularity = np.asarray(split.counts(*parts_before(part)).sum(axis=0)).ravel()
+        expected = "a user with a relevant song (a warm song, new to a warm user)"
+        raise ValueError(f"test: expected {expected}, got none; the rows of test are {split.account('test')}")
     per_user, aggregate, rankings, rank_seconds = {}, {}, {}, {}
     for name, scorer in scorers.items():
         start = time.perf_counter()
-        rankings[name] = rank(scorer, users, seen, relevant, max(cutoffs))
+        rankings[name] = rank(scorer, users, split.known, relevant, max(cutoffs))
         rank_seconds[name] = time.perf_counter() - start
         per_user[name] = metrics_by_user(rankings[name], cutoffs, popularity)
         aggregate[name] = {f"{metric}@{k}": function(rankings[name].items[:, :k], split.n_items)
                            for metric, function in metrics.AGGREGATE.items() for k in cutoffs}  # fmt: skip
-    means, differences = compare(per_user, n_resamples, seed)
-    return Evaluation(split, part, per_user, aggregate, rankings, rank_seconds, means, differences)
+    means, differences = compare(per_user, seed)
+    return Evaluation(split, per_user, aggregate, rankings, rank_seconds, means, differences)
 
 
-def parts_before(part: str) -> tuple[str, ...]:
-    """Return the parts of a split that come before a part, whose songs are seen."""
-    return PARTS[: PARTS.index(part)]
+def count_listens(split: Split) -> np.ndarray:
+    """Return the listens of each warm song in train and validation: float32 (n_items,)."""
+    return np.asarray(split.counts("train", "validation").sum(axis=0)).ravel()
 
 
 def metrics_by_user(ranking: Ranking, cutoffs: tuple[int, ...], popularity: np.ndarray) -> pd.DataFrame:
@@ -142,4 +119,4 @@ def validation_ndcg(scorer: Scorer, split: Split) -> float:
     if not len(users):
         raise ValueError("validation: expected a user with a relevant song, got none; set a larger VALIDATION_FRACTION")
     ranking = rank(scorer, users, split.seen("train", users=users), relevant, depth=20)
-    return float(metrics.ndcg(ranking.ranks, ranking.depth).mean())
+    return float(metrics.ndcg(ranking.ranks, ranking.items.shape[1]).mean())

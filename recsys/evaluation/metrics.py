@@ -1,11 +1,7 @@
 """Metrics of ranked lists: one value per user, float64 (n_users,), which the caller averages.
 
-To add a metric, write its function and add it to one of the dictionaries at the end of this file.
-
-`k` is the cutoff, at most the depth of the ranking. A perfect ranking scores 1 unless the docstring says otherwise.
-Songs with equal scores have no order: a metric of `ranks` is the expectation over all orders of the tied songs, in
-closed form, so a model that scores all songs alike gets exactly what a random order gets. Libraries define some
-metrics differently; the docstrings give our formulas.
+`k` is the cutoff, at most the depth of the ranking. A perfect ranking scores 1 unless the docstring says otherwise. A
+metric of `ranks` is the expectation over all orders of tied songs. A new metric goes into a dictionary at the end.
 """
 
 from dataclasses import dataclass
@@ -15,15 +11,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Ranks:
-    """The ranks of the m relevant songs of `n_users` users, each of whom has at least one.
+    """The ranks of the m relevant songs of `n_users` users, each of whom has at least one."""
 
-    `owner` (m,) the row of the song's user, ascending; `greater` (m,) how many songs score higher; `tied` (m,) how many
-    have the same score, itself included.
-    """
-
-    owner: np.ndarray
-    greater: np.ndarray
-    tied: np.ndarray
+    owner: np.ndarray  # (m,) row of the song's user, ascending
+    greater: np.ndarray  # (m,) how many songs score higher
+    tied: np.ndarray  # (m,) how many songs have the same score, itself included
     n_users: int
 
     @property
@@ -51,18 +43,14 @@ def precision(ranks: Ranks, k: int) -> np.ndarray:
 
 
 def recall(ranks: Ranks, k: int) -> np.ndarray:
-    """Share of the relevant songs that are in the first k places: hits / relevant; at best min(k, relevant) / relevant.
-
-    ranx, RecBole and RecTools define it alike; LensKit caps the divisor at k.
-    """
+    """Share of the relevant songs in the first k places: hits / relevant; at best min(k, relevant) / relevant."""
     return hits(ranks, k) / ranks.n_relevant
 
 
 def ndcg(ranks: Ranks, k: int) -> np.ndarray:
     """Normalised discounted cumulative gain of binary relevance: a hit counts more, the higher it is ranked.
 
-    Σ 1 / log2(rank + 1) over the hits, divided by the same sum for min(k, relevant) hits at the top (Järvelin &
-    Kekäläinen 2002).
+    Σ 1 / log2(rank + 1) over the hits, divided by that of min(k, relevant) hits at the top. Järvelin & Kekäläinen 2002.
     """
     gain = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(k) + 2))])  # (k + 1,) the first n places together
     first, last = np.minimum(ranks.greater, k), np.minimum(ranks.greater + ranks.tied, k)
@@ -80,10 +68,7 @@ def mrr(ranks: Ranks, k: int) -> np.ndarray:
 
 
 def average_precision(ranks: Ranks, k: int) -> np.ndarray:
-    """Σ (hits so far / rank) over the hits, divided by min(k, relevant); the mean is MAP@k.
-
-    RecBole and implicit divide by the same; ranx divides by relevant.
-    """
+    """Σ (hits so far / rank) over the hits, divided by min(k, relevant) as in RecBole; the mean is MAP@k."""
     owner, greater, tied, relevant, before = _tied_groups(ranks)
     total = np.zeros(len(owner))
     for j in range(1, k + 1):  # the j-th place within each group of tied songs
@@ -95,10 +80,7 @@ def average_precision(ranks: Ranks, k: int) -> np.ndarray:
 
 
 def _tied_groups(ranks: Ranks) -> tuple[np.ndarray, ...]:
-    """Return each user's groups of tied songs that hold a relevant one, best first.
-
-    By group (g,): owner, greater, tied, number of relevant songs in it, number of relevant songs in better groups.
-    """
+    """Return each user's groups of tied songs, best first: owner, greater, tied, relevant songs in it and before it."""
     order = np.lexsort((ranks.greater, ranks.owner))
     owner, greater, tied = ranks.owner[order], ranks.greater[order], ranks.tied[order]
     starts = np.flatnonzero((np.diff(owner, prepend=-1) != 0) | (np.diff(greater, prepend=-1) != 0))
@@ -124,11 +106,10 @@ def _first_hit(ranks: Ranks, worth: np.ndarray) -> np.ndarray:
 def novelty(lists: np.ndarray, popularity: np.ndarray) -> np.ndarray:
     """Mean −log2 of the listed songs' share of all listens, in bits (Zhou et al. 2010).
 
-    `lists` (n_users, k) song codes, −1 in empty places, which are left out; `popularity` (n_items,) listens before the
-    evaluated part, all above 0. Higher means less known; no value is perfect. NaN for an empty list.
+    `lists` (n_users, k) song codes, −1 in empty places, which are left out; `popularity` (n_items,) listens, above 0.
+    Higher means less known; no value is perfect. NaN for an empty list.
     """
-    bits = -np.log2(popularity / popularity.sum())
-    return _mean_over_places(lists, bits)
+    return _mean_over_places(lists, -np.log2(popularity / popularity.sum()))
 
 
 def tail_share(lists: np.ndarray, popularity: np.ndarray) -> np.ndarray:
@@ -138,8 +119,7 @@ def tail_share(lists: np.ndarray, popularity: np.ndarray) -> np.ndarray:
 
 def in_tail(popularity: np.ndarray, share: float = 0.2) -> np.ndarray:
     """Mark the long tail, the least popular songs with at most `share` of all listens together: bool (n_items,)."""
-    order = np.argsort(popularity, kind="stable")
-    marked = np.zeros(len(popularity), bool)
+    order, marked = np.argsort(popularity, kind="stable"), np.zeros(len(popularity), bool)
     marked[order] = np.cumsum(popularity[order]) <= share * popularity.sum()
     return marked
 
@@ -161,10 +141,8 @@ def gini(lists: np.ndarray, n_items: int) -> float:
     Σ (2 i − n − 1) xᵢ / (n Σ xᵢ) over the n songs' counts x in ascending order, i = 1…n. NaN if all lists are empty.
     """
     counts = np.sort(np.bincount(lists[lists >= 0], minlength=n_items)).astype(float)
-    total = counts.sum()
-    if not total:
-        return float("nan")
-    return float(((2 * np.arange(1, n_items + 1) - n_items - 1) * counts).sum() / (n_items * total))
+    weighted = ((2 * np.arange(1, n_items + 1) - n_items - 1) * counts).sum()
+    return float(weighted / (n_items * counts.sum())) if counts.any() else float("nan")
 
 
 # A value per user, from the ranks of the relevant songs and k

@@ -1,11 +1,11 @@
 """Exact ranked lists and the ranks of the relevant songs, from any model's scores."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy import sparse
+from scipy.sparse import csr_matrix
 
 from recsys.evaluation.metrics import Ranks
 
@@ -17,32 +17,30 @@ SCORES_IN_CACHE = 4_000_000  # of these, how many are ranked at once
 class Scorer(Protocol):
     """Anything that can be ranked and evaluated: a trained model or a baseline."""
 
-    def scores(self, users: np.ndarray) -> np.ndarray:
+    def scores(self, users: np.ndarray, /) -> np.ndarray:
         """Return float32 (len(users), at least n_items), higher is better; constant for a user it does not know."""
 
 
 @dataclass(frozen=True)
+class FunctionScorer:
+    """A scorer made of a function, for scores that no model gives."""
+
+    scores: Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
 class Ranking:
-    """The lists of users (n,), and the ranks of their relevant songs.
+    """The lists of users, and the ranks of their relevant songs."""
 
-    `items` (n, depth) int32 song codes, best first, −1 where no song is left; `scores` (n, depth) float32. Ranks beyond
-    the depth are cut: where more songs score higher than a relevant one, `ranks.greater` is the depth.
-    """
-
-    users: np.ndarray
-    items: np.ndarray
-    scores: np.ndarray
-    ranks: Ranks
-
-    @property
-    def depth(self) -> int:
-        """Number of places in a list."""
-        return self.items.shape[1]
+    users: np.ndarray  # codes (n,)
+    items: np.ndarray  # song codes, best first, −1 where no song is left: int32 (n, depth)
+    scores: np.ndarray  # float32 (n, depth)
+    ranks: Ranks  # cut at the depth: where more songs score higher than a relevant one, `greater` is the depth
 
 
 def batches_of_users(users: np.ndarray, n_items: int) -> Iterator[np.ndarray]:
     """Yield users in batches whose scores fit in memory: always the same batches, for scores equal to the last bit."""
-    size = int(np.clip(SCORES_IN_MEMORY // max(n_items, 1), 1, 1024))
+    size = min(max(SCORES_IN_MEMORY // n_items, 1), 1024)
     for start in range(0, len(users), size):
         yield users[start : start + size]
 
@@ -50,8 +48,7 @@ def batches_of_users(users: np.ndarray, n_items: int) -> Iterator[np.ndarray]:
 def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the k best columns of each row and their scores: int32 and float32 (rows, min(k, columns)), best first.
 
-    The result is exact. Equal scores are ordered by column. A column with score −inf is not listed: its place holds
-    −1. NaN counts as the highest score. Long rows are searched by chunks: only those with the highest maxima are read.
+    Equal scores are ordered by column. In place of a column with score −inf stands −1. NaN is the highest score.
     """
     if k < 1:
         raise ValueError(f"k: expected 1 or more, got {k}")
@@ -69,15 +66,12 @@ def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _candidates(scores: np.ndarray, n_best: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return columns and scores of the n_best chunks with the highest maxima: they hold the n_best best columns.
-
-    A chunk is every n_chunks-th column, so that maxima are taken along contiguous memory. Short rows are not divided.
-    """
+    """Return columns and scores of the n_best chunks with the highest maxima: they hold the n_best best columns."""
     n_rows, n_columns = scores.shape
-    if n_columns <= 2 * CHUNK * n_best:
+    if n_columns <= 2 * CHUNK * n_best:  # all columns of short rows
         return np.broadcast_to(np.arange(n_columns), scores.shape), scores
     n_chunks = n_columns // CHUNK
-    maxima = scores[:, : n_chunks * CHUNK].reshape(n_rows, CHUNK, n_chunks).max(axis=1)
+    maxima = scores[:, : n_chunks * CHUNK].reshape(n_rows, CHUNK, n_chunks).max(axis=1)  # contiguous memory is faster
     best = _highest(maxima, n_best)[:, None]  # (rows, 1, n_best)
     columns = (best + np.arange(0, n_chunks * CHUNK, n_chunks)[:, None]).reshape(n_rows, -1)
     rest = np.broadcast_to(np.arange(n_chunks * CHUNK, n_columns), (n_rows, n_columns % CHUNK))  # in no chunk
@@ -92,17 +86,14 @@ def _highest(scores: np.ndarray, n_best: int) -> np.ndarray:
     return np.take_along_axis(columns, best, axis=1)
 
 
-def rank(
-    scorer: Scorer, users: np.ndarray, seen: sparse.csr_matrix, relevant: sparse.csr_matrix, depth: int = 100
-) -> Ranking:
+def rank(scorer: Scorer, users: np.ndarray, seen: csr_matrix, relevant: csr_matrix, depth: int = 100) -> Ranking:
     """Rank the whole catalogue for each user, without the songs that they have seen.
 
-    `seen` and `relevant` are (n_users, n_items), with sorted column indices and no entry in common. Raises ValueError
-    if the scores have another shape or contain NaN.
+    `seen` and `relevant` (n_users, n_items) have sorted column indices and no entry in common. Raises ValueError for
+    scores of another shape or with NaN.
     """
     n_items = seen.shape[1]
-    depth = min(depth, n_items)
-    size, parts, n_ranked = int(np.clip(SCORES_IN_CACHE // max(n_items, 1), 1, 1024)), [], 0
+    size, parts, n_ranked = max(SCORES_IN_CACHE // n_items, 1), [], 0
     for batch in batches_of_users(users, n_items):
         scores = scorer.scores(batch)
         if scores.shape[0] != len(batch) or scores.shape[1] < n_items:
@@ -115,13 +106,11 @@ def rank(
             parts.append((items, values, owner + n_ranked, greater, tied))
             n_ranked += len(items)
         del scores, own  # the next batch reuses this memory, which is faster than new memory
-    items, values, *ranks = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Ranking(users, items, values, Ranks(*ranks, len(users)))
+    items, values, owner, greater, tied = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Ranking(users, items, values, Ranks(owner, greater, tied, len(users)))
 
 
-def _rank_some(
-    scores: np.ndarray, seen: sparse.csr_matrix, relevant: sparse.csr_matrix, depth: int
-) -> tuple[np.ndarray, ...]:
+def _rank_some(scores: np.ndarray, seen: csr_matrix, relevant: csr_matrix, depth: int) -> tuple[np.ndarray, ...]:
     """Return some users' items, scores, owner, greater and tied, as in `Ranking` and `Ranks`."""
     places = seen.nonzero()
     before, scores[places] = scores[places], -np.inf
@@ -140,13 +129,12 @@ def _count_greater_and_tied(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Count the songs that score higher than each relevant song, up to the depth, and those that score the same.
 
-    `best` (rows, depth) holds each row's highest scores, sorted. Only a tie that reaches the last of them needs a count
-    over the whole row.
+    `best` (rows, depth) holds each row's highest scores, sorted.
     """
     own = scores[owner, songs][:, None]  # (m, 1)
     greater = np.count_nonzero(best[owner] > own, axis=1)
     tied = np.maximum(np.count_nonzero(best[owner] == own, axis=1), 1)
-    at_the_end = np.flatnonzero(own[:, 0] == best[owner, -1])
+    at_the_end = np.flatnonzero(own[:, 0] == best[owner, -1])  # the tie may go on: count it over the whole row
     rows, place = np.unique(owner[at_the_end], return_inverse=True)
     counts = np.array([np.count_nonzero(scores[row] == best[row, -1]) for row in rows], int)
     tied[at_the_end] = counts[place]

@@ -8,18 +8,15 @@ from scipy.special import logsumexp
 
 from recsys.data.interactions import Interactions
 from recsys.data.split import PARTS, Split
-from recsys.evaluation.bootstrap import N_RESAMPLES, estimate, estimate_mean
+from recsys.evaluation.bootstrap import estimate, estimate_mean
 from recsys.evaluation.ranking import Scorer, batches_of_users
 
 NEGATIVES = 20  # negatives per positive in the described system's test
-MAX_SCORES = 40_000_000  # scores of a model that `rank_distribution` reads; limits its number of users, 300 at least
+MAX_SCORES = 40_000_000  # that `rank_distribution` reads: of more users than fit, a sample is taken, 300 at least
 
 
 def draw_candidates(positives: np.ndarray, n_negatives: int, n_pool: int, seed: int = 0) -> np.ndarray:
-    """Return each positive followed by negatives drawn from codes 0…n_pool−1: int32 (n, 1 + n_negatives).
-
-    The draws are uniform and with replacement, so a negative can be the positive itself.
-    """
+    """Return each positive and negatives drawn with replacement from codes 0…n_pool−1: int32 (n, 1 + n_negatives)."""
     negatives = np.random.default_rng(seed).integers(0, n_pool, (len(positives), n_negatives), dtype=np.int32)
     return np.concatenate([np.asarray(positives, np.int32)[:, None], negatives], axis=1)
 
@@ -36,9 +33,7 @@ def candidate_scores(scorer: Scorer, users: np.ndarray, candidates: np.ndarray) 
     return scores
 
 
-def sampled_accuracy(
-    scorer: Scorer, rows: Interactions, candidates: np.ndarray, n_resamples: int = N_RESAMPLES, seed: int = 0
-) -> dict[str, Any]:
+def sampled_accuracy(scorer: Scorer, rows: Interactions, candidates: np.ndarray, seed: int = 0) -> dict[str, Any]:
     """Return how often the positive, column 0 of the candidates, has the highest score; over all rows, cold ones too.
 
     `as_author` counts a tie as a hit. `tie_fair` shares a hit among the tied candidates. Both have 95 % intervals over
@@ -50,41 +45,25 @@ def sampled_accuracy(
     fair = found / np.count_nonzero(scores == positive[:, None], axis=1)
     result: dict[str, Any] = {"rows": len(rows), "candidates": candidates.shape[1]}
     for name, hits in (("as_author", found), ("tie_fair", fair)):
-        with_interval = estimate_mean(rows.user, hits, seed, n_resamples)
-        result[name] = dict(zip(("value", "low", "high"), np.round(with_interval, 6).tolist(), strict=True))
+        with_interval = np.round(estimate_mean(rows.user, hits, seed), 6).tolist()
+        result[name] = dict(zip(("value", "low", "high"), with_interval, strict=True))
     with np.errstate(invalid="ignore"):
         losses = logsumexp(scores.astype(np.float64), axis=1) - positive
     return result | {"loss": round(float(losses.mean()), 6)}
 
 
-def expected_accuracy(lower: np.ndarray, tied: np.ndarray, n: int) -> np.ndarray:
-    """Return the expected hit of a song against n negatives drawn with replacement; tied songs share a hit.
-
-    `lower` and `tied` are the shares of the pool with a lower score than the song's, and with the same score. With
-    probability C(n, j) tied^j lower^(n − j), j negatives are tied with the song and the others lower. The song then
-    gets 1 / (j + 1) of the hit. Summed over j: ((lower + tied)^(n + 1) − lower^(n + 1)) / ((n + 1) tied), or lower^n
-    if tied is 0.
-    """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shared = ((lower + tied) ** (n + 1) - lower ** (n + 1)) / ((n + 1) * tied)
-    return np.where(tied > 0, shared, lower**n)
-
-
 def rank_distribution(split: Split, scorer: Scorer, seed: int = 0) -> pd.DataFrame:
     """Return where the songs of test users rank among all songs: one row per listen of these users in any part.
 
-    Columns part, user, item, `own` (share of all songs that the user has in any part), and for each pool of negatives
-    `lower_<pool>` and `tied_<pool>`, the shares of the pool with a lower score and with the same. Pools: `all` songs,
-    `warm` songs, and `popular`, drawn in proportion to the listens in train and validation. If there are too many
-    users for `MAX_SCORES`, a random sample of them is taken.
+    Columns part, user, item, `own` (share of all songs that the user has in any part), and for the pools `all` and
+    `warm` songs, `lower_<pool>` and `tied_<pool>`: the shares of the pool with a lower score and with the same.
     """
     users, n_all = np.unique(split.test.user), split.n_items_all
     if len(users) > (most := max(300, MAX_SCORES // n_all)):
         users = np.sort(np.random.default_rng(seed).choice(users, most, replace=False))
     rows = pd.concat(pd.DataFrame({"part": part, **vars(getattr(split, part)[:])}) for part in PARTS)
     rows = rows[np.isin(rows["user"], users)].sort_values("user", kind="stable", ignore_index=True)
-    popular = np.bincount(split.warm("train", "validation").item, minlength=n_all)
-    pools = {"all": np.ones(n_all), "warm": np.arange(n_all) < split.n_items, "popular": popular}
+    pools = {"all": np.ones(n_all), "warm": np.arange(n_all) < split.n_items}
     found: list[np.ndarray] = []
     played = np.split(rows["item"].to_numpy(), np.searchsorted(rows["user"], users[1:]))
     for batch in batches_of_users(users, n_all):
@@ -97,10 +76,7 @@ def rank_distribution(split: Split, scorer: Scorer, seed: int = 0) -> pd.DataFra
 
 
 def _shares_below(scores: np.ndarray, songs: np.ndarray, pools: dict[str, np.ndarray]) -> np.ndarray:
-    """Return one user's columns of `rank_distribution` from `own` on: (songs, 1 + 2 · pools).
-
-    `scores` (n_items_all,); `songs` the codes of the user's listens; each of the pools a weight per song.
-    """
+    """Return one user's columns of `rank_distribution` from `own` on, for the songs of their listens."""
     levels = np.unique(scores[songs])
     slot = np.searchsorted(levels, scores) + np.searchsorted(levels, scores, side="right")  # odd: equal to a level
     columns = [np.full(len(songs), len(np.unique(songs)) / len(scores))]
@@ -112,8 +88,16 @@ def _shares_below(scores: np.ndarray, songs: np.ndarray, pools: dict[str, np.nda
 
 
 def expected_hits(rows: pd.DataFrame, pool: str = "all", n: int = NEGATIVES) -> np.ndarray:
-    """Return the expected hit of each row of `rank_distribution` against n negatives from a pool: (rows,)."""
-    return expected_accuracy(rows[f"lower_{pool}"].to_numpy(), rows[f"tied_{pool}"].to_numpy(), n)
+    """Return the expected hit of each row of `rank_distribution` against n negatives drawn from a pool: (rows,).
+
+    With probability C(n, j) tied^j lower^(n − j), j negatives are tied with the song, which then gets 1 / (j + 1) of
+    the hit, and the others lower. Summed over j: ((lower + tied)^(n + 1) − lower^(n + 1)) / ((n + 1) tied), or lower^n
+    if tied is 0.
+    """
+    lower, tied = rows[f"lower_{pool}"].to_numpy(), rows[f"tied_{pool}"].to_numpy()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shared = ((lower + tied) ** (n + 1) - lower ** (n + 1)) / ((n + 1) * tied)
+    return np.where(tied > 0, shared, lower**n)
 
 
 def accuracy_sweep(places: dict[str, pd.DataFrame], n_all: int, seed: int = 0) -> pd.DataFrame:

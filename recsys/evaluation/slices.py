@@ -1,7 +1,5 @@
 """What a mean hides: results by popularity of songs and length of history, on repeats, and the best possible ones."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -10,16 +8,16 @@ from recsys.data import synthetic
 from recsys.data.split import Split
 from recsys.evaluation import metrics
 from recsys.evaluation.bootstrap import estimate, estimate_mean, ratio
-from recsys.evaluation.evaluate import CUTOFFS, Evaluation, evaluate, parts_before
-from recsys.evaluation.ranking import rank
+from recsys.evaluation.evaluate import CUTOFFS, Evaluation, count_listens, evaluate
+from recsys.evaluation.ranking import FunctionScorer, rank
 
 HEAD_SHARE = 0.5  # share of all listens that the head holds; the tail is `metrics.in_tail`, the rest is the middle
+N_HISTORY_GROUPS = 4
 
 
 def popularity_groups(popularity: np.ndarray) -> np.ndarray:
     """Return "head", "middle" or "tail" for each song: the head holds half of all listens, the tail the last fifth."""
-    order = np.argsort(-popularity, kind="stable")
-    head = np.zeros(len(popularity), bool)
+    order, head = np.argsort(-popularity, kind="stable"), np.zeros(len(popularity), bool)
     head[order] = np.cumsum(popularity[order]) - popularity[order] < HEAD_SHARE * popularity.sum()
     return np.where(head, "head", np.where(metrics.in_tail(popularity), "tail", "middle"))
 
@@ -29,11 +27,9 @@ def by_popularity(evaluation: Evaluation, k: int = 20, seed: int = 0) -> pd.Data
 
     Columns model, slice, songs, events (relevant songs over all users), value, low, high. Intervals are over users.
     """
-    split = evaluation.split
-    groups = popularity_groups(np.asarray(split.counts(*parts_before(evaluation.part)).sum(axis=0)).ravel())
-    rows = []
+    groups, rows = popularity_groups(count_listens(evaluation.split)), []
     for name, ranking in evaluation.rankings.items():
-        relevant = split.relevant(evaluation.part)[ranking.users].tocoo()  # in the order of the ranks
+        relevant = evaluation.split.relevant()[ranking.users].tocoo()  # in the order of the ranks
         found = ranking.ranks.found(k)
         for group in ("head", "middle", "tail"):
             inside = groups[relevant.col] == group
@@ -42,30 +38,18 @@ def by_popularity(evaluation: Evaluation, k: int = 20, seed: int = 0) -> pd.Data
     return pd.DataFrame(rows, columns=["model", "slice", "songs", "events", "value", "low", "high"])
 
 
-def by_history(evaluation: Evaluation, metric: str = "recall@20", n_groups: int = 4, seed: int = 0) -> pd.DataFrame:
+def by_history(evaluation: Evaluation, metric: str = "recall@20", seed: int = 0) -> pd.DataFrame:
     """Return the mean of a metric by length of the user's history, in groups of about equal size.
 
     Columns model, slice (distinct songs in the history), users, value, low, high.
     """
-    lengths = np.diff(evaluation.split.seen(*parts_before(evaluation.part)).indptr)
-    rows = []
+    lengths, rows = np.diff(evaluation.split.known.indptr), []
     for name, frame in evaluation.per_user.items():
         own = pd.Series(lengths[frame.index], frame.index)
-        for _, members in own.groupby(pd.qcut(own, n_groups, duplicates="drop"), observed=True):
+        for _, members in own.groupby(pd.qcut(own, N_HISTORY_GROUPS, duplicates="drop"), observed=True):
             mean = estimate_mean(members.index, frame.loc[members.index, metric], seed)
             rows.append((name, f"{members.min():,} to {members.max():,} songs", len(members), *mean))
     return pd.DataFrame(rows, columns=["model", "slice", "users", "value", "low", "high"])
-
-
-@dataclass(frozen=True)
-class OwnPlays:
-    """Scores a song by how often the user has played it, as a "listen again" shelf does."""
-
-    counts: sparse.csr_matrix
-
-    def scores(self, users: np.ndarray) -> np.ndarray:
-        """Return the counts: float32 (len(users), n_items)."""
-        return self.counts[users].toarray()
 
 
 def on_repeats(split: Split, k: int = 20, seed: int = 0) -> dict[str, float] | None:
@@ -73,45 +57,27 @@ def on_repeats(split: Split, k: int = 20, seed: int = 0) -> dict[str, float] | N
 
     Keys users, value, low, high; None if no song is repeated. A recommender of new songs is not evaluated on repeats.
     """
-    repeats = split.seen("test").multiply(split.known).tocsr()
+    repeats, plays = split.seen("test").multiply(split.known).tocsr(), split.counts("train", "validation")
     repeats.sort_indices()
     users = np.flatnonzero(np.diff(repeats.indptr))
     if not len(users):
         return None
-    nothing_seen = sparse.csr_matrix(repeats.shape, dtype=np.float32)
-    ranking = rank(OwnPlays(split.counts("train", "validation")), users, nothing_seen, repeats, k)
+    most_played = FunctionScorer(lambda users: plays[users].toarray())
+    ranking = rank(most_played, users, sparse.csr_matrix(repeats.shape, dtype=np.float32), repeats, k)
     value, low, high = estimate_mean(users, metrics.recall(ranking.ranks, k), seed)
     return {"users": len(users), "value": value, "low": low, "high": high}
-
-
-@dataclass(frozen=True)
-class TrueProbabilities:
-    """Scores a song of the synthetic sample by the true probability that it is the user's next new song.
-
-    `songs` (n_items_all,) the generator's number of each song; `ids` (n_users_all,) the generator's number of each
-    user; `before` the moment from which songs count as new.
-    """
-
-    songs: np.ndarray
-    ids: np.ndarray
-    before: np.datetime64
-
-    def scores(self, users: np.ndarray) -> np.ndarray:
-        """Return the probabilities: float32 (len(users), n_items_all)."""
-        size = {name: synthetic.SAMPLE[name] for name in ("n_items", "seed")}
-        return synthetic.truth(self.ids[users], **size, before=self.before)[:, self.songs]
 
 
 def ceiling_evaluation(split: Split, cutoffs: tuple[int, ...] = CUTOFFS, seed: int = 0) -> Evaluation | None:
     """Evaluate the best possible ranking, as the model "ceiling"; None where it is not known.
 
-    It is known for the sample if that is split by time: its generator knows how probable each next song is. No model
-    can have a higher expected result.
+    It is known for the sample if that is split by time: its generator knows the probability that a song is the user's
+    next new one. No model can have a higher expected result.
     """
     if split.name != "sample" or split.manifest["split"] != "by-time" or split.test.timestamp is None:
         return None
-    made = synthetic.catalogue(synthetic.SAMPLE["n_items"], synthetic.SAMPLE["seed"])
-    songs = pd.Index(made.media).get_indexer(split.items["item_id"])
-    ids = split.users["user_id"].astype(int).to_numpy()
-    truth = TrueProbabilities(songs, ids, split.test.timestamp.min())
-    return evaluate({"ceiling": truth}, split, cutoffs, seed=seed)
+    size = {name: synthetic.SAMPLE[name] for name in ("n_items", "seed")}
+    songs = pd.Index(synthetic.catalogue(**size).media).get_indexer(split.items["item_id"])
+    ids, before = split.users["user_id"].astype(int).to_numpy(), split.test.timestamp.min()
+    truth = FunctionScorer(lambda users: synthetic.truth(ids[users], **size, before=before)[:, songs])
+    return evaluate({"ceiling": truth}, split, cutoffs, seed)

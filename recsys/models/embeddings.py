@@ -13,7 +13,6 @@ import tensorflow as tf
 
 from recsys.runs import write_atomically
 
-SIMILARITIES = ("dot", "cosine")
 INITIAL_RANGE = 0.05  # vectors start uniform in ±0.05, as in Keras; the described learning rate of 100 depends on it
 TINY = 1e-12  # keeps the gradient of a zero vector finite
 ROWS_AT_ONCE = 2**13  # rows of a table that are written at once
@@ -25,27 +24,19 @@ class Embeddings(keras.Model):
 
     `user_ids` and `item_ids` are the two vocabularies: n_users and n_items distinct raw ids, whole numbers or text. The
     id at position i has code i, and its vector is row i of `user_embeddings` (n_users, dim) or `item_embeddings`
-    (n_items, dim), where dim is `length_of_embedding`. There is no bias.
+    (n_items, dim), where dim is `length_of_embedding`. Raises ValueError for other ids.
 
     Not in the described system: `similarity="cosine"`, which divides each vector by its length; a `seed`; and codes
     outside the vocabulary, which never get another id's vector: their logit is −inf, their score 0.
-
-    Raises ValueError for an unknown similarity, and for ids that repeat or are neither all whole numbers nor all text.
     """
 
     def __init__(
-        self,
-        user_ids: Sequence[Any],
-        item_ids: Sequence[Any],
-        length_of_embedding: int = 15,
-        *,
-        similarity: str = "dot",
-        seed: int = 0,
-        **kwargs: Any,
-    ):
+        self, user_ids: Sequence[Any], item_ids: Sequence[Any], length_of_embedding: int = 15, *,
+        similarity: str = "dot", seed: int = 0, **kwargs: Any,
+    ):  # fmt: skip
         super().__init__(**kwargs)
-        if similarity not in SIMILARITIES:
-            raise ValueError(f"similarity: expected one of {', '.join(SIMILARITIES)}; got {similarity!r}")
+        if similarity not in ("dot", "cosine"):
+            raise ValueError(f"similarity: expected dot or cosine, got {similarity!r}")
         self.user_ids, self.item_ids = _vocabulary(user_ids, "user"), _vocabulary(item_ids, "song")
         self.n_users, self.n_items = len(self.user_ids), len(self.item_ids)
         self.length_of_embedding, self.similarity, self.seed = length_of_embedding, similarity, seed
@@ -84,30 +75,12 @@ class Embeddings(keras.Model):
     def call_item_item(self, song: Any, k: int = 100) -> tuple[np.ndarray, np.ndarray]:
         """Return the described system's neighbours of a song: k raw ids and their dot products, best first.
 
-        Long vectors come first, and the song itself can be in its list; `neighbours` avoids both. With fewer than k
-        songs, all are returned. Raises KeyError for an unknown id.
+        Unlike in `neighbours.nearest`, the song itself can be in its list. Raises KeyError for an unknown id.
         """
-        values, codes = tf.math.top_k(self._similarities(self.item_codes([song])[0], "dot"), min(k, self.n_items))
-        return self.item_ids[codes.numpy()], values.numpy()
-
-    def neighbours(self, item: int, k: int = 10, by: str = "cosine") -> tuple[np.ndarray, np.ndarray]:
-        """Return the k songs most similar to a song, without the song itself: int32 codes and float32 similarities.
-
-        Best first, ties by code; `by` is "cosine" or "dot". With fewer than k other songs, all are returned. Raises
-        IndexError for an unknown code.
-        """
-        if not 0 <= item < self.n_items:
-            raise IndexError(f"song code: expected 0…{self.n_items - 1}, got {item}")
-        others = tf.where(tf.range(self.n_items) == item, -np.inf, self._similarities(item, by))
-        values, codes = tf.math.top_k(others, min(k, self.n_items - 1))
-        return codes.numpy(), values.numpy()
-
-    def _similarities(self, item: int, by: str) -> tf.Tensor:
-        if by not in SIMILARITIES:
-            raise ValueError(f"by: expected one of {', '.join(SIMILARITIES)}; got {by!r}")
         songs = self.item_embeddings.value
-        songs = normalise(tf.convert_to_tensor(songs)) if by == "cosine" else songs
-        return tf.linalg.matvec(songs, songs[item])
+        products = tf.linalg.matvec(songs, songs[self.item_codes([song])[0]])
+        values, codes = tf.math.top_k(products, min(k, self.n_items))
+        return self.item_ids[codes.numpy()], values.numpy()
 
     def user_codes(self, ids: Sequence[Any]) -> np.ndarray:
         """Return the codes of raw user ids: int32 (n,). Raises KeyError with the ids that are unknown."""
@@ -134,11 +107,8 @@ class Embeddings(keras.Model):
         return tf.cast(tf.matmul(a, b, **transposed), tf.float32)
 
     def scaled(self, users: tf.Tensor, songs: tf.Tensor, temperature: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return vectors whose products are logits, from rows of the tables: users (n, dim) and songs (m, dim).
-
-        The temperature divides the users' vectors, because they have fewer numbers than the logits.
-        """
-        return self._normalised(users) / temperature, self._normalised(songs)
+        """Return vectors whose products are logits, from rows of the tables: users (n, dim) and songs (m, dim)."""
+        return self._normalised(users) / temperature, self._normalised(songs)  # users have fewer numbers than logits
 
     def highest_logit(self, temperature: tf.Tensor) -> tf.Tensor | None:
         """Return the highest possible logit: 1 / temperature for cosines, None for dot products."""
@@ -158,9 +128,8 @@ class Embeddings(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make an equal model. The ids are JSON text, which Keras stores at any length."""
-        ids = {"user_ids": json.dumps(self.user_ids.tolist()), "item_ids": json.dumps(self.item_ids.tolist())}
-        options = ("length_of_embedding", "similarity", "seed", "name")
-        return ids | {name: getattr(self, name) for name in options}
+        ids = {name: json.dumps(getattr(self, name).tolist()) for name in ("user_ids", "item_ids")}
+        return ids | {name: getattr(self, name) for name in ("length_of_embedding", "similarity", "seed", "name")}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Embeddings":
@@ -190,10 +159,7 @@ def normalise(vectors: tf.Tensor) -> tf.Tensor:
 
 
 def write_rows(variable: tf.Variable, values: Callable[[int, tuple[int, int]], np.ndarray]) -> None:
-    """Fill a table some rows at a time, because memory may be too small for a second table.
-
-    `values` gets the number of the first row and the shape of the rows, and returns their content.
-    """
+    """Fill a table with `values(first row, shape)`, some rows at a time: memory may be too small for a second table."""
     for each in tf.distribute.get_strategy().experimental_local_results(variable):
         n, dim = each.shape
         for first in range(0, n, ROWS_AT_ONCE):
@@ -217,17 +183,14 @@ def _vocabulary(ids: Sequence[Any], what: str) -> np.ndarray:
 
 def _codes(vocabulary: np.ndarray, ids: Sequence[Any], what: str) -> np.ndarray:
     ids = list(ids)
-    text = vocabulary.dtype == object
+    kind, words = (str, "text") if vocabulary.dtype == object else (int | np.integer, "whole numbers")
     codes = pd.Index(vocabulary, dtype=vocabulary.dtype).get_indexer(pd.Index(ids, dtype=object))
-    kind = str if text else int | np.integer
-    unknown = [each for each, code in zip(ids, codes, strict=True) if code < 0 or not isinstance(each, kind)]
-    if unknown:
-        raise KeyError(
-            f"{what} ids: expected ids that the model knows, which are {'text' if text else 'whole numbers'}; "
-            f"got {len(unknown)} unknown: {_first_five(unknown)}"
-        )
+    if unknown := [each for each, code in zip(ids, codes, strict=True) if code < 0 or not isinstance(each, kind)]:
+        found = f"{len(unknown)} unknown: {_first_five(unknown)}"
+        raise KeyError(f"{what} ids: expected ids that the model knows, which are {words}; got {found}")
     return codes.astype(np.int32)
 
 
 def _first_five(ids: Sequence[Any]) -> str:
-    return ", ".join(repr(each) for each in ids[:5]) + (", …" if len(ids) > 5 else "")
+    plain = [each.item() if isinstance(each, np.generic) else each for each in ids[:5]]
+    return ", ".join(map(repr, plain)) + (", …" if len(ids) > 5 else "")

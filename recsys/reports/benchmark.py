@@ -1,23 +1,18 @@
 """Quality against time: the recipes of a run next to other libraries, with one split, one evaluation, one machine."""
 
-import contextlib
-import dataclasses
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 from matplotlib.axes import Axes
 
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation, evaluate, validation_ndcg
 from recsys.evaluation.ranking import Scorer
-from recsys.models.baselines.peers import PEERS, Peer
+from recsys.models.baselines.factorisation import PEERS
 from recsys.models.baselines.scorers import DoesNotApply
 from recsys.reports import figures, narrative
 from recsys.reports.narrative import model_name, named
@@ -25,125 +20,85 @@ from recsys.runs import read_json
 from recsys.training.recipes import Recipe
 
 EPOCH_SHARES = (0.1, 0.3)  # a recipe is also trained for these shares of its epochs, as points of its curve
-SECONDS_BETWEEN_SAMPLES = 0.02  # of the memory
-FIT, IN_ALL, MEMORY = "fit, s", "with all choices, s", "memory, MB"  # columns of the costs
+FIT, IN_ALL = "fit, s", "with all choices, s"  # columns of the costs
 Point = tuple[int, float, float]  # epochs or iterations, seconds of fitting, NDCG@20 on validation
+Measured = tuple[Scorer, list[Point], dict[str, Any]]  # a fitted model, the points of its curve, its costs
 
 
 @dataclass(frozen=True, eq=False)
 class Benchmark:
-    """What `benchmark` found.
-
-    `curves` has a row for each point: model, amount (epochs or iterations), seconds, NDCG@20 on validation. `costs` has
-    a row for each model: settings, seconds of its fit, seconds with all choices, and MB by which the process grew.
-    `left_out` gives the reason for each peer that could not be fitted.
-    """
+    """What `benchmark` found."""
 
     evaluation: Evaluation
-    curves: pd.DataFrame
-    costs: pd.DataFrame
-    left_out: dict[str, str]
+    curves: pd.DataFrame  # a row for each point: model, amount (epochs or iterations), seconds, NDCG@20 on validation
+    costs: pd.DataFrame  # a row for each model: settings, FIT, IN_ALL
+    left_out: dict[str, str]  # peers that could not be fitted, and why
 
 
 def benchmark(
-    split: Split, models: dict[str, Any], histories: dict[str, dict[str, Any]], peers: str = "als bpr lenskit",
-    seed: int = 0,
-) -> Benchmark:  # fmt: skip
+    split: Split, models: dict[str, Any], histories: dict[str, dict[str, Any]], peers: str, seed: int = 0
+) -> Benchmark:
     """Fit the peers, measure a curve of quality against time for them and for the run's recipes, and evaluate all.
 
-    A peer's settings and iterations are chosen on validation; then it is fitted on train and validation. Test is read
-    once, at the end. Raises ValueError for the name of an unknown peer.
+    Raises ValueError for the name of an unknown peer.
     """
     if unknown := [name for name in peers.split() if name not in PEERS]:
         raise ValueError(f"PEERS: expected names among {' '.join(PEERS)}; got {' '.join(unknown)}")
-    scorers: dict[str, Scorer] = {}
-    points: dict[str, list[Point]] = {}
-    costs, left_out = {}, {}
+    found, left_out = {}, {}
     for name in peers.split():
         try:
-            scorers[name], points[name], costs[name] = _measure_peer(PEERS[name], split, seed)
+            found[name] = _measure_peer(name, split, seed)
         except DoesNotApply as reason:
             left_out[name] = str(reason)
-    for name, model in models.items():
-        scorers[name] = model
-        points[name], costs[name] = _measure_recipe(split, histories[name], model, seed)
-    rows = [(name, *point) for name, own in points.items() for point in own]
+    found |= {name: _measure_recipe(split, histories[name], model, seed) for name, model in models.items()}
+    rows = [(name, *point) for name, (_, points, _) in found.items() for point in points]
     curves = pd.DataFrame(rows, columns=["model", "amount", "seconds", MAIN_METRIC])
-    evaluation = evaluate(scorers, split, (20,), seed=seed)
-    return Benchmark(evaluation, curves, pd.DataFrame.from_dict(costs, orient="index"), left_out)
+    costs = pd.DataFrame([cost for *_, cost in found.values()], list(found))
+    evaluation = evaluate({name: scorer for name, (scorer, *_) in found.items()}, split, (20,), seed)
+    return Benchmark(evaluation, curves, costs, left_out)
 
 
-def _measure_peer(peer: Peer, split: Split, seed: int) -> tuple[Scorer, list[Point], dict[str, Any]]:
-    began, points, middle = time.perf_counter(), [], peer.iterations[len(peer.iterations) // 2]
-    tried = [validation_ndcg(peer.fit(split, ("train",), seed, iterations=middle, **each), split) for each in peer.grid]
-    settings = peer.grid[int(np.argmax(tried))]
-    for iterations in peer.iterations:
+def _measure_peer(name: str, split: Split, seed: int) -> Measured:
+    """Choose settings with the middle number of iterations, then the iterations, and fit on train and validation."""
+    (fit, numbers, grid), began, points = PEERS[name], time.perf_counter(), []
+    middle = numbers[len(numbers) // 2]
+    tried = [validation_ndcg(fit(split, ("train",), seed, iterations=middle, **each), split) for each in grid]
+    settings = grid[int(np.argmax(tried))]
+    for iterations in numbers:
         started = time.perf_counter()
-        scorer = peer.fit(split, ("train",), seed, iterations=iterations, **settings)
+        scorer = fit(split, ("train",), seed, iterations=iterations, **settings)
         points.append((iterations, time.perf_counter() - started, validation_ndcg(scorer, split)))
     settings = {"iterations": max(points, key=lambda point: point[-1])[0]} | settings
-    with _memory_growth() as growth:
-        started = time.perf_counter()
-        scorer = peer.fit(split, ("train", "validation"), seed, **settings)
+    started = time.perf_counter()
+    scorer = fit(split, ("train", "validation"), seed, **settings)
     now, words = time.perf_counter(), ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in settings.items())
-    return scorer, points, {"settings": words, FIT: now - started, IN_ALL: now - began, MEMORY: growth[0]}
+    return scorer, points, {"settings": words, FIT: now - started, IN_ALL: now - began}
 
 
-def _measure_recipe(
-    split: Split, history: dict[str, Any], model: Any, seed: int
-) -> tuple[list[Point], dict[str, Any]]:
+def _measure_recipe(split: Split, history: dict[str, Any], model: Any, seed: int) -> Measured:
     """Train the recipe again for parts of its epochs, with its chosen settings; the last point is the run's own."""
     from recsys.training.trainer import train
 
-    recipe = Recipe(**{key: _as_tuple(value) for key, value in history["inputs"]["recipe"].items()})
-    settings, best = history["settings"], history["best_epoch"]
-    chosen: dict[str, Any] = {"grid": ((settings["temperature"], settings["gamma"]),), "gammas": (), "min_steps": 0}
-    points = []
-    with _memory_growth() as growth:
-        for epochs in sorted({max(1, round(share * best)) for share in EPOCH_SHARES}):
-            length: dict[str, Any] = {"epochs": epochs, "patience": epochs, "evaluate_every": epochs}
-            trained = train(split, dataclasses.replace(recipe, **chosen, **length), seed=seed, verbose=False)
-            points.append(_point(split, trained.history, trained.model))
+    temperature, gamma = (history["settings"][name] for name in ("temperature", "gamma"))
+    best, points = history["best_epoch"], []
+    chosen = history["inputs"]["recipe"] | {"grid": ((temperature, gamma),), "gammas": (), "min_steps": 0}
+    for epochs in sorted({max(1, round(share * best)) for share in EPOCH_SHARES}):
+        recipe = Recipe(**chosen | {"epochs": epochs, "patience": epochs, "evaluate_every": epochs})
+        trained = train(split, recipe, seed=seed, verbose=False)
+        points.append(_point(split, trained.history, trained.model))
     points.append(_point(split, history, model))
-    words = f"epochs {best}, temperature {settings['temperature']:g}, gamma {settings['gamma']:g}"
+    words = f"epochs {best}, temperature {temperature:g}, gamma {gamma:g}"
     seconds = history.get("refit_seconds", points[-1][1])
-    return points, {"settings": words, FIT: seconds, IN_ALL: history["seconds"], MEMORY: growth[0]}
+    return model, points, {"settings": words, FIT: seconds, IN_ALL: history["seconds"]}
 
 
 def _point(split: Split, history: dict[str, Any], model: Any) -> Point:
-    """Return the point of a training. Its seconds are those of the epochs alone, without compiling and evaluating.
-
-    A model that was fitted again on train and validation cannot be evaluated on validation: its history has the figure
-    from before.
-    """
+    """Return the point of a training. Its seconds are those of the epochs alone, without compiling and evaluating."""
     best, refit = history["best_epoch"], history["inputs"]["recipe"]["refit"]
     epochs, n_rows = history["epochs"][:best], split.seen("train").nnz if refit else len(split.train)
     tried = [each[MAIN_METRIC] for each in history["recency_trials"]] or [epochs[-1].get(f"val_{MAIN_METRIC}")]
-    ndcg = max(tried) if refit else validation_ndcg(model, split)
+    ndcg = max(tried) if refit else validation_ndcg(model, split)  # after a refit, validation is no longer unseen
     return best, sum(n_rows / epoch["rows_per_second"] for epoch in epochs), ndcg
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
-
-
-@contextlib.contextmanager
-def _memory_growth() -> Iterator[list[float]]:
-    """Yield a list of one number: by how many MB, at most, this process grew inside the context."""
-    process, ended, growth = psutil.Process(), threading.Event(), [0.0]
-    before = process.memory_info().rss
-
-    def watch() -> None:
-        while not ended.wait(SECONDS_BETWEEN_SAMPLES):
-            growth[0] = max(growth[0], (process.memory_info().rss - before) / 1e6)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield growth
-    finally:
-        ended.set()
-        thread.join()
 
 
 def sentences(found: Benchmark) -> list[str]:
@@ -173,15 +128,16 @@ def quality_against_time(curves: pd.DataFrame) -> Axes:
 
 
 def costs_table(found: Benchmark) -> pd.DataFrame:
-    """Return a row for each model, the best last: NDCG@20 on test with its interval, seconds, memory and settings."""
+    """Return a row for each model, the best last: NDCG@20 on test with its interval, seconds and settings."""
     means = found.evaluation.means.xs(MAIN_METRIC, level="metric").sort_values("value", kind="stable")
     costs = found.costs.loc[means.index]
-    table = pd.DataFrame({"model": means.index.map(model_name)})
-    table["NDCG@20 on test"] = [f"{row.value:.4f} ({row.low:.4f} to {row.high:.4f})" for row in means.itertuples()]
-    for column in (FIT, IN_ALL, MEMORY):
-        table[column] = costs[column].map("{:,.1f}".format).to_numpy()
-    table["ranking, s"] = [f"{found.evaluation.rank_seconds[name]:.2f}" for name in means.index]
-    return table.assign(settings=costs["settings"].to_numpy())
+    return pd.DataFrame({
+        "model": means.index.map(model_name),
+        "NDCG@20 on test": [f"{row.value:.4f} ({row.low:.4f} to {row.high:.4f})" for row in means.itertuples()],
+        **{column: costs[column].map("{:,.1f}".format).to_numpy() for column in (FIT, IN_ALL)},
+        "ranking, s": [f"{found.evaluation.rank_seconds[name]:.2f}" for name in means.index],
+        "settings": costs["settings"].to_numpy(),
+    })  # fmt: skip
 
 
 def read_speeds(root: Path) -> dict[str, Any]:

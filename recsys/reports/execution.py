@@ -28,15 +28,14 @@ class RunFailed(Exception):
 def execute(source: Path, target: Path, values: dict[str, Any], root: Path, timeout: int = 0) -> None:
     """Execute `source` with parameter `values` in the folder `root` and write the executed notebook to `target`.
 
-    The kernel runs the current Python interpreter and has ended when this returns. `timeout` is the longest time for a
-    cell in seconds, 0 for no limit. Raises RunFailed.
+    The kernel has ended when this returns. `timeout` is for a cell, in seconds; 0: no limit. Raises RunFailed.
     """
     cells = nbformat.read(source, as_version=4).cells
     code = [cell.cell_type == "code" for cell in cells]
     if values:  # papermill inserts a cell with them after the tagged one
         code.insert(1 + ["parameters" in cell.metadata.get("tags", ()) for cell in cells].index(True), False)
-    where, log, started = source.stem, [], time.monotonic()
-    last_shown = started
+    where, log = source.stem, []
+    last_shown = started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         process = _papermill(source, target, values, root, timeout, Path(folder))
         try:
@@ -48,7 +47,11 @@ def execute(source: Path, target: Path, values: dict[str, Any], root: Path, time
                     where = f"{source.stem}, cell {sum(code[: int(mark[2])])} of {sum(code)}"
                 elif not printed or (now - last_shown < QUIET and not sys.stdout.isatty()):
                     continue
-                _show(f"{where}, {now - started:.0f} s", printed)
+                progress, printed = f"{where}, {now - started:.0f} s", re.sub("[^ -~–…]", "", printed)
+                if sys.stdout.isatty():  # a line replaces the one before
+                    print(f"\r\x1b[2K{progress}  {printed[:60]}", end="", flush=True)
+                else:
+                    print(f"{progress}  {printed}".rstrip(), flush=True)
                 last_shown = now
         except KeyboardInterrupt as interrupt:
             raise KeyboardInterrupt(f"{where}: interrupted by {interrupt}") from None
@@ -65,19 +68,21 @@ def execute(source: Path, target: Path, values: dict[str, Any], root: Path, time
 def _papermill(source: Path, target: Path, values: dict, root: Path, timeout: int, folder: Path) -> subprocess.Popen:
     kernel = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python"}
     write_json(folder / "kernels" / "python3" / "kernel.json", {**kernel, "display_name": "Python 3"})
-    arguments = {"parameters": values, "cwd": str(root), "execution_timeout": timeout or None}
-    command = [sys.executable, "-m", "recsys.reports.kernel", str(source), str(target)]
-    command += [json.dumps(arguments), json.dumps(_channels(folder))]
+    arguments = {
+        "input_path": str(source), "output_path": str(target), "parameters": values, "cwd": str(root),
+        "kernel_name": "python3", "language": "python", "execution_timeout": timeout or None,
+        "progress_bar": False, "log_output": True,
+    }  # fmt: skip
     quiet = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    environment = {**os.environ, "JUPYTER_PATH": str(folder), **quiet}
     return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True,
-        errors="replace", process_group=0,
+        [sys.executable, "-m", "recsys.reports.kernel", json.dumps(arguments), json.dumps(_channels(folder))],
+        env={**os.environ, "JUPYTER_PATH": str(folder), **quiet}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, errors="replace", process_group=0,
     )  # fmt: skip
 
 
 def _channels(folder: Path) -> dict[str, str]:
-    """Return kernel settings for Unix sockets in `folder`, or none if the system refuses one, as for a long path.
+    """Return settings for Unix sockets in `folder`, or none if the system refuses one, as for a long path.
 
     A kernel with TCP ports dies if another process takes one of them before it starts.
     """
@@ -87,20 +92,11 @@ def _channels(folder: Path) -> dict[str, str]:
     return {}
 
 
-def _show(progress: str, output: str) -> None:
-    """Print a progress line with the latest output. On a terminal it replaces the line before."""
-    latest = re.sub("[^ -~–…]", "", output)
-    if sys.stdout.isatty():
-        print(f"\r\x1b[2K{progress}  {latest[:60]}", end="", flush=True)
-    else:
-        print(f"{progress}  {latest}".rstrip(), flush=True)
-
-
 def _check(target: Path, last: str, status: int, log: list[str], where: str) -> None:
     """Raise RunFailed unless papermill succeeded and every cell ran, including the last, whose source is `last`."""
-    causes = [cause for name, cause in CAUSES.items() for line in log if line.startswith(f"nbclient.exceptions.{name}")]
-    if causes:
-        raise RunFailed(f"{where}: {causes[0]}", "\n".join(log[-5:]))
+    for name, cause in CAUSES.items():
+        if any(line.startswith(f"nbclient.exceptions.{name}") for line in log):
+            raise RunFailed(f"{where}: {cause}", "\n".join(log[-5:]))
     cells = nbformat.read(target, as_version=4).cells if target.exists() else []
     for output in (each for cell in cells for each in cell.get("outputs", ()) if each.output_type == "error"):
         raise RunFailed(f"{where}: {output.ename}: {output.evalue}", "\n".join(output.traceback))
@@ -116,8 +112,8 @@ def _remove_paths(notebook: Path, root: Path) -> None:
     with contextlib.suppress(OSError, ValueError):
         content = read_json(notebook)
         content["metadata"]["papermill"] |= {"input_path": notebook.name, "output_path": notebook.name}
-        write_json(notebook, content)
-        notebook.write_text(hide_paths(notebook.read_text(encoding="utf-8"), root), encoding="utf-8")
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        notebook.write_text(hide_paths(text, root) + "\n", encoding="utf-8")
 
 
 def hide_paths(text: str, root: Path) -> str:

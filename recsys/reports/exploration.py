@@ -34,25 +34,22 @@ def label(split: Split, item: int, width: int = 60) -> str:
 
 
 def find_song(split: Split, song: str) -> int:
-    """Return the code of the one song in train that has this raw id or, in upper or lower case, this name.
-
-    Raises KeyError if there is none (the message names similar ones) or several (the message lists their ids).
-    """
+    """Return the code of the song in train with this raw id or name. Raises KeyError if there is none, or several."""
     warm = split.items.iloc[: split.n_items]
-    matches = np.flatnonzero(warm["item_id"].astype(str) == song)
-    names = warm["name"].fillna("").astype(str).str.casefold() if "name" in warm else None
-    if not len(matches) and names is not None:
+    ids = warm["item_id"].astype(str)
+    names = warm["name"].fillna("").astype(str).str.casefold() if "name" in warm else ids
+    matches = np.flatnonzero(ids == song)
+    if not len(matches):
         matches = np.flatnonzero(names == song.casefold())
     if len(matches) == 1:
         return int(matches[0])
     if len(matches):
         few = matches[np.argsort(-_listens(split)[matches], kind="stable")][:5]
-        ids = "; ".join(f"{warm['item_id'].iloc[item]} ({label(split, item)})" for item in few)
-        raise KeyError(f"expected one song, got {len(matches)} named {one_line(song)!r}; give one of their ids: {ids}")
-    known = warm["item_id"].astype(str) if names is None else names
-    close = difflib.get_close_matches(song.casefold(), known.unique(), cutoff=0.5)
+        own = "; ".join(f"{ids.iloc[item]} ({label(split, item)})" for item in few)
+        raise KeyError(f"expected one song, got {len(matches)} named {one_line(song)!r}; give one of their ids: {own}")
+    close = difflib.get_close_matches(song.casefold(), names.unique(), cutoff=0.5)
     hint = f"; similar: {', '.join(repr(one_line(each)) for each in close)}" if close else ""
-    kinds = "id" if names is None else "id or name"
+    kinds = "id or name" if "name" in warm else "id"
     raise KeyError(f"expected the {kinds} of a song in train, got {one_line(song)!r}{hint}")
 
 
@@ -80,24 +77,18 @@ def choose_anchors(split: Split, song: str = "") -> dict[str, int]:
 def song_table(split: Split, items: np.ndarray, **columns: Sequence | np.ndarray) -> pd.DataFrame:
     """Return a row for each song: its raw id, name, artist and album, its listens in train, and further columns."""
     rows = split.items.iloc[items]
-    table = pd.DataFrame({"song": [one_line(each) for each in rows["item_id"]]})
-    for column in NAME_COLUMNS:
-        if column in rows:
-            table[column] = [one_line(each) for each in rows[column].fillna("")]
-    table["listens in train"] = _listens(split)[items].astype(int)
-    for column, values in columns.items():
-        table[column] = values
-    table.index = pd.RangeIndex(1, len(table) + 1)
-    return table
+    table: dict[str, Any] = {"song": [one_line(each) for each in rows["item_id"]]}
+    table |= {name: [one_line(each) for each in rows[name].fillna("")] for name in NAME_COLUMNS if name in rows}
+    table |= {"listens in train": _listens(split)[items], **columns}
+    return pd.DataFrame(table, index=pd.RangeIndex(1, len(rows) + 1))
 
 
 def neighbour_table(split: Split, song: int, items: np.ndarray, similarity: np.ndarray) -> pd.DataFrame:
     """Return a row for each neighbour of a song: its similarity, and the listeners that the two songs share.
 
-    `listen to both` counts listeners in train and validation. `by chance` is the number expected if the two songs had
-    independent listeners, and `lift` is the first divided by the second.
+    `by chance` is the number expected if the two songs had independent listeners, `lift` how many times more there are.
     """
-    both = shared_listeners(split.known, np.array([song]))[0, items].astype(int)
+    both = shared_listeners(split.known, [song])[0, items].astype(int)
     listeners = np.asarray(split.known.sum(axis=0)).ravel()
     chance = listeners[items] * listeners[song] / split.n_users
     facts = {"listen to both": both, "by chance": [f"{n:.2g}" for n in chance], "lift": np.round(both / chance, 1)}
@@ -119,10 +110,10 @@ def browse(split: Split, vectors: np.ndarray, item: int, k: int = 10) -> Any:
         box.children = buttons
 
     def show_neighbours(item: int) -> None:
-        items, similarity = (each[0] for each in nearest(unit_vectors(vectors), np.array([item]), k))
-        both = shared_listeners(split.known, np.array([item]))[0, items]
-        facts = [f" (cosine {near:.2f}, {n:.0f} listen to both)" for near, n in zip(similarity, both, strict=True)]
-        show_songs(f"Neighbours of {label(split, item)}", items, facts)
+        codes, cosines = nearest(unit_vectors(vectors), [item], k)
+        both = shared_listeners(split.known, [item])[0, codes[0]]
+        facts = [f" (cosine {cosine:.2f}, {n:.0f} listen to both)" for cosine, n in zip(cosines[0], both, strict=True)]
+        show_songs(f"Neighbours of {label(split, item)}", codes[0], facts)
 
     def show_matches(change: dict[str, Any]) -> None:
         found = search_songs(split, change["new"])
@@ -147,53 +138,42 @@ def most_played(split: Split, user: int, k: int = 10) -> tuple[np.ndarray, np.nd
     return plays.indices[order], plays.data[order].astype(int)
 
 
-def nearest_in_history(
-    split: Split, vectors: np.ndarray, items: np.ndarray, history: np.ndarray, n: int = 3
-) -> list[str]:
-    """Return, for each song, the names and cosines of the n most similar songs of a history."""
-    cosines = unit_vectors(vectors[items]) @ unit_vectors(vectors[history]).T  # (items, history)
-    order = np.argsort(-cosines, axis=1, kind="stable")[:, :n]
-    return [
-        "; ".join(f"{label(split, history[each], 40)}\u00a0{row[each]:.2f}" for each in best)
-        for row, best in zip(cosines, order, strict=True)
-    ]
+def nearest_in_history(split: Split, vectors: np.ndarray, items: np.ndarray, history: np.ndarray) -> list[str]:
+    """Return, for each song, the names and cosines of the three most similar songs of a history."""
+    cosines, found = unit_vectors(vectors[items]) @ unit_vectors(vectors[history]).T, []  # (items, history)
+    for row in cosines:
+        best = np.argsort(-row, kind="stable")[:3]
+        found.append("; ".join(f"{label(split, history[each], 40)}\u00a0{row[each]:.2f}" for each in best))
+    return found
 
 
 def recommendation_table(scorer: Scorer, split: Split, user: int, k: int, vectors: np.ndarray) -> pd.DataFrame:
     """Return the k best new songs for a user, which of them the user played in test, and similar songs they know."""
-    relevant = split.relevant("test")
+    relevant = split.relevant()
     items = rank(scorer, np.array([user]), split.known, relevant, k).items[0]
     items = items[items >= 0]
-    columns: dict[str, Any] = {
-        "played in test": np.where(np.isin(items, relevant[[user]].indices), "yes", ""),
-        "nearest in the history": nearest_in_history(split, vectors, items, split.known[[user]].indices),
-    }
-    return song_table(split, items, **columns)
+    table = song_table(split, items)
+    table["played in test"] = np.where(np.isin(items, relevant[[user]].indices), "yes", "")
+    table["nearest in the history"] = nearest_in_history(split, vectors, items, split.known[[user]].indices)
+    return table
 
 
 def worst_failures(evaluation: Evaluation, model: str, k: int = 20, n: int = 5) -> pd.DataFrame:
-    """Return the n listeners who played the most new songs, none of which is in the model's list of k.
-
-    Each row also names the listener's most played song, the first song of the list, and the most popular missed song.
-    """
+    """Return the n listeners who played the most new songs, none of which is in the model's list of k."""
     split, ranking = evaluation.split, evaluation.rankings[model]
-    relevant, counts = split.relevant(evaluation.part), split.counts("train", "validation")
+    relevant, counts = split.relevant(), split.counts("train", "validation")
     n_new, listens = np.diff(relevant.indptr)[ranking.users], _listens(split)
     failed = np.flatnonzero(evaluation.per_user[model][f"hit@{k}"].to_numpy() == 0)
     rows = []
     for row in failed[np.argsort(-n_new[failed], kind="stable")][:n]:
         user = ranking.users[row]
         history, missed = counts[[user]], relevant[[user]].indices
-        rows.append(
-            {
-                "listener": user,
-                "songs in history": history.nnz,
-                "new songs played": n_new[row],
-                "most played song": label(split, history.indices[history.data.argmax()]),
-                "first recommendation": label(split, ranking.items[row, 0]),
-                "most popular song missed": label(split, missed[listens[missed].argmax()]),
-            }
-        )
+        rows.append({
+            "listener": user, "songs in history": history.nnz, "new songs played": n_new[row],
+            "most played song": label(split, history.indices[history.data.argmax()]),
+            "first recommendation": label(split, ranking.items[row, 0]),
+            "most popular song missed": label(split, missed[listens[missed].argmax()]),
+        })  # fmt: skip
     return pd.DataFrame(rows)
 
 

@@ -8,8 +8,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from recsys.data.split import Split
-from recsys.models import neighbour_quality
-from recsys.models.neighbours import unit_vectors
+from recsys.models.neighbours import BY_LISTENERS, BY_SEED, HUBS, SAME_ARTIST, unit_vectors
 from recsys.reports.exploration import label, one_line
 from recsys.reports.narrative import named, percent, spread
 
@@ -21,41 +20,37 @@ def quoted(text: str) -> str:
 
 def neighbour_sentence(split: Split, kind: str, song: int, neighbours: pd.DataFrame, by_dot: Sequence[int]) -> str:
     """Describe the neighbours of a song by cosine (a `neighbour_table`), and compare them with those by dot product."""
-    counts, k = np.bincount(split.train.item), len(neighbours)
-    lines = [f"The {kind} song, **{quoted(label(split, song))}**, has {counts[song]:,} listens in train."]
+    counts, k, by_artist = np.bincount(split.train.item), len(neighbours), ""
     if "artist" in neighbours:
         n_same = (neighbours["artist"] == one_line(split.items["artist"].fillna("")[song])).sum()
-        lines.append(f"{n_same} of its {k} neighbours by cosine are by the same artist.")
+        by_artist = f" {n_same} of its {k} neighbours by cosine are by the same artist."
     n_shared = (neighbours["listen to both"] > 0).sum()
     same = set(neighbours["song"]) & {one_line(each) for each in split.items["item_id"].iloc[by_dot]}
-    lines += [
-        f"{n_shared} of the {k} share a listener with it; the median lift is {neighbours['lift'].median():.1f}.",
-        f"By dot product, {len(same)} of the {k} neighbours are the same songs.",
-        f"The median neighbour has {neighbours['listens in train'].median():,.0f} listens by cosine and "
-        f"{np.median(counts[by_dot]):,.0f} by dot product.",
-    ]
-    return " ".join(lines)
+    return (
+        f"The {kind} song, **{quoted(label(split, song))}**, has {counts[song]:,} listens in train.{by_artist} "
+        f"{n_shared} of the {k} share a listener with it; the median lift is {neighbours['lift'].median():.1f}. By dot "
+        f"product, {len(same)} of the {k} neighbours are the same songs. The median neighbour has "
+        f"{neighbours['listens in train'].median():,.0f} listens by cosine and {np.median(counts[by_dot]):,.0f} by dot "
+        "product."
+    )
 
 
 def quality_sentences(quality: pd.DataFrame) -> list[str]:
     """Compare the neighbours by cosine with random songs, with other ways to find neighbours, and with another seed."""
     found_by = {
-        neighbour_quality.SAME_ARTIST: "are by the same artist",
-        neighbour_quality.BY_LISTENERS: "are also found by co-listening, which compares who listens to the songs",
-        neighbour_quality.BY_SEED: "are also found by the model that was trained with another seed",
+        SAME_ARTIST: "are by the same artist",
+        BY_LISTENERS: "are also found by co-listening, which compares who listens to the songs",
+        BY_SEED: "are also found by the model that was trained with another seed",
     }
-    own, hubs = quality.xs("cosine", level="list"), quality.loc[neighbour_quality.HUBS]
-    shares = [
-        f"Of the neighbours by cosine, {percent(own['value'][measure])} {words} (of random songs: "
-        f"{percent(own['chance'][measure])})."
-        for measure, words in found_by.items()
-        if measure in own.index
-    ]
-    by_cosine, by_dot = (percent(hubs["value"][kind]) for kind in ("cosine", "dot product"))
-    return [
-        *shares,
-        f"The 1 % of songs that are listed most often take {by_cosine} of all places by cosine and {by_dot} by dot "
-        f"product (in random lists: {percent(hubs['chance']['cosine'])}).",
+    shares, lines = quality[["value", "chance"]].map(percent), []
+    for measure, words in found_by.items():
+        if measure in quality.index:
+            own = shares.loc[(measure, "cosine")]
+            lines.append(f"Of the neighbours by cosine, {own.value} {words} (of random songs: {own.chance}).")
+    by_cosine, by_dot = (shares.loc[(HUBS, kind)] for kind in ("cosine", "dot product"))
+    return lines + [
+        f"The 1 % of songs that are listed most often take {by_cosine.value} of all places by cosine and "
+        f"{by_dot.value} by dot product (in random lists: {by_cosine.chance})."
     ]
 
 
@@ -63,13 +58,10 @@ def length_sentence(split: Split, vectors: np.ndarray, similarity: str) -> str:
     """Give the rank correlation of a song's vector length with its listens, and say whether the model uses lengths."""
     lengths = np.linalg.norm(vectors[: split.n_items], axis=1)
     correlation = spearmanr(lengths, np.bincount(split.train.item)).statistic
-    use = {
-        "dot": "recommends by dot product: a longer vector raises a song's scores.",
-        "cosine": "recommends by cosine: the lengths do not change its recommendations.",
-    }
+    by, change = ("cosine", "do not change") if similarity == "cosine" else ("dot product", "change")
     return (
-        f"The rank correlation between the length of a song's vector and its listens is {correlation:.2f}. "
-        f"This model {use[similarity]}"
+        f"The rank correlation between the length of a song's vector and its listens is {correlation:.2f}. This model "
+        f"recommends by {by}: the lengths {change} its recommendations."
     )
 
 
@@ -102,12 +94,9 @@ def listener_sentence(
     split: Split, name: str, user: int, recommended: pd.DataFrame, show_user_ids: bool = False
 ) -> str:
     """Say who the list is for, and how many of its songs they went on to play."""
-    who = f"The listener with code {user}"
-    if show_user_ids:
-        who = f"Listener {quoted(one_line(split.users['user_id'][user]))}"
-    n_new = split.relevant("test")[[user]].nnz
-    found = (recommended["played in test"] == "yes").sum()
+    raw_id = quoted(one_line(split.users["user_id"][user]))
+    who = f"Listener {raw_id}" if show_user_ids else f"The listener with code {user}"
     return (
-        f"{who} played {n_new:,} new songs in the test period. Of the {len(recommended)} songs that {named(name)} "
-        f"recommends to them, they played {found}."
+        f"{who} played {split.relevant()[[user]].nnz:,} new songs in the test period. Of the {len(recommended)} songs "
+        f"that {named(name)} recommends to them, they played {(recommended['played in test'] == 'yes').sum()}."
     )

@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from IPython.display import Markdown, display
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.dates import ConciseDateFormatter
@@ -30,34 +31,37 @@ MOST_DOTS = 20_000  # songs on a map
 
 def axes(width: float = 8.0, height: float = 3.6) -> Axes:
     """Return the Axes of a new figure."""
-    _, ax = plt.subplots(figsize=(width, height), layout="constrained")
-    return _plain(ax)
+    return panels(1, width, height)[0]
 
 
-def show(ax: Axes | None, caption: str) -> None:
-    """Show a figure with its caption, which is also its alternative text. Without a figure, show the caption alone."""
-    from IPython.display import Markdown, display
+def panels(n: int, width: float, height: float) -> np.ndarray:
+    """Return the Axes of a new figure with n panels side by side, which share the vertical axis."""
+    _, axs = plt.subplots(1, n, figsize=(width, height), layout="constrained", sharey=True, squeeze=False)
+    for ax in axs[0]:
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(True, color="#dddddd", linewidth=0.6)
+        ax.set_axisbelow(True)
+    return axs[0]
 
-    if ax is not None:
-        figure = ax.get_figure(root=True)
-        display(figure, metadata={"image/png": {"alt": caption}})
-        plt.close(figure)
+
+def show(ax: Axes, caption: str) -> None:
+    """Show a figure with its caption, which is also its alternative text."""
+    figure = ax.get_figure(root=True)
+    display(figure, metadata={"image/png": {"alt": caption}})
+    plt.close(figure)
     display(Markdown(caption))
 
 
-def listens_by_time(split: Split) -> Axes | None:
-    """Draw listens per day, with a colour for each part. Return None if the listens have no times."""
-    if split.train.timestamp is None:
-        return None
+def listens_by_time(split: Split) -> Axes:
+    """Draw listens per day, with a colour for each part."""
     ax = axes()
-    days = {part: getattr(split, part).timestamp.astype("datetime64[D]") for part in PARTS}
-    first, last = (function(np.concatenate(list(days.values()))) for function in (np.min, np.max))
-    edges = first.astype(int) + np.unique(np.linspace(0, (last - first).astype(int) + 1, 61).astype(int))
-    bars = [np.histogram(days[part].astype(int), edges)[0] / np.diff(edges) for part in PARTS]
-    starts, base = edges[:-1].astype("datetime64[D]"), np.zeros(len(edges) - 1)
-    for part, bar, colour in zip(PARTS, bars, COLOURS, strict=False):
-        ax.bar(starts, bar, np.diff(edges), base, align="edge", label=part, color=colour)
-        base = base + bar
+    days = [getattr(split, part).timestamp.astype("datetime64[D]").astype(int) for part in PARTS]  # since 1970
+    together = np.concatenate(days)
+    edges = together.min() + np.unique(np.linspace(0, np.ptp(together) + 1, 61).astype(int))
+    bars = [np.histogram(each, edges)[0] / np.diff(edges) for each in days]
+    for part, bar, top, colour in zip(PARTS, bars, np.cumsum(bars, axis=0), COLOURS, strict=False):
+        ax.bar(edges[:-1], bar, np.diff(edges), top - bar, align="edge", label=part, color=colour)
+    ax.xaxis_date()
     ax.set(xlabel="date (UTC)", ylabel="listens per day")
     ax.xaxis.set_major_formatter(ConciseDateFormatter(ax.xaxis.get_major_locator()))
     ax.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
@@ -75,7 +79,7 @@ def popularity_curve(split: Split) -> Axes:
 
 def training_curves(histories: dict[str, dict[str, Any]]) -> Axes:
     """Draw the 1-of-21 accuracy by epoch, train and validation measured in the same way, with the best epoch marked."""
-    ax = axes()
+    ax = axes(height=4.4)
     for key, colour in model_colours(histories).items():
         epochs, name = pd.DataFrame(histories[key]["epochs"]).set_index("epoch"), model_name(key)
         ax.plot(epochs.index, 100 * epochs["train_accuracy"], "--", color=colour, label=f"{name}: train")
@@ -84,19 +88,17 @@ def training_curves(histories: dict[str, dict[str, Any]]) -> Axes:
         ax.plot(best.index, 100 * best, "o", ms=10, mfc="none", color=colour, label=f"{name}: best epoch")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="epoch", ylabel="1-of-21 accuracy, %")
-    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.legend(frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.14))
     return ax
 
 
 def trials(table: pd.DataFrame, settings: Sequence[str]) -> np.ndarray:
     """Draw NDCG@20 on validation by each of the settings tried, with a panel for each and the best trial marked."""
-    size = (2.9 * len(settings), 3.4)
-    axs = plt.subplots(1, len(settings), figsize=size, layout="constrained", sharey=True, squeeze=False)[1][0]
-    whole = table["state"] == "COMPLETE"
+    axs, whole = panels(len(settings), 2.9 * len(settings), 3.4), table["state"] == "COMPLETE"
     best = table[whole].nlargest(1, "ndcg@20")
     for ax, setting in zip(axs, settings, strict=True):
         for rows, fill, name in ((table[whole], COLOURS[0], "complete"), (table[~whole], "none", "stopped early")):
-            _plain(ax).scatter(rows[setting], rows["ndcg@20"], 26, facecolors=fill, edgecolors=COLOURS[0], label=name)
+            ax.scatter(rows[setting], rows["ndcg@20"], 26, facecolors=fill, edgecolors=COLOURS[0], label=name)
         ax.plot(best[setting], best["ndcg@20"], "o", ms=12, mfc="none", color=COLOURS[1], label="best")
         ax.set_xlabel(setting.replace("_", " "))
         ax.xaxis.set_major_locator(MaxNLocator(3))
@@ -106,20 +108,19 @@ def trials(table: pd.DataFrame, settings: Sequence[str]) -> np.ndarray:
     return axs
 
 
-def means_with_intervals(evaluation: Evaluation, metrics: tuple[str, ...]) -> np.ndarray:
-    """Draw the models' means with 95 % intervals, a panel for each metric, the best model on top, baselines in grey."""
-    order = evaluation.means.xs(metrics[0], level="metric")["value"].sort_values(kind="stable").index
-    size = (4.2 * len(metrics), 1.2 + 0.42 * len(order))
-    axs = plt.subplots(1, len(metrics), figsize=size, layout="constrained", sharey=True, squeeze=False)[1][0]
-    for ax, metric in zip(axs, metrics, strict=True):
+def means_with_intervals(evaluation: Evaluation) -> Axes:
+    """Draw the models' NDCG@20 and recall@20 with 95 % intervals, the best model on top, baselines in grey."""
+    order = evaluation.ordered()[::-1]
+    axs = panels(2, 8.4, 1.2 + 0.42 * len(order))
+    for ax, metric in zip(axs, ("ndcg@20", "recall@20"), strict=True):
         rows = evaluation.means.xs(metric, level="metric").loc[order]
         for key, row in rows.iterrows():
             errors = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
             colour = RECIPE_COLOURS.get(key, GREY)
             ax.errorbar(row["value"], model_name(key), xerr=errors, fmt="o", color=colour, capsize=3)
-        _plain(ax).set(xlabel=f"{metric_name(metric)}, mean with 95 % interval", xlim=(0, None))
+        ax.set(xlabel=f"{metric_name(metric)}, mean with 95 % interval", xlim=(0, None))
         ax.margins(y=0.15)
-    return axs
+    return axs[0]
 
 
 def length_against_popularity(split: Split, vectors: np.ndarray) -> Axes:
@@ -137,7 +138,7 @@ def length_against_popularity(split: Split, vectors: np.ndarray) -> Axes:
 
 def accuracy_by_negatives(sweep: pd.DataFrame) -> Axes:
     """Draw each model's expected accuracy by the number of random songs, and that of a guess; a line marks 20 songs."""
-    ax = axes(width=10, height=4)
+    ax = axes(height=5)
     curves = sweep.pivot(index="negatives", columns="model", values=["value", "low", "high"]) * 100
     n, last = curves.index, curves.index[-1]
     colours = model_colours(sweep["model"].unique())
@@ -151,10 +152,10 @@ def accuracy_by_negatives(sweep: pd.DataFrame) -> Axes:
     ticks = [*(10**i for i in range(9) if 10**i <= last / 3), last]
     ax.axvline(NEGATIVES, color=GREY, lw=0.8)
     ax.set(xscale="log", xlim=(1, last), ylim=(0, 100), ylabel="expected accuracy, %")
+    ax.set(xlabel="number of random songs that the played song competes with")
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
-    ax.set_xlabel("number of random songs that the played song competes with")
-    ax.legend(frameon=False, title=f"accuracy 1 of {NEGATIVES + 1}, ties shared", alignment="left", fontsize=9,
-              loc="center left", bbox_to_anchor=(1, 0.5))  # fmt: skip
+    title = f"accuracy 1 of {NEGATIVES + 1}, ties shared"
+    ax.legend(frameon=False, title=title, fontsize=9, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.12))
     return ax
 
 
@@ -174,8 +175,7 @@ def exposure_by_decile(exposure: pd.DataFrame) -> Axes:
 def song_map(split: Split, positions: np.ndarray, anchors: dict[str, int], lists: dict[str, np.ndarray]) -> Axes:
     """Draw all songs by position (n_items, 2) with the anchors' neighbours, and a close-up of the first anchor.
 
-    Colours show the six artists with the most listens, or the listens in train if artists are unknown. The close-up
-    always shows listens.
+    Colours show the six artists with the most listens; in the close-up, and where artists are unknown, the listens.
     """
     whole, close_up = plt.subplots(1, 2, figsize=(11, 6.2), layout="constrained")[1]
     counts, first = np.bincount(split.train.item), next(iter(anchors))
@@ -200,10 +200,10 @@ def song_map(split: Split, positions: np.ndarray, anchors: dict[str, int], lists
     for number, song in enumerate(lists[first], 1):
         close_up.annotate(number, positions[song], (5, 5), textcoords="offset points", fontsize=9, weight="bold")
         close_up.plot([], [], " ", label=drawable(f"{number} {label(split, song)}", 60))
-    songs = np.append(lists[first], anchors[first])
-    low, high = positions[songs].min(axis=0), positions[songs].max(axis=0)
-    for set_limits, limits in zip((close_up.set_xlim, close_up.set_ylim), np.stack([low, high], 1), strict=True):
-        set_limits(*(limits + np.ptp(limits) * np.array([-0.15, 0.15])))
+    near = positions[np.append(lists[first], anchors[first])]
+    margin = 0.15 * np.ptp(near, axis=0)
+    low, high = near.min(axis=0) - margin, near.max(axis=0) + margin
+    close_up.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     for ax, title in ((whole, "all songs"), (close_up, f"the {first} song and its neighbours")):
         ax.set(xticks=[], yticks=[], xlabel=title)
         for text in ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0, -0.07)).get_texts():
@@ -221,10 +221,3 @@ def model_colours(keys: Iterable[str]) -> dict[str, str]:
     """Return a colour for each model; a recipe has the same in every figure."""
     free = itertools.cycle(colour for colour in COLOURS if colour not in [RECIPE_COLOURS.get(key) for key in keys])
     return {key: RECIPE_COLOURS.get(key) or next(free) for key in keys}
-
-
-def _plain(ax: Axes) -> Axes:
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(True, color="#dddddd", linewidth=0.6)
-    ax.set_axisbelow(True)
-    return ax

@@ -1,6 +1,7 @@
 """Executes one notebook by papermill with settings for the kernel, which papermill's own command cannot set.
 
-python -m recsys.reports.kernel SOURCE TARGET ARGUMENTS SETTINGS
+python -m recsys.reports.kernel ARGUMENTS SETTINGS, the arguments of papermill.execute_notebook and the settings of the
+kernel manager as JSON objects. What the cells print is logged.
 """
 
 import json
@@ -10,18 +11,7 @@ import sys
 import papermill
 from traitlets.config import Config
 
-
-def main(source: str, target: str, arguments: str, settings: str) -> None:
-    """Execute `source`, write the result to `target`, and log what its cells print.
-
-    `arguments` (of papermill.execute_notebook) and `settings` (of the kernel manager) are JSON objects.
-    """
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    papermill.execute_notebook(
-        source, target, kernel_name="python3", language="python", progress_bar=False, log_output=True,
-        config=Config(KernelManager=json.loads(settings)), **json.loads(arguments),
-    )  # fmt: skip
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    arguments, settings = map(json.loads, sys.argv[1:])
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    papermill.execute_notebook(**arguments, config=Config(KernelManager=settings))

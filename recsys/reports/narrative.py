@@ -1,17 +1,22 @@
 """The sentences of the pages: each is computed from results, and stays true if two models' results are swapped."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from recsys.audit.checks import Check
-from recsys.audit.measures import CHANCE, K, Measure, Measured
+from recsys.audit.measures import GUESS, QUESTIONS, K, Measure, Measured
 from recsys.data.split import PARTS, Split
 from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation
 from recsys.evaluation.sampled import NEGATIVES
 
+# unit of a measure: factor, format, text after the number
+UNITS = {
+    "share": (100, ".1f", " %"), "points": (100, "+.1f", " points"), "count": (1, ",.0f", ""),
+    "correlation": (1, "+.2f", ""),
+}  # fmt: skip
 FEW_LISTENERS = 100  # with fewer, a page warns that its results are uncertain
 MODEL_NAMES = {
     "author": "the described system", "random": "random order", "popularity": "popularity",
@@ -22,12 +27,12 @@ RECIPE_NAMES = ("best", "fast", "tuned")  # ordinary words: in sentences they ar
 
 
 def model_name(key: str) -> str:
-    """Return the name of a model in words, such as "item kNN" for "itemknn"; a key without one is its own name."""
+    """Return the name of a model in words, such as "item kNN" for "itemknn"."""
     return MODEL_NAMES.get(key, key)
 
 
 def named(key: str) -> str:
-    """Return the name of a model for use in a sentence: a recipe that is named by an ordinary word is quoted."""
+    """Return the name of a model for use in a sentence, where a recipe that is named by an ordinary word is quoted."""
     return f"“{key}”" if key in RECIPE_NAMES else model_name(key)
 
 
@@ -36,7 +41,7 @@ def percent(value: float, digits: int = 1) -> str:
     return f"{100 * value:.{digits}f} %"
 
 
-def spread(share: Sequence[float], digits: int = 1) -> str:
+def spread(share: Iterable[float], digits: int = 1) -> str:
     """Return a share and its interval as percentages."""
     value, low, high = (f"{100 * each:.{digits}f}" for each in share)
     return f"{value} % ({low} to {high})"
@@ -44,15 +49,11 @@ def spread(share: Sequence[float], digits: int = 1) -> str:
 
 def answer(measure: Measure) -> str:
     """Return the value of a measure in its unit, with its interval where it has one."""
-    write = {
-        "share": lambda value: f"{100 * value:.1f}", "points": lambda value: signed(100 * value, 1),
-        "rank": lambda value: f"{value:,.0f}", "count": lambda value: f"{value:,.0f}",
-        "correlation": lambda value: signed(value, 2),
-    }[measure.unit]  # fmt: skip
-    unit = {"share": " %", "points": " points"}.get(measure.unit, "")
+    scale, digits, unit = UNITS[QUESTIONS[measure.key][0]]
+    numbers = (measure.value, measure.low, measure.high)
+    value, low, high = (f"{scale * each:{digits}}".replace("-", "−") for each in numbers)
     total = f" of {measure.of:,}" if measure.of else ""
-    bounds = "" if math.isnan(measure.low) else f" ({write(measure.low)} to {write(measure.high)})"
-    return write(measure.value) + unit + total + bounds
+    return value + unit + total + (f" ({low} to {high})" if math.isfinite(measure.low) else "")
 
 
 def signed(value: float, digits: int = 4) -> str:
@@ -75,17 +76,14 @@ def headline(evaluation: Evaluation) -> str:
 def sentences(
     evaluation: Evaluation, accuracy: dict[str, dict[str, Any]], measures: Measured, checks: list[Check]
 ) -> list[str]:
-    """Say whether the headline is certain, what it means, what the 1-of-21 accuracy is worth, and what was checked.
-
-    `accuracy` holds what `sampled_accuracy` returns, by model.
-    """
+    """Say whether the headline is certain, what it means, what the 1-of-21 accuracy is worth, and what was checked."""
     few = f"Only {evaluation.n_users:,} listeners can be evaluated. That is too few for a firm conclusion."
     return [
         *([few] if evaluation.n_users < FEW_LISTENERS else []),
         *([certainty_sentence(evaluation)] if len(evaluation.rankings) > 1 else []),
         meaning_sentence(evaluation),
         *accuracy_sentences(accuracy, measures),
-        account_sentence(evaluation.split, evaluation.part),
+        account_sentence(evaluation.split),
         checks_sentence(checks),
     ]
 
@@ -94,8 +92,8 @@ def certainty_sentence(evaluation: Evaluation) -> str:
     """Say whether the best model is better than the others, or only seems so."""
     first, *others = evaluation.ordered()
     gaps = {name: evaluation.difference(first, name, MAIN_METRIC) for name in others}
-    level = [name for name, gap in gaps.items() if gap.verdict != "better"]
-    nearest = level[0] if level else others[0]
+    level = [name for name in others if gaps[name].verdict != "better"]
+    nearest = (level or others)[0]
     gap = gaps[nearest]
     interval = f"{gap.low:.4f} to {gap.high:.4f}".replace("-", "−")
     behind = f"{named(nearest)} is {gap.value:.4f} behind (95 % interval {interval})"
@@ -103,10 +101,9 @@ def certainty_sentence(evaluation: Evaluation) -> str:
         others_too = " The other models are further behind." if len(others) > 1 else ""
         return f"This is not a matter of chance: {behind}.{others_too}"
     also = f" So may {_listed([named(name) for name in level[1:]])}." if level[1:] else ""
-    rest = len(others) - len(level)
-    return f"This is not certain: {behind}, so it may be as good.{also}" + (
-        f" The other {rest} models are clearly behind." if rest > 1 else " The other model is clearly behind." * rest
-    )
+    n_behind = len(others) - len(level)
+    rest = " The other model is" if n_behind == 1 else f" The other {n_behind} models are"
+    return f"This is not certain: {behind}, so it may be as good.{also}" + f"{rest} clearly behind." * bool(n_behind)
 
 
 def meaning_sentence(evaluation: Evaluation) -> str:
@@ -121,23 +118,23 @@ def meaning_sentence(evaluation: Evaluation) -> str:
 
 def accuracy_sentences(accuracy: dict[str, dict[str, Any]], measures: Measured) -> list[str]:
     """Say what the described system's 1-of-21 accuracy is, and which rank among all songs it is equivalent to."""
-    rank, alone = measures["equivalent_rank"], measures["popularity_alone"]
-    score = percent(accuracy[rank.model]["tie_fair"]["value"])
+    rank, score = measures["equivalent_rank"], {key: found["tie_fair"]["value"] for key, found in accuracy.items()}
+    alone = f", popularity alone {percent(score['popularity'])}" if "popularity" in score else ""
     beyond = " Such a ranker never has a played song in its list of 20." if rank.value > 20 else ""
     return [
         f"The 1-of-21 accuracy asks only whether the played song is scored above {NEGATIVES} random songs. "
-        + _sentence(f"{named(rank.model)} reaches {score}, popularity alone {percent(alone.value)}, a guess {CHANCE}"),
+        + _sentence(f"{named(rank.model)} reaches {percent(score[rank.model])}{alone}, a guess {GUESS}"),
         f"A ranker that puts every played song at rank {rank.value:,.0f} of {rank.of:,} reaches the same accuracy as "
         f"{named(rank.model)}.{beyond}",
     ]
 
 
-def account_sentence(split: Split, part: str = "test") -> str:
-    """Say how many listens of a part are scored, and why the others are not."""
-    account = split.account(part)
+def account_sentence(split: Split) -> str:
+    """Say how many listens of test are scored, and why the others are not."""
+    account = split.account("test")
     share = {key: percent(account[key] / account["rows"]) for key in ("scored", "repeat", "cold_user", "cold_item")}
     return (
-        f"Of {account['rows']:,} {part} listens, {share['scored']} are scored: new songs of known listeners. "
+        f"Of {account['rows']:,} test listens, {share['scored']} are scored: new songs of known listeners. "
         f"{share['repeat']} repeat a song that the listener already had, {share['cold_user']} are by listeners who "
         f"are not in train, and {share['cold_item']} are of songs that are not in train."
     )
@@ -151,14 +148,6 @@ def checks_sentence(checks: list[Check]) -> str:
     return f"All {len(checks)} checks passed."
 
 
-def intervals_sentence(evaluation: Evaluation) -> str:
-    """Describe the figure of the models' means."""
-    return (
-        f"Means over {evaluation.n_users:,} listeners with 95 % intervals. The models that were trained here are in "
-        "colour, the baselines are grey."
-    )
-
-
 def sweep_sentence(measures: Measured) -> str:
     """Say how the best 1-of-21 accuracy falls as the negatives become more."""
     curves = measures.sweep.pivot(index="negatives", columns="model", values="value")
@@ -166,14 +155,13 @@ def sweep_sentence(measures: Measured) -> str:
     middle = curves.index[np.searchsorted(curves.index, min(1000, n_all))]
     steps = [f"{percent(curves.loc[n, best])} with {n:,}" for n in dict.fromkeys((NEGATIVES, middle, n_all))]
     users = measures.sweep["users"].iloc[0]
-    return _sentence(
-        f"{named(best)} scores {percent(curves.loc[1, best])} with 1 negative, {_listed(steps)}"
-    ) + f" ({users:,} listeners)"  # fmt: skip
+    told = f"{named(best)} scores {percent(curves.loc[1, best])} with 1 negative, {_listed(steps)}"
+    return f"{_sentence(told)} ({users:,} listeners)"
 
 
-def exposure_sentence(measures: Measured) -> str:
-    """Say how much of the lists and of the listening goes to the most popular songs."""
-    name, tenth = measures["popular_tenth"].model, measures.exposure.loc[10]
+def exposure_sentence(evaluation: Evaluation, measures: Measured) -> str:
+    """Say how much of the best model's lists and of the listening goes to the most popular songs."""
+    name, tenth = evaluation.ordered()[0], measures.exposure.loc[10]
     return (
         f"The most popular tenth of songs takes {percent(tenth[name])} of the places in lists of {K} by {named(name)}, "
         f"and {percent(tenth['played'])} of the new songs played."
@@ -217,15 +205,6 @@ def data_sentences(split: Split) -> list[str]:
     ]
 
 
-def time_sentence(split: Split) -> str:
-    """Say which days the parts cover."""
-    if split.train.timestamp is None:
-        return "These listens have no times, so there is no picture of them over time."
-    times = {part: getattr(split, part).timestamp for part in PARTS}
-    spans = [f"{part} from {str(time.min())[:16]} to {str(time.max())[:16]}" for part, time in times.items()]
-    return f"Listens per day (UTC): {_listed(spans)}.".replace("T", " ")
-
-
 def popularity_sentence(split: Split) -> str:
     """Say how much of all listening goes to the most played songs."""
     counts = np.sort(np.bincount(split.train.item))[::-1]
@@ -236,30 +215,19 @@ def popularity_sentence(split: Split) -> str:
     )
 
 
-def first_steps_sentence(losses: Sequence[float], n_candidates: int) -> str:
-    """Compare the mean loss of a batch, before each of a few steps, with that of a guess."""
-    return (
-        f"Before training, the mean loss of this batch is {losses[0]:.4f}. A guess among {n_candidates} songs has a "
-        f"loss of log {n_candidates} = {math.log(n_candidates):.4f}. After {len(losses) - 1} steps on this batch it is "
-        f"{losses[-1]:.4f}."
-    )
-
-
 def training_sentences(histories: dict[str, dict[str, Any]]) -> list[str]:
     """Say how each training went, and compare train with validation at the best epoch."""
     lines = []
     for name, history in histories.items():
         epochs, best = history["epochs"], history["epochs"][history["best_epoch"] - 1]
-        gap = best["train_accuracy"] - best["val_accuracy"]
+        gap = 100 * (best["train_accuracy"] - best["val_accuracy"])
         speed = np.median([epoch["rows_per_second"] for epoch in epochs])
-        lines.append(
-            _sentence(
-                f"{named(name)}: {len(epochs)} epochs in {history['seconds']:.1f} s on {history['device']}, "
-                f"{speed:,.0f} rows per second; best epoch {history['best_epoch']}, with a validation accuracy of "
-                f"{percent(best['val_accuracy'])}"
-            )
-            + f" Train, measured in the same way, is {100 * abs(gap):.1f} points {'higher' if gap >= 0 else 'lower'}."
-        )
+        lines.append(_sentence(
+            f"{named(name)}: {len(epochs)} epoch{'s' * (len(epochs) > 1)} in {history['seconds']:.1f} s on "
+            f"{history['device']}, {speed:,.0f} rows per second; best epoch {history['best_epoch']}, with a validation "
+            f"accuracy of {percent(best['val_accuracy'])}. Train, measured in the same way, is {abs(gap):.1f} points "
+            f"{'higher' if gap >= 0 else 'lower'}"
+        ))  # fmt: skip
     return lines
 
 

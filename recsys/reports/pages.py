@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from typing import Any
 
 import bleach
@@ -16,8 +16,8 @@ from bs4 import BeautifulSoup, Tag
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from nbconvert import HTMLExporter
-from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
+from nbformat.v4 import new_output
 
 from recsys.evaluation.evaluate import MAIN_METRIC
 from recsys.reports.narrative import model_name, named
@@ -31,46 +31,41 @@ TAGS = bleach.ALLOWED_TAGS | {
 ATTRIBUTES = {"alt", "class", "colspan", "href", "id", "open", "rowspan", "scope", "style", "title"}
 TEXT, CODE = "div.text_cell", "div.code_cell"  # the classes that nbconvert gives to a notebook's cells
 LONG_LOG = 3  # lines; a longer log is folded
-PROSE = 40  # characters; a column with a longer text needs room on a phone
-NO_BREAK = "\u00a0"
+LONG_NUMBER = 40  # characters; a longer cell counts as text, even if it begins with a number
 MANY_SECTIONS = 4  # a page with more has a table of contents
 
 
 def notebook_page(notebook: NotebookNode, name: str, names: Sequence[str]) -> str:
     """Return an executed notebook as a page with links to the pages `names`. Code is folded, once for each section."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = list(_join_streams(cell.outputs))
     exporter = HTMLExporter(template_name="basic", sanitize_html=True)
     exporter.exclude_anchor_links = exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     exporter.register_filter("clean_html", clean_html)
-    exporter.register_preprocessor(_JoinStreams, enabled=True)
-    html = re.sub(r"(?<=\d) (?=%)", NO_BREAK, exporter.from_notebook_node(notebook)[0])
+    html = re.sub(r"(?<=\d) (?=%)", "\u00a0", exporter.from_notebook_node(notebook)[0])
     body = BeautifulSoup(html, "html.parser")
     for remote in body("img", src=False):
         remote.replace_with(str(remote["alt"]))
     for table in body("table"):
-        _align(table)
-    _fold_logs(body)
+        _mark_text(table)
+    for output in body.select(".output_stdout, .output_stderr"):
+        n_lines = output.text.strip("\n").count("\n") + 1
+        if n_lines > LONG_LOG:
+            output.append(_fold(body, "log", f"Log, {n_lines} lines", [each.extract() for each in output("pre")]))
     _add_contents(body)
     _fold_code(body)
     return _render("page.html", title=name, body=Markup(body), page=name, names=names)
 
 
-class _JoinStreams(Preprocessor):
-    """Join what a cell printed piece by piece. Each state of a line that moved (\\r) becomes a line of its own."""
-
-    def preprocess_cell(self, cell: NotebookNode, resources: Any, index: int) -> tuple[NotebookNode, Any]:
-        outputs: list[NotebookNode] = []
-        for output in cell.get("outputs", ()):
-            if outputs and output.output_type == "stream" and outputs[-1].get("name") == output.name:
-                outputs[-1].text += output.text
-            else:
-                outputs.append(output)
-        for output in outputs:
-            if output.output_type == "stream":
-                lines = re.sub(r"\n*\r[\r\n]*", "\n", output.text).strip("\n").split("\n")
-                output.text = "\n".join(line.rstrip() for line in lines)
-        if cell.cell_type == "code":
-            cell.outputs = outputs
-        return cell, resources
+def _join_streams(outputs: Iterable[NotebookNode]) -> Iterable[NotebookNode]:
+    """Join what was printed piece by piece. Each state of a line that moved (\\r) becomes a line of its own."""
+    for stream, pieces in groupby(outputs, lambda output: output.get("name")):
+        if stream:
+            text = re.sub(r"\s*\r\s*| +\n", "\n", "".join(piece.text for piece in pieces))
+            yield new_output("stream", name=stream, text=text.strip("\n"))
+        else:
+            yield from pieces
 
 
 def _fold(body: BeautifulSoup, kind: str, label: str, content: Iterable[Tag]) -> Tag:
@@ -79,20 +74,13 @@ def _fold(body: BeautifulSoup, kind: str, label: str, content: Iterable[Tag]) ->
     return fold
 
 
-def _fold_logs(body: BeautifulSoup) -> None:
-    for output in body.select(".output_stdout, .output_stderr"):
-        n_lines = output.text.strip("\n").count("\n") + 1
-        if n_lines > LONG_LOG:
-            output.append(_fold(body, "log", f"Log, {n_lines} lines", [each.extract() for each in output("pre")]))
-
-
 def _add_contents(body: BeautifulSoup) -> None:
-    """Give each section an id of its own, and list the sections below the introduction if there are many."""
+    """Give each section an id, and list the sections below the introduction if there are many."""
     contents = body.new_tag("ul", attrs={"class": "contents"})
     for number, heading in enumerate(body.select(f"{TEXT} h2"), start=1):
-        heading["id"] = "-".join([*re.findall("[a-z0-9]+", heading.text.lower()), str(number)])
-        link, entry = body.new_tag("a", href=f"#{heading['id']}", string=heading.text), body.new_tag("li")
-        entry.append(link)
+        heading["id"] = f"section-{number}"
+        entry = body.new_tag("li")
+        entry.append(body.new_tag("a", href=f"#section-{number}", string=heading.text))
         contents.append(entry)
     if len(contents) > MANY_SECTIONS:
         body.select(TEXT)[0].append(contents)
@@ -106,31 +94,27 @@ def _fold_code(body: BeautifulSoup) -> None:
             element.insert_before(_fold(body, "code", "Code", code))
             code = []
         elif element.name != "h2":
-            code += [each.extract() for each in element.select(":scope > .input .highlight")]
+            code += [each.extract() for each in element.select(":scope > .input") if each.text.strip()]
             if not element.select(".output"):
                 element.extract()
     if code:
         body.append(_fold(body, "code", "Code", code))
 
 
-def _align(table: Tag) -> None:
-    """Mark the columns that hold words or prose; in the others, break lines only between a number and its interval.
+def _mark_text(table: Tag) -> None:
+    """Mark columns of text, and break a line in other columns only between a number and its interval.
 
     Columns count from the right, because row labels may span several rows.
     """
-    rows = [row(["th", "td"])[::-1] for row in table("tr")]
-    for column in zip_longest(*rows):
-        cells = [cell for cell in column if cell and cell.name == "td"]
-        if any(re.match(r"[^\d\s+−–.($-]", cell.text) for cell in cells):
-            kind = "text prose" if max(len(cell.text) for cell in cells) > PROSE else "text"
-            for cell in filter(None, column):
-                cell["class"] = kind
-            continue
+    for column in zip_longest(*(row(["th", "td"])[::-1] for row in table("tr"))):
+        cells = [cell for cell in column if cell]
+        texts = [cell.text for cell in cells if cell.name == "td"]
+        is_text = any(re.match(r"[^\d\s+−–.($-]", text) or len(text) > LONG_NUMBER for text in texts)
         for cell in cells:
-            if re.fullmatch(r"\d{4}-\d\d-\d\d[ \d:.]*", cell.text):
-                cell["class"] = "whole"
-            elif cell.string and len(cell.string) <= PROSE:
-                cell.string = re.sub(r" (?!\()", NO_BREAK, cell.string)
+            if is_text:
+                cell["class"] = "text"
+            elif cell.name == "td" and " (" in cell.text:
+                cell["class"], cell.string = "estimate", re.sub(r" (?!\()", "\u00a0", cell.text)
 
 
 def clean_html(text: Any) -> str:
@@ -148,36 +132,21 @@ def report_page(
 ) -> str:
     """Return a report's first page: the answer, a chart, the main tables, links, and how the report was made.
 
-    `record` is the report's run.json. `metrics` and `summary` come from the run's folder and may be empty. `titles`
-    holds the notebooks' titles by name.
+    `record` is run.json; `metrics` and `summary` may be empty. `titles` holds the notebooks' titles by name.
     """
-    hashes = {name: value for name, value in record["hashes"].items() if isinstance(value, str)}
-    hashes |= record["hashes"]["notebooks"]
-    hashes |= {each["name"]: each["sha256"] for each in record["hashes"]["data"].get("source") or ()}
     best = best_model(metrics)
     models = list(metrics.get("models", {}).items())
     models.sort(key=lambda model: -model[1].get(MAIN_METRIC, {}).get("value", -1))
     gaps = {gap["b"]: gap for gap in metrics.get("differences", ()) if (gap["a"], gap["metric"]) == (best, MAIN_METRIC)}
-    sentences = summary.get("sentences", [])
     return _render(
-        "report.html",
-        title=summary.get("headline") or f"Report on {record['dataset']}",
-        record=record,
-        metrics=metrics,
-        lead=sentences[:2],
-        sentences=sentences[2:],
-        models=models,
+        "report.html", title=summary.get("headline") or f"Report on {record['dataset']}", page="index",
+        names=list(record["hashes"]["notebooks"]), titles=titles, record=record, command=repeat_command(record),
+        sentences=summary.get("sentences", []), metrics=metrics, models=models, best=best,
         chart=_chart([(name, model[MAIN_METRIC]) for name, model in models if MAIN_METRIC in model]),
         trained=str(record["parameters"].get("RECIPES", {}).get("value", "")).split(),
         columns=[metric for metric in METRICS if any(metric in model for _, model in models)],
-        best=best,
         differences=[gaps[name] for name, _ in models if name in gaps],
-        command=repeat_command(record),
-        hashes=hashes,
-        page="index",
-        names=list(record["hashes"]["notebooks"]),
-        titles=titles,
-    )
+    )  # fmt: skip
 
 
 def repeat_command(record: dict[str, Any]) -> str:
@@ -191,9 +160,8 @@ def _chart(entries: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
     """Lay out means and intervals on a scale from 0: its end, and 2 to 5 ticks at round numbers."""
     top = max((entry.get("high") or entry["value"] for _, entry in entries), default=0) or 1
     power = 10 ** math.floor(math.log10(top))
-    step = next(step for step in (0.2 * power, 0.5 * power, power, 2 * power, 5 * power) if top / step <= 5)
-    ticks = [f"{step * i:.{max(0, 1 - math.floor(math.log10(step)))}g}" for i in range(int(top / step) + 1)]
-    return {"entries": entries, "top": top, "ticks": ticks}
+    step = next(step for step in (0.2 * power, 0.5 * power, power, 2 * power) if top / step <= 5)
+    return {"entries": entries, "top": top, "ticks": [f"{step * i:.6g}" for i in range(int(top / step) + 1)]}
 
 
 def comparison_page(result: dict[str, Any]) -> str:
@@ -209,8 +177,8 @@ def index_page(reports: Iterable[tuple[str, dict[str, Any], dict[str, Any]]], co
     rows = [(*report, best_model(report[2])) for report in reports]
     script = (files("recsys.reports") / "templates" / "index.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    more = {"script": Markup(script), "allowed": f"'sha256-{digest}'", "comparisons": comparisons}
-    return _render("index.html", title="Reports", reports=rows, **more)
+    listed = {"reports": rows, "comparisons": comparisons}
+    return _render("index.html", title="Reports", script=Markup(script), allowed=f"'sha256-{digest}'", **listed)
 
 
 def best_model(metrics: dict[str, Any]) -> str | None:

@@ -20,18 +20,14 @@ PATTERNS = {bool: "[Tt]rue|[Ff]alse", int: r"[+-]?[0-9]+", float: r"[+-]?([0-9]+
 
 @dataclass(frozen=True)
 class Parameter:
-    """A declared parameter, the comment line above its group, and the notebooks that declare it."""
+    """A declared parameter, the heading of its group, and the notebooks that declare it."""
 
     name: str
     type: type
     default: Any
     comment: str
-    group: str = field(default="", compare=False)
-    notebooks: list[str] = field(default_factory=list, compare=False)
-
-    def __str__(self):
-        notebooks = " ".join(name[:2] for name in self.notebooks)
-        return f"  {self.name}: {self.type.__name__} = {self.default!r}\n      {self.comment} [{notebooks}]"
+    group: str = ""
+    notebooks: list[str] = field(default_factory=list)
 
 
 def read_parameters(notebooks: Sequence[Path]) -> dict[str, Parameter]:
@@ -51,15 +47,6 @@ def read_parameters(notebooks: Sequence[Path]) -> dict[str, Parameter]:
     return parameters
 
 
-def describe(parameters: dict[str, Parameter]) -> str:
-    """Return all parameters as text for `--help`, by notebook and group."""
-    groups = itertools.groupby(parameters.values(), lambda each: (each.notebooks[0], each.group))
-    return "\n".join(
-        "\n".join([f"\n{notebook}{', ' * bool(group)}{group}:", *map(str, members)])
-        for (notebook, group), members in groups
-    )
-
-
 def _declared(path: Path) -> Iterator[Parameter]:
     """Yield the parameters of one notebook. A comment on a line of its own begins a group."""
     cells = nbformat.read(path, as_version=4).cells
@@ -71,7 +58,7 @@ def _declared(path: Path) -> Iterator[Parameter]:
     statements = ast.parse(tagged[0]).body
     groups = {row: text for row, text in comments.items() if row not in [line.end_lineno for line in statements]}
     for line in statements:
-        group = groups.get(max((row for row in groups if row < line.lineno), default=0), "")
+        group = ", ".join([path.stem, *[text for row, text in groups.items() if row < line.lineno][-1:]])
         try:
             name, kind, default = line.target.id, TYPES[line.annotation.id], ast.literal_eval(line.value)
             if type(default) is not kind:
@@ -80,6 +67,17 @@ def _declared(path: Path) -> Iterator[Parameter]:
         except (AttributeError, KeyError, TypeError, ValueError):
             expected = f"NAME: {'|'.join(TYPES)} = literal  # comment"
             raise ValueError(f"{path.name}: expected `{expected}`, got `{ast.unparse(line)}`") from None
+
+
+def describe(parameters: dict[str, Parameter]) -> str:
+    """Return all parameters as text for `--help`, by notebook and group."""
+    lines = []
+    for group, members in itertools.groupby(parameters.values(), lambda each: each.group):
+        lines.append(f"\n{group}:")
+        for each in members:
+            notebooks = " ".join(name[:2] for name in each.notebooks)
+            lines.append(f"  {each.name}: {each.type.__name__} = {each.default!r}\n      {each.comment} [{notebooks}]")
+    return "\n".join(lines)
 
 
 def read_values(arguments: Sequence[str], parameters: dict[str, Parameter], root: Path) -> dict[str, Any]:

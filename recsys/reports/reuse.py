@@ -9,13 +9,9 @@ from typing import Any
 from recsys.runs import Run, sha256
 
 PACKAGE = Path(__file__).parents[1]
-OUTSIDE_NOTEBOOKS = {  # a change of these files changes no result of a notebook
-    "tune.py",
-    *(f"reports/{name}.py" for name in (
-        "__main__", "comparison", "execution", "kernel", "pages", "parameters", "reuse", "runner",
-    )),
-}  # fmt: skip
-SHOWN = 4  # changes that a message names
+REPORTING = ["__main__", "comparison", "execution", "kernel", "pages", "parameters", "reuse", "runner"]
+OUTSIDE_NOTEBOOKS = {"tune.py", *(f"reports/{name}.py" for name in REPORTING)}  # they change no result of a notebook
+SHOWN = 3  # changes that a message names
 SHOWN_AS = {"the module": "the module recsys", "what an earlier step left": "the results of an earlier step"}
 
 
@@ -46,7 +42,8 @@ def reason_to_run(run: Run, name: str, now: dict[str, Any]) -> str:
     changed = [key for key in {**step["inputs"], **now} if step["inputs"].get(key) != now.get(key)]
     changed += [key for key, stamp in step["left"].items() if there.get(key) != stamp]
     kept = run.folder / f"{name}.ipynb"
-    changed += [kept.name] if not kept.is_file() or sha256(kept) != step["executed"] else []
+    if not kept.is_file() or sha256(kept) != step["executed"]:
+        changed.append(kept.name)
     if len(changed) > SHOWN:
         changed[SHOWN:] = [f"{len(changed) - SHOWN} more"]
     return f"of changes in {', '.join(SHOWN_AS.get(each, each) for each in changed)}" if changed else ""
@@ -62,12 +59,6 @@ def record_step(run: Run, notebook: Path, made_from: dict[str, Any], **facts: An
         shutil.copyfile(notebook, run.folder / notebook.name)
         step["executed"] = sha256(notebook)
     run.note(steps={**steps, notebook.stem: step})
-
-
-def copy_step(run: Run, notebook: Path) -> dict[str, Any]:
-    """Copy the run's executed notebook to `notebook` and return the facts noted of the step."""
-    shutil.copyfile(run.folder / notebook.name, notebook)
-    return _steps(run)[notebook.stem]
 
 
 def _steps(run: Run) -> dict[str, Any]:

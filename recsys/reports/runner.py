@@ -1,12 +1,12 @@
 """Runs the notebooks and writes a dated report: python -m recsys.reports [--help] [NAME=value …]
 
-Notebooks are executed in the order of their numbers, each in its own process and kernel. NAME is a parameter of one of
-them.
+Notebooks run in the order of their numbers, each in its own process and kernel. NAME is a parameter of one of them.
 """
 
 import argparse
 import contextlib
 import hashlib
+import itertools
 import os
 import platform
 import re
@@ -35,12 +35,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def make_report(
-    notebooks: Sequence[Path], values: dict[str, Any], root: Path, reports: Path, timeout: int = 0, given_name: str = ""
+    notebooks: Sequence[Path], values: dict[str, Any], root: Path, reports: Path, timeout: int, given_name: str
 ) -> tuple[int, Path]:
     """Run `notebooks` with `values` and write a folder in `reports`; return the exit status and the file to open.
 
-    If a notebook fails or is interrupted, the folder's name ends in .failed or .interrupted. The name is the date and
-    the data set, or `given_name`, which replaces an earlier report of that name.
+    Its name is the date and the data set, or `given_name`, which replaces an earlier report of that name. If a notebook
+    fails or is interrupted, the name ends in .failed or .interrupted.
     """
     parameters = read_parameters(notebooks)
     used = {name: values.get(name, parameter.default) for name, parameter in parameters.items()}
@@ -53,21 +53,23 @@ def make_report(
         print(f"{run.name}: there is no run of this name yet, so a new one starts")
     run.note(given=earlier.get("given", {}) | values)
     used["RUN"] = run.name
-    record = {"name": name, "status": "succeeded", "exit_code": 0, "error": None, "dataset": dataset, "run": run.name}
-    record["parameters"] = {key: {"value": value, "given": key in values} for key, value in used.items()}
-    record |= {"seed": used.get("SEED"), "seconds": {}, "reused": {}, **_environment(notebooks, root)}
+    record = {
+        "name": name, "status": "succeeded", "exit_code": 0, "error": None, "dataset": dataset, "run": run.name,
+        "parameters": {key: {"value": value, "given": key in values} for key, value in used.items()},
+        "seed": used.get("SEED"), "seconds": {}, "reused": {}, **_environment(notebooks, root),
+    }  # fmt: skip
     try:
         for path in notebooks:
             own = {key: used[key] for key, parameter in parameters.items() if path.stem in parameter.notebooks}
-            _run_step(path, partial / path.name, own, {*values, "RUN"}, run, record, timeout)
+            _run_step(path, partial / path.name, own, run, record, timeout)
         _write_pages(partial, record, run)
     except (Exception, KeyboardInterrupt) as error:
-        interrupted = isinstance(error, KeyboardInterrupt)
         message, details = error.args if isinstance(error, RunFailed) else (str(error), traceback.format_exc())
-        record |= {"status": "interrupted", "exit_code": 130} if interrupted else {"status": "failed", "exit_code": 1}
-        record["error"] = hide_paths(message, root)
-        details = "" if interrupted else re.sub(r"\x1b\[[0-9;]*m", "", details)
-        print(details, message, sep="\n", file=sys.stderr)
+        record |= {"status": "failed", "exit_code": 1, "error": hide_paths(message, root)}
+        if isinstance(error, KeyboardInterrupt):
+            record |= {"status": "interrupted", "exit_code": 130}
+            details = ""
+        print(re.sub(r"\x1b\[[0-9;]*m", "", details), message, sep="\n", file=sys.stderr)
     write_json(partial / "run.json", record)
     ending, page = (f".{record['status']}", "run.json") if record["exit_code"] else ("", "index.html")
     shutil.rmtree(reports / f"{name}{ending}", ignore_errors=True)  # an earlier report of the given name
@@ -78,21 +80,20 @@ def make_report(
     return record["exit_code"], folder / page
 
 
-def _run_step(
-    source: Path, target: Path, own: dict[str, Any], given: set[str], run: Run, record: dict, timeout: int
-) -> None:
-    """Execute a notebook with those of its `own` values that were `given`, or reuse it from an earlier report."""
+def _run_step(source: Path, target: Path, own: dict[str, Any], run: Run, record: dict[str, Any], timeout: int) -> None:
+    """Execute a notebook with those of its `own` values that were given, or reuse it from an earlier report."""
     name, made_from = source.stem, reuse.inputs(run, source, own, record["versions"])
-    reason = reuse.reason_to_run(run, name, made_from)
+    step, reason = run.record.get("steps", {}).get(name), reuse.reason_to_run(run, name, made_from)
     if not reason:
-        step = reuse.copy_step(run, target)
+        shutil.copyfile(run.folder / target.name, target)
         record["seconds"][name], record["reused"][name] = step["seconds"], step["report"]
         return print(f"{name} is reused from {step['report']}: nothing that it depends on has changed")
-    if name in run.record.get("steps", ()):
+    if step:
         print(f"{name} runs again because {reason}")
+    given = {key: own[key] for key in sorted(own) if key == "RUN" or record["parameters"][key]["given"]}
     started, done = time.monotonic(), {}
     try:
-        execute(source, target, {key: own[key] for key in sorted({*own} & given)}, run.root, timeout)
+        execute(source, target, given, run.root, timeout)
         done = made_from
     finally:
         record["seconds"][name] = seconds = round(time.monotonic() - started, 1)
@@ -101,35 +102,28 @@ def _run_step(
 
 def _claim_folder(reports: Path, stem: str, replace: bool = False) -> tuple[Path, str]:
     """Make a hidden folder for a report and return it with the report's name, which is new unless `replace`."""
-    number = 0
-    while True:
-        number += 1
+    for number in itertools.count(1):
         name = stem if number == 1 else f"{stem}-{number}"
         partial = reports / f".{name}.partial"
         with contextlib.suppress(FileExistsError):
             partial.mkdir(parents=True)
             if replace or not any((reports / f"{name}{ending}").exists() for ending in ("", ".failed", ".interrupted")):
-                return partial, name
+                break
             partial.rmdir()
+    return partial, name
 
 
 def _environment(notebooks: Sequence[Path], root: Path) -> dict[str, Any]:
     """Return the start time, and what the report is made with: the code's revision, versions, hashes."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(root), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES.split()}
-    revision = None
+    git, revision = ["git", "-C", str(root)], None
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        revision = {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+        commit = subprocess.check_output([*git, "rev-parse", "HEAD"], stderr=subprocess.DEVNULL, text=True).strip()
+        revision = {"commit": commit, "dirty": bool(subprocess.check_output([*git, "status", "--porcelain"]))}
     module = sorted(path for path in reuse.PACKAGE.rglob("*") if path.suffix in (".py", ".html", ".css", ".js"))
-    hashes = {
-        "notebooks": {path.stem: sha256(path) for path in notebooks},
-        "module": hashlib.sha256("".join(sha256(path) for path in module).encode()).hexdigest(),
-        "lock": sha256(lock) if (lock := root / "requirements.lock").exists() else None,
-    }
+    hashes: dict[str, Any] = {"notebooks": {path.stem: sha256(path) for path in notebooks}}
+    hashes["module"] = hashlib.sha256("".join(map(sha256, module)).encode()).hexdigest()
+    hashes["lock"] = sha256(lock) if (lock := root / "requirements.lock").exists() else None
+    versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES.split()}
     started = datetime.now().astimezone().isoformat(timespec="seconds")
     return {"started": started, "revision": revision, "versions": versions, "hashes": hashes}
 
@@ -173,8 +167,7 @@ def write_index(reports: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status: 0, 1 if a notebook failed, 2 for wrong arguments, 130 if interrupted."""
     root = project_root()
-    about = __doc__.partition("\n\n")[2]
-    parser = argparse.ArgumentParser("python -m recsys.reports", description=about, add_help=False)
+    parser = argparse.ArgumentParser("python -m recsys.reports", description=__doc__, add_help=False)
     parser.add_argument("values", nargs="*", metavar="NAME=value", help="set a parameter")
     parser.add_argument("--notebooks", type=Path, default=root / "notebooks", help="folder of the notebooks")
     parser.add_argument("--reports", type=Path, default=root / "reports", help="folder for the reports")

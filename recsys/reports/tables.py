@@ -1,7 +1,7 @@
 """The tables of the pages. What they show is computed, never typed."""
 
 import html
-import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,18 +10,26 @@ from IPython.display import HTML
 
 from recsys.audit.checks import Check
 from recsys.audit.findings import FINDINGS
-from recsys.audit.measures import Measured
+from recsys.audit.measures import QUESTIONS, Measured
 from recsys.data.split import PARTS, Split
 from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation
 from recsys.models.baselines import Fitted
-from recsys.models.neighbour_quality import LIFT
+from recsys.models.neighbours import LIFT
 from recsys.reports.exploration import song_table
 from recsys.reports.narrative import answer, checks_sentence, model_name, named, percent, signed, spread
+from recsys.training.recipes import Recipe
 
-BOUNDS = ("value", "low", "high")
+BOUNDS = ["value", "low", "high"]
 METRIC_NAMES = {
     "ndcg": "NDCG", "recall": "Recall", "precision": "Precision", "map": "MAP", "mrr": "MRR", "hit": "Hit rate",
+    "coverage": "Coverage", "gini": "Gini", "novelty": "Novelty", "tail_share": "Long tail",
 }  # fmt: skip
+# the settings of recipes, in words
+SCORES = {"dot": "dot product", "cosine": "cosine (vectors of length one)"}
+POOLS = {"all": "all songs", "train": "the songs of train"}
+DRAWN = {"uniform": "for each listen", "shared": "for each batch", "popularity": "for each batch, half by listens"}
+LOSSES = {"softmax": "softmax cross-entropy", "bsl": "bilateral softmax", "bpr": "BPR", "sigmoid": "logistic loss"}
+OPTIMIZERS = {"sgd": "plain gradient descent", "adagrad": "Adagrad", "adam": "Adam"}
 
 
 def steps_table(manifest: dict[str, Any]) -> HTML:
@@ -32,23 +40,22 @@ def steps_table(manifest: dict[str, Any]) -> HTML:
 
 
 def parts_table(split: Split) -> pd.DataFrame:
-    """Return a row for each part: listens, users, songs, how many listens are cold, repeats or scored, and the days."""
-    rows = {}
+    """Return a row for each part: its listens, how many of them are cold, repeats or scored, users, songs, times."""
+    kinds = {"cold_user": "by cold users", "cold_item": "of cold songs", "repeat": "repeats", "scored": "scored"}
+    rows: dict[str, dict[str, Any]] = {}
     for part in PARTS:
         data, account = getattr(split, part), split.account(part) if part != "train" else {}
-        row: dict[str, Any] = {"listens": len(data)}
-        row |= {"users": len(np.unique(data.user)), "songs": len(np.unique(data.item))}
-        names = {"cold_user": "cold users", "cold_item": "cold songs", "repeat": "repeats", "scored": "scored"}
-        row |= {name: account.get(key, "") for key, name in names.items()}
-        dated = data.timestamp is not None and len(data)
-        row["from"], row["to"] = (str(f(data.timestamp))[:10] if dated else "" for f in (np.min, np.max))
-        rows[part] = row
-    return headed(pd.DataFrame(rows).T.map(written), "part")
+        rows[part] = {"listens": len(data)} | {name: account.get(kind, "") for kind, name in kinds.items()}
+        rows[part] |= {"users": len(np.unique(data.user)), "songs": len(np.unique(data.item))}
+        if data.timestamp is not None and len(data):
+            ends = {"from": data.timestamp.min(), "to": data.timestamp.max()}
+            rows[part] |= {name: str(time)[:16].replace("T", " ") for name, time in ends.items()}
+    return headed(pd.DataFrame(rows).T.fillna("").map(written), "part")
 
 
-def first_rows(split: Split, n: int = 5, show_user_ids: bool = False) -> pd.DataFrame:
-    """Return the first listens of train, with the user's code, or with their raw id if that may be shown."""
-    rows = split.train[np.arange(min(n, len(split.train)))]
+def first_rows(split: Split, show_user_ids: bool = False) -> pd.DataFrame:
+    """Return the first five listens of train, with the user's code, or with their raw id if that may be shown."""
+    rows = split.train[:5]
     user = split.users["user_id"].to_numpy()[rows.user] if show_user_ids else rows.user
     table = song_table(split, rows.item).reset_index(drop=True)
     table.insert(0, "user" if show_user_ids else "user code", user)
@@ -65,88 +72,73 @@ def provenance(manifest: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame({"value": rows | {"prepared as": f"{manifest['dataset']}-{manifest['key']}"}})
 
 
-def main_table(
-    evaluation: Evaluation, fitted: dict[str, Fitted], histories: dict[str, dict[str, Any]],
-    ceiling: Evaluation | None = None,
-) -> pd.DataFrame:  # fmt: skip
-    """Return a row for each model, the best last: metrics of lists of 20 with intervals, and seconds.
+def recipes_table(recipes: Mapping[str, Recipe]) -> HTML:
+    """Return the settings of recipes side by side, in words; of several recipes only those in which they differ."""
+    table = pd.DataFrame({model_name(name): _settings(recipe) for name, recipe in recipes.items()})
+    if len(recipes) > 1:
+        table = table[table.nunique(axis=1) > 1]
+    return in_full(table.reset_index(names="setting"))
 
-    `ceiling` is the evaluation of the best possible ranking, where it is known: it adds each model's share of that.
+
+def choices_table(histories: dict[str, dict[str, Any]]) -> HTML:
+    """Return what was chosen on validation for each recipe, and the size of its model."""
+    columns = {}
+    for name, history in histories.items():
+        recency = " and ".join(f"{key.replace('_', '-')} {value:g}" for key, value in history["recency"].items())
+        columns[model_name(name)] = {
+            "temperature": f"{history['settings']['temperature']:g}",
+            "γ": f"{history['settings']['gamma']:g}",
+            "recency weighting": recency or "none",
+            "best epoch": f"{history['best_epoch']} of {len(history['epochs'])}",
+            "parameters": f"{history['n_parameters']:,}",
+        }
+    return in_full(pd.DataFrame(columns).reset_index(names="chosen"))
+
+
+def main_table(evaluation: Evaluation, seconds: dict[str, float], ceiling: Evaluation | None = None) -> pd.DataFrame:
+    """Return a row for each model, the best last: metrics of lists of 20 with intervals, and `seconds` of fitting.
+
+    `ceiling` is the evaluation of the best possible ranking, where it is known: it adds a row.
     """
     order, means = evaluation.ordered()[::-1], evaluation.means
-    keys = [f"{name}@20" for name in ("ndcg", "recall", "precision", "map", "hit")]
-    table = means.apply(_with_interval, axis=1).unstack().loc[order, keys].rename(columns=metric_name)
     if ceiling:
-        best_possible = ceiling.means.loc[("ceiling", MAIN_METRIC), "value"]
-        shares = [percent(means.loc[(name, MAIN_METRIC), "value"] / best_possible) for name in order]
-        table[f"of the best possible {metric_name(MAIN_METRIC)}, {best_possible:.4f}"] = shares
-    seconds = {name: each.fit_seconds for name, each in fitted.items()}
-    seconds |= {name: each.get("refit_seconds", each["seconds"]) for name, each in histories.items()}
+        order, means = [*order, "ceiling"], pd.concat([means, ceiling.means])
+    keys = [f"{name}@20" for name in ("ndcg", "recall", "precision", "hit")]
+    cells = [f"{value:.4f} ({low:.4f} to {high:.4f})" for value, low, high in means[BOUNDS].to_numpy()]
+    table = pd.Series(cells, means.index).unstack().loc[order, keys].rename(columns=metric_name)
     table["seconds to fit"] = [f"{seconds[name]:.1f}" if name in seconds else "" for name in order]
-    table["seconds to rank"] = [f"{evaluation.rank_seconds[name]:.1f}" for name in order]
     return headed(table.rename(index=model_name), "model")
 
 
-def difference_table(evaluation: Evaluation, metric: str = MAIN_METRIC) -> pd.DataFrame:
-    """Return the paired difference of the best model from each other model, with its interval and a verdict."""
-    first, *others = evaluation.ordered(metric)
-    rows = []
-    for name in others:
-        gap = evaluation.difference(first, name, metric)
-        verdict = f"{model_name(first)} is {gap.verdict}" if gap.verdict in ("better", "worse") else gap.verdict
-        rows.append((f"{signed(gap.value)} ({signed(gap.low)} to {signed(gap.high)})", verdict))
-    table = pd.DataFrame(rows, [model_name(name) for name in others], ["difference", "verdict"])
-    return headed(table, f"{metric_name(metric)}: {model_name(first)} minus")
+def difference_table(evaluation: Evaluation) -> pd.DataFrame:
+    """Return the difference in NDCG@20 of the best model from each other one, with its interval and a verdict."""
+    first, *others = evaluation.ordered()
+    gaps = [evaluation.difference(first, name, MAIN_METRIC) for name in others]
+    columns = {
+        "difference": [f"{signed(gap.value)} ({signed(gap.low)} to {signed(gap.high)})" for gap in gaps],
+        "verdict": [f"{model_name(first)} is better" if gap.verdict == "better" else gap.verdict for gap in gaps],
+    }
+    table = pd.DataFrame(columns, [model_name(name) for name in others])
+    return headed(table, f"{metric_name(MAIN_METRIC)}: {model_name(first)} minus")
 
 
 def sampled_table(accuracy: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """Return the 1-of-21 accuracy of each model, lowest first, as the described system counts and with ties shared."""
-    order, rows = sorted(accuracy, key=lambda name: accuracy[name]["tie_fair"]["value"]), []
-    for found in (accuracy[name] for name in order):
-        as_author, tie_fair = (spread([found[key][each] for each in BOUNDS], 2) for key in ("as_author", "tie_fair"))
-        rows.append((as_author, tie_fair, f"{found['loss']:.4f}" if np.isfinite(found["loss"]) else "–"))
-    columns = ["as the described system counts", "ties shared", "loss"]
+    order = sorted(accuracy, key=lambda name: accuracy[name]["tie_fair"]["value"])
+    rows = [[spread(accuracy[name][key].values(), 2) for key in ("as_author", "tie_fair")] for name in order]
+    columns = ["as the described system counts", "ties shared"]
     return headed(pd.DataFrame(rows, [model_name(name) for name in order], columns), "model")
 
 
-def account_table(evaluation: Evaluation) -> pd.DataFrame:
-    """Return how many listens of the evaluated part were scored, and why the others were not."""
-    account = evaluation.split.account(evaluation.part)
-    meaning = {
-        "scored": "a new song of a known listener",
-        "repeat": "a song that the listener already had",
-        "cold_user": "a listener who is not in train",
-        "cold_item": "a song that is not in train",
-    }
-    rows = [(text, f"{account[key]:,}", percent(account[key] / account["rows"])) for key, text in meaning.items()]
-    names = ["scored", "repeat", "cold user", "cold song"]
-    return headed(pd.DataFrame(rows, names, ["meaning", "listens", "share"]), "kind")
-
-
-def cutoffs_table(evaluation: Evaluation) -> HTML:
-    """Return the means of four metrics for lists of every length, folded: a row for each model and metric."""
-    values, rows = evaluation.means["value"], []
-    cutoffs = sorted({int(metric.split("@")[1]) for metric in values.index.get_level_values("metric")})
-    for name in evaluation.ordered()[::-1]:
-        for metric in ("precision", "recall", "map", "ndcg"):
-            cells = {f"lists of {k}": f"{values[name, f'{metric}@{k}']:.4f}" for k in cutoffs}
-            rows.append({"model": model_name(name), "metric": metric_name(metric), **cells})
-    return folded(f"Lists of {', '.join(map(str, cutoffs))} songs", pd.DataFrame(rows))
-
-
-def lists_table(evaluation: Evaluation, k: int = 20) -> HTML:
-    """Return what the lists of k songs are like as a whole, folded."""
-    rows = []
-    for name in evaluation.ordered()[::-1]:
-        means, whole = evaluation.means.loc[name]["value"], evaluation.aggregate[name]
-        rows.append({
-            "model": model_name(name),
-            "coverage": percent(whole[f"coverage@{k}"]),
-            "Gini": f"{whole[f'gini@{k}']:.3f}",
-            "novelty, bits": f"{means[f'novelty@{k}']:.2f}",
-            "share of the long tail": percent(means[f"tail_share@{k}"]),
-        })  # fmt: skip
-    return folded(f"What the lists of {k} are like as a whole", pd.DataFrame(rows))
+def metrics_table(evaluation: Evaluation) -> HTML:
+    """Return every metric for lists of every length, folded: a row for each metric and model."""
+    table = evaluation.means["value"].unstack().join(pd.DataFrame(evaluation.aggregate).T)
+    cutoffs, rows = sorted({int(column.split("@")[1]) for column in table}), []
+    for metric in METRIC_NAMES:
+        for name in evaluation.ordered()[::-1]:
+            cells = {f"lists of {k}": f"{table.loc[name, f'{metric}@{k}']:.4f}" for k in cutoffs}
+            rows.append({"metric": metric_name(metric), "model": model_name(name), **cells})
+    return folded(f"All metrics, for lists of {', '.join(map(str, cutoffs))} songs", pd.DataFrame(rows))
 
 
 def checks_table(checks: list[Check]) -> HTML:
@@ -161,8 +153,8 @@ def measures_table(measures: Measured) -> HTML:
     """Return the measures: the question, its answer with an interval, and why it matters."""
     rows = []
     for each in measures.measures:
-        figure = answer(each).replace(" to ", "\u00a0to\u00a0").replace(" %", "\u00a0%")  # lines break elsewhere
-        rows.append((each.question.format(model=named(each.model)), figure, each.why))
+        _, question, why = QUESTIONS[each.key]
+        rows.append((question.format(model=named(each.model)), answer(each), why))
     return in_full(pd.DataFrame(rows, columns=["question", "answer", "why it matters"]))
 
 
@@ -190,9 +182,8 @@ def quality_table(quality: pd.DataFrame) -> HTML:
     rows: dict[str, dict[str, str]] = {}
     for (measure, kind), row in quality.iterrows():
         is_share = measure != LIFT
-        written = spread(row[list(BOUNDS)]) if is_share else f"{row.value:.1f} ({row.low:.1f} to {row.high:.1f})"
-        written = written.replace(" ", "\u00a0").replace("\u00a0(", " (")  # a line may end before the interval only
-        rows.setdefault(measure, {"measure": measure})[kind] = written
+        cell = spread(row[BOUNDS]) if is_share else f"{row.value:.1f} ({row.low:.1f} to {row.high:.1f})"
+        rows.setdefault(measure, {"measure": measure})[kind] = cell
         rows[measure]["random lists"] = percent(row.chance) if is_share else f"{row.chance:.1f}"
     table = pd.DataFrame(rows.values()).fillna("–")
     return in_full(table[[*table.columns.drop("random lists"), "random lists"]])
@@ -217,23 +208,20 @@ def folded(summary: str, table: pd.DataFrame) -> HTML:
 def slices_table(rows: pd.DataFrame, counts: str) -> pd.DataFrame:
     """Return a frame of `slices`: a row for each model, a column for each slice, with its size from column `counts`."""
     what = {"events": "songs to find", "users": "listeners"}[counts]
-    rows = rows.assign(
-        column=[f"{row['slice']} ({row[counts]:,} {what})" for _, row in rows.iterrows()],
-        cell=[spread(row) for row in rows[list(BOUNDS)].to_numpy()],
-    )
-    table = rows.pivot(index="model", columns="column", values="cell")
-    table = table.loc[rows["model"].unique(), rows["column"].unique()].rename_axis(columns=None)
-    return headed(table.rename(index=model_name), "model")
+    cells: dict[str, dict[str, str]] = {}
+    for _, row in rows.iterrows():
+        column = cells.setdefault(f"{row['slice']} ({row[counts]:,} {what})", {})
+        column[model_name(row["model"])] = spread(row[BOUNDS])
+    return headed(pd.DataFrame(cells), "model")
 
 
 def trials_table(fitted: dict[str, Fitted], left_out: dict[str, str]) -> HTML:
-    """Return the settings tried for each baseline with their NDCG@20 on validation, and what was left out; folded."""
+    """Return the settings tried for baselines with their NDCG@20 on validation, and what was left out; folded."""
     rows = []
     for name, each in fitted.items():
-        for settings, value in each.trials or [({}, math.nan)]:
-            words = ", ".join(f"{key} {setting:g}" for key, setting in settings.items()) or "nothing to choose"
-            chosen = "chosen" if settings == each.settings else ""
-            rows.append((model_name(name), words, "" if math.isnan(value) else f"{value:.4f}", chosen))
+        for settings, value in each.trials:
+            words = ", ".join(f"{key} {setting:g}" for key, setting in settings.items())
+            rows.append((model_name(name), words, f"{value:.4f}", "chosen" if settings == each.settings else ""))
     rows += [(model_name(name), f"left out: {reason}", "", "") for name, reason in left_out.items()]
     table = pd.DataFrame(rows, columns=["baseline", "settings", "NDCG@20 on validation", ""])
     return folded("How the baselines were chosen on validation", table)
@@ -241,8 +229,8 @@ def trials_table(fitted: dict[str, Fitted], left_out: dict[str, str]) -> HTML:
 
 def metric_name(key: str) -> str:
     """Return a metric as it is written on pages, such as "NDCG@20" for "ndcg@20"."""
-    name, *cutoff = key.split("@")
-    return "@".join([METRIC_NAMES.get(name, name), *cutoff])
+    name, at, cutoff = key.partition("@")
+    return METRIC_NAMES[name] + at + cutoff
 
 
 def headed(table: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -255,6 +243,28 @@ def written(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int | np.integer) else str(value)
 
 
-def _with_interval(row: Any) -> str:
-    """Return a value and its interval as text that breaks between the two only."""
-    return f"{row.value:.4f} ({row.low:.4f}\u2060–\u2060{row.high:.4f})"
+def _settings(recipe: Recipe) -> dict[str, str]:
+    temperatures, gammas = zip(*recipe.grid, strict=True)
+    drawn = recipe.negatives != "full"
+    negatives = f"{recipe.n_negatives:,} drawn from {POOLS[recipe.pool]}, {DRAWN[recipe.negatives]}" if drawn else ""
+    stop = f"at most; stops after {recipe.patience} without improvement"
+    return {
+        "numbers in a vector": f"{recipe.dim:,}",
+        "score": SCORES[recipe.similarity],
+        "negatives": negatives or "all songs of train",
+        "loss": LOSSES[recipe.loss],
+        "temperature": _choice(temperatures),
+        "γ, weight of the negatives": _choice((*gammas, *recipe.gammas)),
+        "optimiser": OPTIMIZERS[recipe.optimizer],
+        "learning rate": f"{recipe.learning_rate:g}, {'falling to 0' if recipe.schedule == 'cosine' else 'constant'}",
+        "batch": f"{recipe.batch_size:,} {'listens' if drawn else 'users'}",
+        "epochs": f"{recipe.epochs:,}, {'all are run' if recipe.patience >= recipe.epochs else stop}",
+        "recency weighting": "tried on validation" if recipe.recency else "none",
+        "final model": "trained again on train and validation" if recipe.refit else "trained on train",
+        "precision": recipe.precision,
+    }
+
+
+def _choice(values: tuple[float, ...]) -> str:
+    distinct = [f"{value:g}" for value in dict.fromkeys(values)]
+    return f"{', '.join(distinct)}: the best on validation" if len(distinct) > 1 else distinct[0]

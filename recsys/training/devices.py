@@ -1,7 +1,4 @@
-"""The devices of a training, and each replica's share of the work under a `tf.distribute` strategy.
-
-The functions without a `strategy` in their name are called by the code of one replica, and concern that replica.
-"""
+"""The devices of a training, and a replica's share of the work under a `tf.distribute` strategy."""
 
 import functools
 import os
@@ -28,10 +25,7 @@ def choose_strategy() -> tf.distribute.Strategy:
 
 
 def configure(precision: str, xla: bool, deterministic: bool) -> bool:
-    """Set TensorFlow's options for the whole process, and return whether to use XLA.
-
-    On a GPU, XLA is not deterministic: it is used only if results need not be.
-    """
+    """Set TensorFlow's options for the whole process, and return whether to use XLA, which varies on a GPU."""
     tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
     if not (deterministic and tf.config.list_physical_devices("GPU")):
         return xla
@@ -40,12 +34,11 @@ def configure(precision: str, xla: bool, deterministic: bool) -> bool:
 
 
 def n_replicas() -> int:
-    """Return the number of replicas."""
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def replica() -> int:
-    """Return the replica's number, from 0."""
+    """Return the number, from 0, of the replica whose code calls this."""
     number = tf.distribute.get_replica_context().replica_id_in_sync_group
     return int(number if isinstance(number, int) else tf.get_static_value(number))
 
@@ -61,12 +54,8 @@ def share(rows: tf.Tensor) -> tf.Tensor:
 
 
 def share_of_users(users: tf.Tensor, rows: tf.Tensor, *by_row: tf.Tensor) -> list[tf.Tensor]:
-    """Return the replica's share of a batch of users, and of their positives.
-
-    `rows` (n,) holds the place in the batch of each positive's user, `by_row` other values of the positives (n,).
-    """
-    n = n_replicas()
-    if n == 1:
+    """Return the replica's share of a batch of users, of their positives' `rows` in the batch (n,), and of `by_row`."""
+    if (n := n_replicas()) == 1:
         return [users, rows, *by_row]
     own = rows % n == replica()
     return [share(users), *(tf.boolean_mask(each, own) for each in (rows // n, *by_row))]

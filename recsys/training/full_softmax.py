@@ -19,10 +19,7 @@ NUMBERS = (tf.int32, tf.int32, tf.float32, tf.float32)  # key and step of a draw
 
 
 class FullLoop(Loop):
-    """Epochs over users in a new order each time. A step moves the whole tables.
-
-    Users without a song, or with all songs, are left out: there is nothing to learn from them.
-    """
+    """Epochs over users in a new order each time, but not users with no or all songs. A step moves the whole tables."""
 
     def __init__(self, model: Embeddings, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False):
         super().__init__(model, split, recipe, seed, xla)

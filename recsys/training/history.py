@@ -1,16 +1,19 @@
 """What a training leaves in its folder while it runs (history.json, the best model, a checkpoint), and its log."""
 
 import contextlib
+import json
 import signal
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recsys.data.interactions import Interactions, Stored
-from recsys.runs import write_json
-from recsys.training import checkpoints
+from recsys.runs import write_atomically, write_json
 from recsys.training.loop import Loop
 
 CHECKPOINT = "checkpoint"
@@ -24,12 +27,29 @@ INPUTS = {
 
 def print_line(name: str, text: str, moving: bool = False) -> None:
     """Print a line of a recipe's log. The next line is printed over a `moving` one."""
-    print(f"\r{f'{name}: {text}':<{LOG_WIDTH}}", end="" if moving else "\n", flush=True)
+    print(f"{name}: {text}".ljust(LOG_WIDTH), end="\r" if moving else "\n", flush=True)
 
 
 def changed_inputs(before: dict[str, Any], now: dict[str, Any]) -> str:
     """Return in words which inputs of a training differ from those `before`; "" if none does."""
     return ", ".join(dict.fromkeys(INPUTS[name] for name in now if before.get(name) != now[name]))
+
+
+def write_checkpoint(path: Path, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Write facts (any JSON) and arrays into one file, without pickles, completely or not at all."""
+    text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+    with write_atomically(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays, facts=text)
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return the facts and arrays of a checkpoint; empty ones if it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        return json.loads(arrays.pop("facts").tobytes()), arrays
+    except (FileNotFoundError, zipfile.BadZipFile, ValueError, KeyError, EOFError):
+        return {}, {}
 
 
 class TrainingHistory:
@@ -42,7 +62,7 @@ class TrainingHistory:
         self.loop, self.facts, self.folder, self.log = loop, facts, folder, log
         self.phase, self.best_weights, self.interrupted, self.checkpoint_seconds = "", [], False, CHECKPOINT_SECONDS
         self.started = dict.fromkeys(("training", "phase", "epoch", "checkpoint"), time.perf_counter())
-        self.checkpoint, self.arrays = checkpoints.read(folder / CHECKPOINT) if folder else ({}, {})
+        self.checkpoint, self.arrays = read_checkpoint(folder / CHECKPOINT) if folder else ({}, {})
         loop.after_call, loop.check_interrupt = self.after_call, self.check_interrupt
         if self.checkpoint and (changed := changed_inputs(self.checkpoint["history"]["inputs"], facts["inputs"])):
             log(f"starts again without its checkpoint, because these have changed: {changed}")
@@ -71,7 +91,6 @@ class TrainingHistory:
             self.checkpoint, self.arrays = {}, {}
 
     def train_epoch(self) -> dict[str, float]:
-        """Train for the loop's next epoch, or for the rest of one that was stopped."""
         if self.loop.step == 0:
             self.started["epoch"] = time.perf_counter()
         return self.loop.train_epoch()
@@ -83,15 +102,12 @@ class TrainingHistory:
             seconds = {name: self.since(name) for name in self.started}
             facts = {"loop": loop, "phase": self.phase, "history": self.facts, "seconds": seconds}
             best = {f"best {i}": table for i, table in enumerate(self.best_weights)}
-            checkpoints.write(self.folder / CHECKPOINT, facts, arrays | best)
+            write_checkpoint(self.folder / CHECKPOINT, facts, arrays | best)
             self.started["checkpoint"] = time.perf_counter()
-            self.checkpoint_seconds = max(
-                CHECKPOINT_SECONDS, (self.started["checkpoint"] - before) / CHECKPOINT_SHARE
-            )
+            self.checkpoint_seconds = max(CHECKPOINT_SECONDS, (self.started["checkpoint"] - before) / CHECKPOINT_SHARE)
         self.check_interrupt()
 
     def check_interrupt(self) -> None:
-        """Raise KeyboardInterrupt if the user interrupted."""
         if self.interrupted:
             raise KeyboardInterrupt
 
@@ -102,7 +118,6 @@ class TrainingHistory:
             write_json(self.folder / "history.json", self.facts)
 
     def write_model(self) -> None:
-        """Write the model as it is now."""
         if self.folder:
             self.loop.model.write(self.folder / "model.keras")
 
@@ -110,13 +125,11 @@ class TrainingHistory:
         """Add an epoch's figures to the history, and log them; `validation` holds those of validation as text."""
         self.epochs.append(epoch | {"seconds": self.since("epoch")})
         self.note()
-        n = self.loop.recipe.epochs
-        left = int((n - epoch["epoch"]) * sum(each["seconds"] for each in self.epochs) / epoch["epoch"])
-        self.log(
-            f"epoch {epoch['epoch']:2} of {n}: loss {epoch['loss']:.4f}, accuracy {epoch['accuracy']:.2%}; validation "
-            f"{validation}; {epoch['rows_per_second']:,} rows/s; at most {left // 60}:{left % 60:02} left",
-            moving=True,
-        )
+        number, n = epoch["epoch"], self.loop.recipe.epochs
+        left = int((n - number) * sum(each["seconds"] for each in self.epochs) / number)
+        text = f"epoch {number:2} of {n}: loss {epoch['loss']:.4f}, accuracy {epoch['accuracy']:.2%}; validation "
+        text += f"{validation}; {epoch['rows_per_second']:,} rows/s; at most {left // 60}:{left % 60:02} left"
+        self.log(text, moving=True)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,6 @@ from recsys.data.interactions import Interactions, Stored
 from recsys.data.split import Split
 from recsys.models.embeddings import Embeddings
 from recsys.training import losses
-from recsys.training.losses import SAMPLE, VALIDATION
 from recsys.training.optimizers import Optimizer, schedule
 from recsys.training.recipes import ACCURACY_NEGATIVES, Recipe
 
@@ -21,14 +20,16 @@ ROWS_PER_CALL = 2**18  # rows of one call into TensorFlow, which no interrupt ca
 class Loop:
     """Train a model by a recipe, epoch by epoch. `SampledLoop` and `FullLoop` say what a batch is and how it is used.
 
-    A phase begins with `start`, which sets the model to its first weights. `train_epoch` and `evaluate` run one epoch.
-    `state` returns everything that the rest of the phase depends on, `restore` puts it back. Under a `tf.distribute`
-    strategy each replica works on its share of every batch.
+    Under a `tf.distribute` strategy each replica works on its share of every batch.
     """
+
+    _load: Callable[[Interactions | Stored], None]  # takes the rows of a phase, sets `n_rows`: positives in an epoch
+    _train: Callable[[int], None]  # takes the steps of an epoch from `self.step` on, and calls `_end_call` after each
+    _train_step: Callable[..., tf.Tensor]  # takes a step on a replica's share of a batch, returns its `losses.totals`
 
     def __init__(self, model: Embeddings, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False):
         self.model, self.recipe, self.seed = model, recipe, seed
-        sample = np.random.default_rng([seed, SAMPLE]).integers(0, len(split.train), len(split.validation))
+        sample = np.random.default_rng([seed, losses.SAMPLE]).integers(0, len(split.train), len(split.validation))
         self.sample, self.validation = split.train[np.sort(sample)], split.validation[:]
         self.pool = split.n_items_all if recipe.pool == "all" else split.n_items
         self.temperature, self.gamma = (tf.Variable(1.0, trainable=False) for _ in range(2))
@@ -37,14 +38,12 @@ class Loop:
         self.xla = xla and self.strategy.num_replicas_in_sync == 1
         self.optimizer = Optimizer(recipe.optimizer, self.tables, self.xla)
         self._evaluated = tf.function(self._evaluate_batches, jit_compile=self.xla)
-        self.after_call: Callable[[], None] = lambda: None  # called when weights and place in the epoch agree
-        self.check_interrupt: Callable[[], None] = lambda: None  # called where they need not
+        self.after_call: Callable[[], None] = lambda: None  # in training, when the state is complete
+        self.check_interrupt: Callable[[], None] = lambda: None  # in an evaluation
 
-    def start(
-        self, rows: Interactions | Stored, temperature: float, gamma: float, epochs: int, name: str = ""
-    ) -> None:
-        """Begin a phase of so many epochs over `rows`. Errors mention its name."""
-        self.name, self.epochs, self.epoch, self.step, self.totals = name, epochs, 0, 0, np.zeros(3)
+    def start(self, rows: Interactions | Stored, temperature: float, gamma: float, epochs: int, name: str = "") -> None:
+        """Reset the model, and begin a phase of so many epochs over `rows`. Errors mention its name."""
+        self.name, self.epochs, self.epoch, self.step, self.totals, self.n_rows = name, epochs, 0, 0, np.zeros(3), 0
         self.model.initialise()
         self.optimizer.reset()
         self.temperature.assign(temperature)
@@ -61,9 +60,10 @@ class Loop:
         return facts
 
     def evaluate(self) -> dict[str, float]:
-        """Return loss and 1-of-21 accuracy on a sample of train and on validation; all calls use the same candidates."""
+        """Return loss and 1-of-21 accuracy on a sample of train and on validation, always with the same candidates."""
         facts: dict[str, float] = {}
-        for name, part, stream in (("train_", self.sample, SAMPLE), ("val_", self.validation, VALIDATION)):
+        parts = ("train_", self.sample, losses.SAMPLE), ("val_", self.validation, losses.VALIDATION)
+        for name, part, stream in parts:
             n, totals, key = len(part), np.zeros(3), losses.key(self.seed, 0, stream)
             n_steps, size = self._steps_per_call(n), self.recipe.batch_size
             for step in range(0, -(-n // size), n_steps):
@@ -86,18 +86,6 @@ class Loop:
         for i, variable in enumerate([*self.tables, *sum(self.optimizer.slots, [])]):
             variable.assign(arrays[f"loop {i}"])
 
-    def _load(self, rows: Interactions | Stored) -> None:
-        """Take over the rows of a phase, and set `n_rows`, the number of positives in an epoch."""
-        raise NotImplementedError
-
-    def _train(self, epoch: int) -> None:
-        """Take the steps of an epoch from `self.step` on, with a call of `_end_call` after each call."""
-        raise NotImplementedError
-
-    def _train_step(self, *batch: tf.Tensor) -> tf.Tensor:
-        """Take one step on a replica's share of a batch, and return its `losses.totals`."""
-        raise NotImplementedError
-
     def _steps_per_call(self, n: int) -> int:
         size = self.recipe.batch_size
         return min(-(-n // size), max(1, ROWS_PER_CALL // size))
@@ -107,15 +95,10 @@ class Loop:
         return self.recipe.learning_rate * schedule(self.recipe.schedule, count, self.epochs * n_steps)
 
     def _end_call(self, totals: np.ndarray, bad_step: int, step: int, n_steps: int) -> None:
-        """Add up what a call did; the next one begins at `step`.
-
-        Raises FloatingPointError if the loss of `bad_step` was not finite; −1 means that all were.
-        """
+        """Add up what a call did; the next begins at `step`. The loss of `bad_step` was not finite; −1: all were."""
         if bad_step >= 0:
-            raise FloatingPointError(
-                f"{self.name and self.name + ', '}epoch {self.epoch + 1}, step {bad_step + 1} of {n_steps}: expected "
-                "a finite loss, got infinity or no number; try a lower LEARNING_RATE"
-            )
+            place = f"{self.name and self.name + ', '}epoch {self.epoch + 1}, step {bad_step + 1} of {n_steps}"
+            raise FloatingPointError(f"{place}: expected a finite loss, got infinity or NaN; try a lower LEARNING_RATE")
         self.totals, self.step = self.totals + totals, step
         self.after_call()
 
@@ -141,10 +124,7 @@ class Loop:
 
 
 def means(prefix: str, totals: np.ndarray, n: int) -> dict[str, float]:
-    """Return the mean loss of the rows whose user and song have vectors, and the share of hits among all n rows.
-
-    `totals` are those of `losses.totals`. The rows without vectors are counted, and are no hits.
-    """
+    """Return the mean loss of the rows with vectors, the share of hits among all n, and the number of rows without."""
     loss, n_hits, n_real = totals.tolist()
-    unknown = n - int(n_real)
-    return {f"{prefix}loss": loss / max(n_real, 1), f"{prefix}accuracy": n_hits / n, f"{prefix}unknown_rows": unknown}
+    values = {"loss": loss / max(n_real, 1), "accuracy": n_hits / n, "unknown_rows": n - int(n_real)}
+    return {prefix + name: value for name, value in values.items()}

@@ -1,9 +1,8 @@
 """From a batch of positives to a loss: candidates → logits → − log q → accidental hits → cross-entropy.
 
 Each loss in `LOSSES` maps the positives' logits (batch,), the negatives' logits (batch, n), log q and γ to losses
-(batch,). A negative whose logit is −∞ does not count. log q (n,) corrects for negatives that are not drawn uniformly: it
-is the logarithm of how much more often than uniformly each one is drawn, so that sums over the negatives have the same
-expectation as with uniform ones. It is 0 for uniform negatives.
+(batch,). A negative whose logit is −∞ does not count. log q (n,) is the logarithm of how much more often than uniformly
+each negative is drawn. It keeps the expectation of sums over the negatives; for uniform negatives it is 0.
 """
 
 from collections.abc import Callable
@@ -24,13 +23,8 @@ def uniform(shape: tuple, pool: int | tf.Tensor, key: int | tf.Tensor, step: int
     return tf.random.stateless_uniform(shape, tf.stack([key, step]), 0, pool, tf.int32, alg="philox")
 
 
-def uniform_candidates(
-    positives: np.ndarray | tf.Tensor, n_negatives: int, pool: int, key: int | tf.Tensor, step: int | tf.Tensor
-) -> tf.Tensor:
-    """Draw negatives for each positive, from the song codes below `pool`, with replacement.
-
-    Maps the positives' codes (batch,) to candidates, int32 (batch, 1 + n_negatives), the positive in column 0.
-    """
+def uniform_candidates(positives: np.ndarray | tf.Tensor, n_negatives: int, pool: int, key, step) -> tf.Tensor:
+    """Return candidates, int32 (batch, 1 + n_negatives): a positive (batch,), and song codes drawn below `pool`."""
     negatives = uniform((tf.shape(positives)[0], n_negatives), pool, key, step)
     return tf.concat([positives[:, None], negatives], axis=1)
 
@@ -47,10 +41,7 @@ def popularity_log_q(counts: np.ndarray, share: float) -> np.ndarray:
 
 
 def mask_accidental_hits(logits: tf.Tensor, negatives: tf.Tensor, positives: tf.Tensor) -> tf.Tensor:
-    """Set the logits (batch, n) of negatives that are their row's positive to −∞.
-
-    `negatives` are song codes, (batch, n), or (n,) if the batch shares them; `positives` (batch,) are codes too.
-    """
+    """Set the logits (batch, n) to −∞ where the negatives' codes, (batch, n) or (n,), are the positive's (batch,)."""
     return tf.where(negatives == positives[:, None], tf.cast(-np.inf, logits.dtype), logits)
 
 
@@ -100,10 +91,9 @@ LOSSES_OF_LOG_SUM: dict[str, Callable[..., tf.Tensor]] = {"softmax": softmax_of_
 
 
 def hits(positive: tf.Tensor, highest: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-    """Return whether no negative has a higher logit than the positive, bool (batch,). A tie is a hit.
+    """Return whether a row is real and its positive's logit is not below the highest of its negatives, bool (batch,).
 
-    Ties count as in the described system. `highest` (batch,) is the highest logit of each row's negatives; rows that
-    are not `real` (batch,) are no hits.
+    A tie is a hit, as in the described system.
     """
     return real & (positive >= highest)
 
@@ -121,28 +111,18 @@ def totals(row_losses: tf.Tensor, hits: tf.Tensor, real: tf.Tensor) -> tf.Tensor
 def exponentials(logits: tf.Tensor, level: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return exp(logits − level) of logits (users, songs), their sum over songs (users,), and the level.
 
-    The level keeps exp from overflowing. It is a scalar that no logit exceeds, if one is given, else the highest logit
-    of each user (users,).
+    The level keeps exp from overflowing: a scalar that no logit exceeds, or else each user's highest logit (users,).
     """
     level = tf.maximum(tf.reduce_max(logits, axis=1), logits.dtype.min) if level is None else level
     values = tf.exp(logits - level[..., None])
     return values, tf.reduce_sum(values, axis=1), level
 
 
-def log_sum_exp(
-    users: tf.Tensor,
-    songs: tf.Tensor,
-    exponentials: Callable[[tf.Tensor], tuple[tf.Tensor, ...]],
-    multiply: Callable[..., tf.Tensor] = tf.matmul,
-    positives: tf.Tensor | None = None,
-) -> tuple[tf.Tensor, ...]:
+def log_sum_exp(users, songs, exponentials: Callable, multiply=tf.matmul, positives=None) -> tuple[tf.Tensor, ...]:
     """Return log Σ exp over songs of the products of users (users, dim) and songs (songs, dim): (users,).
 
     `positives` (n, 2), distinct pairs of a user's and a song's row, are left out of the sums; their products (n,) are
-    the second value returned (empty without `positives`). `exponentials` maps the products (users, songs) to
-    exponentials, their sums and the level, as the function of that name does; values that it returns beyond these are
-    returned too, without a gradient.
-
+    returned too. What `exponentials` returns beyond the function of that name is passed on, without a gradient.
     The gradient is written by hand: it scales vectors instead of the matrix of products, which is faster. A user whose
     loss has no slope gets a gradient of 0, even if their sum is 0.
     """

@@ -1,9 +1,8 @@
-"""Gradient descent on tables of vectors: on whole tables, or only on the rows of a batch; and learning-rate schedules."""
+"""Gradient descent on tables of vectors, whole or only the rows of a batch, and schedules of the learning rate."""
 
 import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +12,7 @@ from recsys.training.devices import local
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # names and values of the Adam paper
 WARM_UP = 0.02  # share of the steps
+Tables = Sequence[tf.Variable]
 
 
 def sgd(gradient: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
@@ -34,8 +34,7 @@ def adam(gradient: tf.Tensor, step: tf.Tensor, mean: tf.Tensor, square: tf.Tenso
     return root / (1 - BETA_1**step) * mean / (tf.sqrt(square) + EPSILON * root), [mean, square]
 
 
-# a rule maps the gradient, the step and the slots to the change (before the learning rate) and the new slots;
-# the number is that of its slots, arrays of the table's shape
+# a rule maps gradient, step and slots (arrays of the table's shape) to a change and new slots; with the number of slots
 RULES = {"sgd": (sgd, 0), "adagrad": (adagrad, 1), "adam": (adam, 2)}
 
 
@@ -43,11 +42,10 @@ class Optimizer:
     """Move a few tables by one of the `RULES`, and keep its slots.
 
     Where a batch has a row more than once, its gradients are summed first. With XLA, plain gradient descent subtracts
-    them one by one instead (`row_by_row`): the result is the same, and XLA can then compile a whole training step,
-    which it cannot do with the sum, because it has no `tf.unique`.
+    them one by one instead (`row_by_row`): XLA has no `tf.unique`, and can then compile a whole training step.
     """
 
-    def __init__(self, rule: str, tables: Sequence[tf.Variable], xla: bool = False):
+    def __init__(self, rule: str, tables: Tables, xla: bool = False):
         self.rule, n_slots = RULES[rule]
         self.row_by_row = xla and rule == "sgd"
         zeros = [functools.partial(tf.zeros, table.shape) for table in tables]  # functions, as values would be copied
@@ -56,26 +54,15 @@ class Optimizer:
         self._move_table, self._move_gathered = map(compiled, (self._assign, self._after_sums))
 
     def reset(self) -> None:
-        """Set the slots to 0."""
         for slot in sum(self.slots, []):
             write_rows(slot, lambda first, shape: np.zeros(shape, np.float32))
 
-    def apply(
-        self, tables: Sequence[tf.Variable], gradients: Sequence[tf.Tensor], rate: tf.Tensor, step: tf.Tensor
-    ) -> None:
+    def apply(self, tables: Tables, gradients: Sequence[tf.Tensor], rate: tf.Tensor, step: tf.Tensor) -> None:
         """Move whole tables by one step. `rate` and `step` are float32 scalars; `step` counts from 1."""
         for variables, gradient in zip(self._with_slots(tables), gradients, strict=True):
             self._move_table(variables, gradient, rate, step)
 
-    def apply_to_rows(
-        self,
-        tables: Sequence[tf.Variable],
-        rows: Sequence[tf.Tensor],
-        gradients: Callable[..., Sequence[tf.Tensor]],
-        inputs: Sequence[Any],
-        rate: tf.Tensor,
-        step: tf.Tensor,
-    ) -> None:
+    def apply_to_rows(self, tables: Tables, rows, gradients, inputs, rate: tf.Tensor, step: tf.Tensor) -> None:
         """Move some rows of each table, codes (n,), by one step along `gradients(*inputs)`: (n, dim) for each table.
 
         `gradients` is a function because XLA compiles it together with the step that follows.
@@ -87,8 +74,8 @@ class Optimizer:
         variables, distinct = self._with_slots(tables), [tf.unique(codes) for codes in rows]
         places, gathered = [place for _, place in distinct], []
         for (codes, place), each in zip(distinct, variables, strict=True):
-            padded = tf.pad(codes, [[0, tf.size(place) - tf.size(codes)]])  # XLA needs a shape that is known beforehand
-            padded.set_shape(place.shape)
+            padded = tf.pad(codes, [[0, tf.size(place) - tf.size(codes)]])
+            padded.set_shape(place.shape)  # XLA needs a shape that is known beforehand
             gathered.append([tf.gather(variable, padded) for variable in each])
         moved = self._move_gathered(gradients, inputs, places, gathered, rate, step)
         for (codes, _), each, values in zip(distinct, variables, moved, strict=True):
@@ -109,7 +96,6 @@ class Optimizer:
             variable.assign(value)
 
     def _after(self, gradient, rate, step, table, *slots):
-        """Return the table and its slots after a step."""
         change, slots = self.rule(gradient, step, *slots)
         return [table - rate * change, *slots]
 

@@ -1,7 +1,7 @@
 """Recency weighting: move each user's vector towards the songs that they listened to last.
 
-A song's weight is ½ to the power of the user's later listens divided by the half-life. The weighted sum of the songs'
-directions, itself reduced to a direction, is multiplied by the strength and added to the user's direction.
+A song's weight is ½ to the power of the user's later listens divided by the half-life. The direction of the weighted
+sum of the songs' directions is multiplied by the strength and added to the user's direction.
 """
 
 import numpy as np
@@ -11,12 +11,8 @@ from recsys.data.interactions import Interactions
 
 
 def recency_weights(rows: Interactions, n_users: int, n_items: int, half_life: float) -> sparse.csr_matrix:
-    """Return the weight of each user's songs, float32 (n_users, n_items); `half_life` is in listens.
-
-    The weights of repeated listens add up. Raises ValueError for rows without timestamps.
-    """
-    if rows.timestamp is None:
-        raise ValueError("recency weighting: expected listens with timestamps, got none")
+    """Return the weight of each user's songs, float32 (n_users, n_items); those of repeated listens add up."""
+    assert rows.timestamp is not None
     order = np.lexsort((rows.timestamp, rows.user))  # at equal times the later row counts as the later listen
     user, item = rows.user[order], rows.item[order]
     n_later = np.bincount(user, minlength=n_users).cumsum()[user] - 1 - np.arange(len(user))
@@ -25,10 +21,7 @@ def recency_weights(rows: Interactions, n_users: int, n_items: int, half_life: f
 
 
 def with_recency(users: np.ndarray, songs: np.ndarray, weights: sparse.csr_matrix, strength: float) -> np.ndarray:
-    """Return users' vectors (n_users, dim) with recency weighting, float32.
-
-    `songs` are vectors (n_items, dim); `weights` are those of `recency_weights`.
-    """
+    """Return users' vectors with recency weighting, float32 (n_users, dim), given those of users and songs without."""
     return _directions(users) + np.float32(strength) * _directions(weights @ _directions(songs))
 
 

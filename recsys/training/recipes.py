@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from dataclasses import dataclass
 from typing import Any
 
 MAX_SONGS_FOR_FULL = 200_000  # with more songs, comparing every user with every song takes too long
@@ -19,20 +18,13 @@ CHOICES = {
 FIXED_FOR_FULL = {"loss": "bsl", "negatives": "full", "pool": "all", "optimizer": "adam"}
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Recipe:
-    """The settings of a training. Raises ValueError for a value that is not allowed.
-
-    Kinds of `negatives`: "uniform" draws some for each row, "shared" draws some for a batch of rows, "popularity" does
-    so too but draws half of them by number of listens, and "full" takes all songs of train for each user of a batch.
-
-    With several pairs in `grid`, each is tried for `trial_epochs` epochs, and the pair with the best NDCG@20 on
-    validation is taken. Its temperature is then tried with each γ of `gammas`; another γ must gain 1 %.
-    """
+    """The settings of a training: see docs/training.md. Raises ValueError for a value that is not allowed."""
 
     name: str
     dim: int  # length of the vectors
-    negatives: str
+    negatives: str  # drawn for each row ("uniform") or batch ("shared", "popularity"), or all songs of train ("full")
     n_negatives: int  # of a row, or of the batch that shares them
     batch_size: int  # rows, or users for "full"
     learning_rate: float  # of the mean over a batch; the highest value of the schedule
@@ -43,9 +35,9 @@ class Recipe:
     pool: str = "all"  # draw negatives from "all" songs that have a vector, or from those of "train"
     optimizer: str = "adam"
     schedule: str = "cosine"
-    grid: tuple[tuple[float, float], ...] = ((0.1, 1.0),)  # pairs of temperature and γ
-    gammas: tuple[float, ...] = ()
-    trial_epochs: int = 0
+    grid: tuple[tuple[float, float], ...] = ((0.1, 1.0),)  # pairs of temperature and γ to try
+    gammas: tuple[float, ...] = ()  # to try with the best temperature of the grid
+    trial_epochs: int = 0  # of each of these trials
     min_steps: int = 0  # with few users the number of epochs grows until there are so many steps
     recency: tuple[tuple[float, float], ...] = ()  # pairs of strength and half-life to try: see recsys.training.recency
     mask_accidental_hits: bool = True  # ignore a drawn negative that is the positive itself
@@ -62,32 +54,29 @@ class Recipe:
                 raise ValueError(f"{name}: expected more than 0, got {value!r}")
         if not self.grid or not all(value > 0 for pair in self.grid for value in pair):
             raise ValueError(f"grid: expected pairs of temperature and gamma above 0, got {self.grid!r}")
-        if self.similarity == "cosine" and (lowest := min(t for t, _ in self.grid)) < MIN_TEMPERATURE:
-            raise ValueError(f"{self.name}, temperature: expected {MIN_TEMPERATURE} or more for cosines, got {lowest!r}")
-        if not all(value > 0 for value in (*self.gammas, *(value for pair in self.recency for value in pair))):
-            raise ValueError(f"gammas, recency: expected values above 0, got {self.gammas!r}, {self.recency!r}")
-        others = [gamma for gamma in (*self.gammas, *(gamma for _, gamma in self.grid)) if gamma != 1]
+        temperatures, gammas = zip(*self.grid, strict=True)
+        if self.similarity == "cosine" and (low := min(temperatures)) < MIN_TEMPERATURE:
+            raise ValueError(f"{self.name}, temperature: expected {MIN_TEMPERATURE} or more for cosines, got {low!r}")
+        others = {*gammas, *self.gammas} - {1}
         if self.loss in ("softmax", "bpr") and others:
-            raise ValueError(f"{self.name}, gamma: expected 1, as the loss {self.loss} has no gamma; got {others[0]!r}")
+            raise ValueError(f"{self.name}, gamma: expected 1, as the loss {self.loss} has no gamma; got {min(others)}")
         if len(self.grid) + len(self.gammas) > 1 and not self.trial_epochs > 0:
             raise ValueError(f"trial_epochs: expected more than 0 to choose from a grid, got {self.trial_epochs!r}")
         for name, value in FIXED_FOR_FULL.items() if self.negatives == "full" else ():
             if (got := getattr(self, name)) != value:
-                raise ValueError(
-                    f"{self.name}, {name}: expected {value!r}, as this recipe compares with all songs of train; "
-                    f"got {got!r}; the recipe fast allows other values"
-                )
+                expected = f"expected {value!r}, as this recipe compares with all songs of train"
+                raise ValueError(f"{self.name}, {name}: {expected}; got {got!r}; the recipe fast allows other values")
 
     @property
     def n_popular(self) -> int:
-        """Number of negatives that are drawn by number of listens."""
+        """The number of negatives that are drawn by number of listens."""
         return round(POPULAR_SHARE * self.n_negatives) if self.negatives == "popularity" else 0
 
     def override(self, **settings: Any) -> "Recipe":
-        """Return the recipe with other settings; 0 and "" keep the recipe's own.
+        """Return the recipe with other settings; 0 and "" keep its own. Raises ValueError for one that does not apply.
 
         `temperature` or `gamma` replaces that of every pair in the grid. With plain gradient descent the learning rate
-        grows with the batch size, which keeps the step per row. Raises ValueError for a setting that does not apply.
+        grows with the batch size, which keeps the step per row.
         """
         settings = {name: value for name, value in settings.items() if value}
         temperature, gamma = (settings.pop(name, 0) for name in ("temperature", "gamma"))
@@ -97,14 +86,12 @@ class Recipe:
         settings["grid"] = tuple(dict.fromkeys((temperature or own, gamma or other) for own, other in pairs))
         full, negatives = self.negatives == "full", settings.get("negatives", self.negatives)
         if (negatives == "full") != full:
-            batch = "users, compared with all songs" if full else "rows, compared with drawn negatives"
-            raise ValueError(
-                f"{self.name}, negatives: expected {self.negatives}, as its batches are of {batch}; got {negatives}"
-            )
+            why = f"as its batches are of {'users' if full else 'rows'}"
+            raise ValueError(f"{self.name}, negatives: expected {self.negatives}, {why}; got {negatives}")
         if full and (n := settings.get("n_negatives")):
             raise ValueError(f"{self.name}, n_negatives: expected 0, as this recipe compares with all songs; got {n}")
         if (rule := settings.get("optimizer", self.optimizer)) != self.optimizer and "learning_rate" not in settings:
-            raise ValueError(f"{self.name}: expected a learning rate for the optimizer {rule}, got none")
+            raise ValueError(f"{self.name}: expected a LEARNING_RATE for the optimizer {rule}, got none")
         if self.optimizer == "sgd":
             rate = self.learning_rate / self.batch_size * settings.get("batch_size", self.batch_size)
             settings = {"learning_rate": rate} | settings
@@ -115,11 +102,7 @@ class Recipe:
         return max(1, min(self.batch_size, MAX_LOGITS_PER_BATCH // n_items, n_users // MIN_STEPS_PER_EPOCH))
 
     def for_size(self, n_users: int, n_items: int) -> "Recipe":
-        """Return the recipe adapted to the number of users and songs of train.
-
-        With too many songs for the full softmax, negatives are drawn as in `fast`. With few users, epochs are added
-        until there are `min_steps` steps.
-        """
+        """Return the recipe with negatives as in `fast` if there are too many songs, more epochs if users are few."""
         if self.negatives != "full":
             return self
         if n_items > MAX_SONGS_FOR_FULL:

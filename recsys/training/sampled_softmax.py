@@ -20,9 +20,9 @@ LOGITS_IN_CACHE = 2**20  # a batch is worked on in parts of so many logits, whic
 class SampledLoop(Loop):
     """Epochs over rows in a new order each time. A step moves only the vectors of its batch.
 
-    A step gathers the vectors of a batch (`_train_step`), scales them (`_scale`), computes losses and their gradients
-    with respect to scaled vectors (`_losses_and_gradients`), and from these the gradients with respect to the tables'
-    rows (`_row_gradients`). With XLA and plain gradient descent the whole step is compiled, otherwise its parts are.
+    A step gathers a batch's vectors (`_train_step`), scales them (`_scale`), computes losses and their gradients with
+    respect to scaled vectors (`_losses_and_gradients`), then those with respect to the tables' rows (`_row_gradients`).
+    With XLA and plain gradient descent the whole step is compiled, otherwise its parts are.
     """
 
     def __init__(self, model: Embeddings, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False):
@@ -42,19 +42,13 @@ class SampledLoop(Loop):
             for _, items in rows.pieces():
                 counts += np.bincount(items, minlength=len(counts))
             self.cumulative_counts = tf.constant(np.cumsum(counts), tf.int32)
-            share_popular = self.recipe.n_popular / self.recipe.n_negatives
-            self.log_q = tf.constant(losses.popularity_log_q(counts, share_popular))
-        self._compile()
-
-    def _compile(self) -> None:
-        """Compile the functions by a call without rows: the time should not count as an epoch's."""
-
-        def no_rows(n_steps: int) -> list[tf.Tensor]:
-            return [*[tf.zeros(n_steps * self.recipe.batch_size, tf.int32)] * 2, tf.constant([0, 0]), tf.constant(0)]
-
-        n_steps = self._steps_per_call(self.n_rows)
-        self._steps(*no_rows(n_steps), tf.constant([0.0] * n_steps), tf.constant(0.0))
-        self._evaluated(*no_rows(self._steps_per_call(len(self.validation))))
+            self.log_q = tf.constant(losses.popularity_log_q(counts, self.recipe.n_popular / self.recipe.n_negatives))
+        # compile by a call without rows, so that the time does not count as an epoch's
+        n_steps, n_evaluated = map(self._steps_per_call, (self.n_rows, len(self.validation)))
+        codes, no_rows = tf.zeros(n_steps * self.recipe.batch_size, tf.int32), (tf.constant([0, 0]), tf.constant(0))
+        self._steps(codes, codes, *no_rows, tf.constant([0.0] * n_steps), tf.constant(0.0))
+        codes = tf.zeros(n_evaluated * self.recipe.batch_size, tf.int32)
+        self._evaluated(codes, codes, *no_rows)
 
     def _train(self, epoch: int) -> None:
         size, n = self.recipe.batch_size, self.n_rows
@@ -96,33 +90,26 @@ class SampledLoop(Loop):
         rows, gradients, inputs = (user, songs), self._row_gradients, (vectors, upstream)
         if n_replicas() > 1:  # the replicas' gradients are joined before equal rows are summed
             joined = [over_replicas(tf.IndexedSlices(*each)) for each in zip(gradients(*inputs), rows, strict=True)]
-            gradients, rows, inputs = _as_they_are, [each.indices for each in joined], [each.values for each in joined]
+            rows, inputs = [each.indices for each in joined], [each.values for each in joined]
+            gradients = _as_they_are
         self.optimizer.apply_to_rows((users, items), rows, gradients, inputs, rate, count)
         return losses.totals(tf.where(real, row_losses, 0.0), losses.hits(scaled[1], highest, real), real)
 
     def _draw_negatives(self, positive, key, step):
-        n, pool = self.recipe.n_negatives, min(self.pool, self.model.n_items)
+        n, n_popular, pool = self.recipe.n_negatives, self.recipe.n_popular, min(self.pool, self.model.n_items)
         if self.recipe.negatives == "uniform":
             return losses.uniform_candidates(positive, n, pool, key, step)[:, 1:]
-        n_popular = self.recipe.n_popular
-        uniform = losses.uniform((n - n_popular,), pool, key, step)
-        if not n_popular:
-            return uniform
-        return tf.concat([uniform, losses.popular(n_popular, self.cumulative_counts, key, step)], 0)
+        drawn = losses.uniform((n - n_popular,), pool, key, step)
+        popular = [losses.popular(n_popular, self.cumulative_counts, key, step)] if n_popular else []
+        return tf.concat([drawn, *popular], 0)
 
     def _draw_cold(self, key, step):
-        """Draw which negatives the running accuracy takes for cold songs, which no positive can lose to: bool (n,).
-
-        Negatives are drawn from songs with a vector; in the pool of the accuracy there may be others.
-        """
+        """Draw which negatives (n,) the running accuracy takes for songs without a vector, which its pool may have."""
         n = min(ACCURACY_NEGATIVES, self.recipe.n_negatives)
         return losses.uniform((n,), self.pool, key + 2, step) >= self.model.n_items
 
     def _scale(self, users, songs):
-        """Map the tables' rows to users' scaled vectors, positives' logits, and negatives' scaled vectors.
-
-        `songs` holds the positives, then the negatives.
-        """
+        """Map users and songs (positives, then negatives) to scaled vectors, and the positives to their logits."""
         users, songs = self.model.scaled(users, songs, self.temperature)
         positives, negatives = songs[: users.shape[0]], songs[users.shape[0] :]
         if self.recipe.negatives == "uniform":
@@ -139,8 +126,7 @@ class SampledLoop(Loop):
     def _losses_and_gradients(self, users, own, others, positive, negatives, weights, cold):
         """Return losses (batch,), the highest logits of negatives (batch,), and the gradients of the weighted loss.
 
-        The gradients are with respect to `users`, `own` and `others`, as `_scale` returns them. The batch is worked on
-        in parts whose logits stay in the cache.
+        The gradients are with respect to `users`, `own` and `others`, which `_scale` returned.
         """
         shared, size = negatives.shape.rank == 1, max(1, LOGITS_IN_CACHE // self.recipe.n_negatives)
         found, gradients = [], []

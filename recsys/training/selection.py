@@ -1,6 +1,4 @@
-"""The phases of a training: settings are tried on validation, then the training itself, recency weighting, the refit."""
-
-from typing import Any
+"""The phases of a training: trials of settings, the training itself, recency weighting, and the refit."""
 
 import numpy as np
 
@@ -23,13 +21,12 @@ def fit(loop: Loop, history: TrainingHistory, split: Split) -> None:
     rows = split.pairs("train") if recipe.refit else split.train
     if len(recipe.grid) + len(recipe.gammas) > 1:
         _try_settings(loop, history, split, rows)
-    settings = _best_settings(recipe, facts.get("trials", []))
-    history.note(settings=settings)
+    history.note(settings=_best_settings(recipe, facts.get("trials", [])))
     if history.phase != "refit":
-        _train(loop, history, split, rows, settings)
+        _train(loop, history, split, rows)
         _choose_recency(loop, history, split)
     if recipe.refit:
-        _refit(loop, history, split, settings)
+        _refit(loop, history, split)
     else:
         loop.model.set_weights(history.best_weights)
 
@@ -56,39 +53,29 @@ def _try_settings(loop: Loop, history: TrainingHistory, split: Split, rows: Inte
 
 
 def _best_settings(recipe: Recipe, trials: list[dict[str, float]]) -> dict[str, float]:
-    settings = dict(zip(("temperature", "gamma"), recipe.grid[0], strict=True))
     if not trials:
-        return settings
+        return dict(zip(("temperature", "gamma"), recipe.grid[0], strict=True))
     best = max(trials, key=lambda trial: trial[NDCG] / (1 if trial in trials[: len(recipe.grid)] else GAIN))
-    return {name: best[name] for name in settings}
+    return {name: best[name] for name in ("temperature", "gamma")}
 
 
-def _train(
-    loop: Loop, history: TrainingHistory, split: Split, rows: Interactions | Stored, settings: dict[str, float]
-) -> None:
+def _train(loop: Loop, history: TrainingHistory, split: Split, rows: Interactions | Stored) -> None:
     """Train until validation stops improving, and keep the best epoch's model; or all epochs, and keep the last."""
     recipe, facts = loop.recipe, history.facts
-    whole_schedule = recipe.patience >= recipe.epochs
-    history.begin("", rows, settings, recipe.epochs)
+    history.begin("", rows, facts["settings"], recipe.epochs)
     while loop.epoch < recipe.epochs and loop.epoch - (facts["best_epoch"] or loop.epoch) < recipe.patience:
         epoch = {"epoch": loop.epoch + 1, **history.train_epoch(), **loop.evaluate()}
-        score, text = _validation_score(loop, split, epoch)
-        if score > (-np.inf if whole_schedule else facts.get("best_score", -np.inf)):
+        score, text = -np.inf, f"accuracy {epoch['val_accuracy']:.2%}"
+        if not recipe.refit:
+            score, text = -epoch["val_loss"], f"loss {epoch['val_loss']:.4f}, {text}"
+        elif loop.epoch % recipe.evaluate_every == 0 or loop.epoch == recipe.epochs:
+            epoch[f"val_{NDCG}"] = score = validation_ndcg(loop.model, split)
+            text += f", NDCG@20 {score:.4f}"
+        if score > (facts.get("best_score", -np.inf) if recipe.patience < recipe.epochs else -np.inf):
             history.write_model()
             facts |= {"best_epoch": loop.epoch, "best_score": score}
             history.best_weights = [] if recipe.refit else loop.model.get_weights()
         history.end_epoch(epoch, text)
-
-
-def _validation_score(loop: Loop, split: Split, epoch: dict[str, Any]) -> tuple[float, str]:
-    """Return what the epoch is chosen by (higher is better; −∞ if it is not measured), and validation as text."""
-    recipe, accuracy = loop.recipe, f"accuracy {epoch['val_accuracy']:.2%}"
-    if not recipe.refit:
-        return -epoch["val_loss"], f"loss {epoch['val_loss']:.4f}, {accuracy}"
-    if loop.epoch % recipe.evaluate_every and loop.epoch != recipe.epochs:
-        return -np.inf, accuracy
-    epoch[f"val_{NDCG}"] = ndcg = validation_ndcg(loop.model, split)
-    return ndcg, f"{accuracy}, NDCG@20 {ndcg:.4f}"
 
 
 def _choose_recency(loop: Loop, history: TrainingHistory, split: Split) -> None:
@@ -96,8 +83,7 @@ def _choose_recency(loop: Loop, history: TrainingHistory, split: Split) -> None:
     rows = split.warm("train")
     if not loop.recipe.recency or rows.timestamp is None:
         return
-    weights = loop.model.get_weights()
-    without = validation_ndcg(loop.model, split)
+    weights, without = loop.model.get_weights(), validation_ndcg(loop.model, split)
     trials: list[dict[str, float]] = [{NDCG: without}]
     for strength, half_life in loop.recipe.recency:
         loop.model.set_weights(weights)
@@ -116,10 +102,10 @@ def _apply_recency(model: Embeddings, rows: Interactions, strength: float, half_
     model.set_weights([with_recency(users, songs, weights, strength), songs])
 
 
-def _refit(loop: Loop, history: TrainingHistory, split: Split, settings: dict[str, float]) -> None:
+def _refit(loop: Loop, history: TrainingHistory, split: Split) -> None:
     """Train from the start on train and validation, for as many epochs as were best."""
     facts = history.facts
-    history.begin("refit", split.pairs("train", "validation"), settings, loop.recipe.epochs)
+    history.begin("refit", split.pairs("train", "validation"), facts["settings"], loop.recipe.epochs)
     refit_losses = facts.setdefault("refit_losses", [])
     while loop.epoch < facts["best_epoch"]:
         refit_losses.append(history.train_epoch()["loss"])

@@ -14,8 +14,8 @@ WINDOW = IN_MEMORY  # rows on the device at once
 class ShuffledRows:
     """Rows in an order that depends on the seed and the epoch alone, whether they are in memory or in a file.
 
-    Chance puts each row of an epoch into one of some windows of about `WINDOW` rows, and each window is shuffled. One
-    pass over the rows collects those of a window.
+    Each row is put at random into one of several windows of about `WINDOW` rows, which one pass over the rows collects,
+    and each window is shuffled.
     """
 
     def __init__(self, rows: Interactions | Stored, seed: int):
@@ -27,10 +27,7 @@ class ShuffledRows:
         return len(self.rows)
 
     def take(self, epoch: int, start: int, n: int) -> list[tf.Tensor]:
-        """Return users and songs of the epoch's rows start…start + n − 1, int32 (n,) each.
-
-        Beyond the end of the epoch they are those of the first row: callers ignore them.
-        """
+        """Return users and songs of n of the epoch's rows, int32 (n,) each; the first row pads the end of the epoch."""
         end, found = min(start + n, len(self)), []
         missing = start + n - end
         while start < end:

@@ -5,7 +5,6 @@ import functools
 import hashlib
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,12 @@ from recsys.training.sampled_softmax import SampledLoop
 from recsys.training.selection import fit
 
 __all__ = ["Recipe", "Trained", "device", "load", "make_loop", "train"]
-CODE = (  # beside this package, the files whose code decides what a training ends with
-    "data/interactions", "data/split", "evaluation/evaluate", "evaluation/metrics", "evaluation/ranking",
-    "models/embeddings",
-)  # fmt: skip
+# files outside this package that affect the result of a training
+CODE = {"data": ("interactions", "split"), "evaluation": ("evaluate", "metrics", "ranking"), "models": ("embeddings",)}
 ROUNDING = ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "XLA_FLAGS")  # environment variables that change it
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Trained:
     """A trained model, the history of its training, and whether it was used again instead of trained."""
 
@@ -46,15 +43,9 @@ def train(
 ) -> Trained:  # fmt: skip
     """Train a model by a recipe, and return it with the weights of the best epoch.
 
-    A recipe with a refit makes every choice on validation (history: `trials`, `epochs`, `recency_trials`), then trains
-    once more on train and validation. Its model has vectors for the users and songs of train; rows of others count as
-    misses. In an epoch's figures `loss` and `accuracy` are running means; `train_…` (of a sample) and `val_…` are
-    measured alike at its end.
-
-    In `folder`, model.keras is always the best model so far and history.json tells what happened. A finished training
-    of the same inputs is loaded; one that was stopped continues from its last checkpoint. With `deterministic`, equal
-    seeds and devices give equal bits, stopped or not; on a CPU they always do.
-
+    In `folder`, model.keras is always the best model so far, and history.json tells what happened. A finished training
+    of the same inputs is loaded; one that was stopped continues. With `deterministic`, equal seeds and devices give
+    equal bits; on a CPU they always do. With a refit only users and songs of train have vectors.
     Raises ValueError if songs or validation do not suffice, FloatingPointError if the loss is no longer finite.
     """
     _check_data(split, recipe)
@@ -74,9 +65,8 @@ def train(
         loop = make_loop(split, recipe, seed, xla)
         n_parameters, rows = loop.model.count_params(), len(split.train)
         per_row = recipe.learning_rate / recipe.batch_size if recipe.optimizer == "sgd" else None
-        facts = {"inputs": inputs, "seed": seed, "device": device(), "rows": rows}
-        facts |= {"learning_rate_per_row": per_row, "n_parameters": n_parameters}
-        facts |= {"recency": {}, "recency_trials": []}
+        facts = {"inputs": inputs, "seed": seed, "device": device(), "rows": rows, "learning_rate_per_row": per_row}
+        facts |= {"n_parameters": n_parameters, "recency": {}, "recency_trials": []}
         against = "all songs" if recipe.negatives == "full" else f"{recipe.n_negatives:,} {recipe.negatives} negatives"
         log(f"{n_parameters:,} parameters; {rows:,} rows per epoch, compared with {against}; {device()}")
         history = TrainingHistory(loop, facts, folder, log)
@@ -103,14 +93,11 @@ def _check_data(split: Split, recipe: Recipe) -> None:
     if pool < least:
         raise ValueError(f"expected at least {least} songs, to draw {least - 1} negatives from, got {pool}")
     if recipe.negatives == "full" and pool > MAX_SONGS_FOR_FULL:
-        raise ValueError(
-            f"{recipe.name}: expected at most {MAX_SONGS_FOR_FULL:,} songs, as each is compared with every user, got "
-            f"{pool:,}; use a recipe that draws negatives, such as fast"
-        )
+        expected = f"at most {MAX_SONGS_FOR_FULL:,} songs, as each is compared with every user, got {pool:,}"
+        raise ValueError(f"{recipe.name}: expected {expected}; use a recipe that draws negatives, such as fast")
     if recipe.refit and not split.relevant("validation").nnz:
-        raise ValueError(
-            "validation: expected users with a relevant song, to choose by, got none; try a larger VALIDATION_FRACTION"
-        )
+        expected = "users with a relevant song, to choose by, got none"
+        raise ValueError(f"validation: expected {expected}; try a larger VALIDATION_FRACTION")
 
 
 def _inputs(split: Split, recipe: Recipe, seed: int, **options: Any) -> dict[str, Any]:
@@ -119,10 +106,13 @@ def _inputs(split: Split, recipe: Recipe, seed: int, **options: Any) -> dict[str
     for part in (split.train, split.validation):
         for name in ("user", "item"):
             rows.update(np.ascontiguousarray(getattr(part, name)).data)
-    package = Path(__file__).parents[1]
-    files = [*(package / f"{name}.py" for name in CODE), *sorted(Path(__file__).parent.glob("*.py"))]
-    facts = {"prepared": split.manifest.get("key"), "rows": rows.hexdigest()[:12]}
-    facts |= {"code": [sha256(path)[:12] for path in files]}
+    here = Path(__file__).parent
+    others = [here.parent / package / f"{name}.py" for package, names in CODE.items() for name in names]
+    files = [*others, *sorted(here.glob("*.py"))]
     threads, replicas = tf.config.threading.get_intra_op_parallelism_threads(), choose_strategy().num_replicas_in_sync
-    facts["machine"] = [tf.__version__, device(), threads, replicas, *(os.environ.get(name, "") for name in ROUNDING)]
-    return facts | {"recipe": json.loads(json.dumps(dataclasses.asdict(recipe))), "seed": seed} | options
+    return {
+        "prepared": split.manifest.get("key"), "rows": rows.hexdigest()[:12],
+        "code": [sha256(path)[:12] for path in files],
+        "machine": [tf.__version__, device(), threads, replicas, *(os.environ.get(name, "") for name in ROUNDING)],
+        "recipe": json.loads(json.dumps(dataclasses.asdict(recipe))), "seed": seed, **options,
+    }  # fmt: skip

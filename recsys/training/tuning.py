@@ -29,10 +29,8 @@ def tuned(split: Split, root: Path) -> Recipe:
     """Return the recipe that the search on these data found. Raises FileNotFoundError if there was no search."""
     path = folder(split, root) / "recipe.json"
     if not path.exists():
-        raise FileNotFoundError(
-            f"recipe 'tuned': expected data/tune/{path.parent.name}/recipe.json, found none; run `make tune` with the "
-            "same DATASET, DATA_PATH and SPLIT"
-        )
+        expected = f"recipe 'tuned': expected data/tune/{path.parent.name}/recipe.json, found none"
+        raise FileNotFoundError(f"{expected}; run `make tune` with the same DATASET, DATA_PATH and SPLIT")
     return base_recipe(split, read_json(path)["settings"])
 
 
@@ -46,8 +44,8 @@ def base_recipe(split: Split, settings: dict[str, float]) -> Recipe:
 def search(split: Split, where: Path, trials: int, minutes: float, seed: int = 0) -> dict[str, Any]:
     """Try settings until there are so many trials, earlier ones included, or the minutes have passed.
 
-    Each trial trains on train, and its value is NDCG@20 on validation. Writes recipe.json and trials.csv, and returns
-    what recipe.json says of the best trial. Raises RuntimeError if no trial was completed.
+    Writes recipe.json and trials.csv, and returns what recipe.json says of the best trial. Raises RuntimeError if no
+    trial was completed.
     """
     import optuna
     from optuna.exceptions import ExperimentalWarning
@@ -56,10 +54,8 @@ def search(split: Split, where: Path, trials: int, minutes: float, seed: int = 0
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     where.mkdir(parents=True, exist_ok=True)
     storage = f"sqlite:///{where / 'study.db'}"
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1)
-    study = optuna.create_study(
-        study_name=BASE, storage=storage, direction="maximize", load_if_exists=True, pruner=pruner
-    )
+    study = optuna.create_study(storage=storage, study_name=BASE, direction="maximize", load_if_exists=True)
+    study.pruner = optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1)
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials), multivariate=True)
     if not study.trials:  # begin with the recipe as it is
         base = base_recipe(split, {})

@@ -12,8 +12,7 @@ from recsys.data.split import Split
 from recsys.evaluation.evaluate import validation_ndcg
 from recsys.evaluation.ranking import Scorer
 from recsys.models.baselines.factorisation import fit_als
-from recsys.models.baselines.linear import fit_ease
-from recsys.models.baselines.neighbours import fit_itemknn
+from recsys.models.baselines.item_item import fit_ease, fit_itemknn
 from recsys.models.baselines.popularity import fit_popularity, fit_random, fit_recent
 from recsys.models.baselines.scorers import DoesNotApply
 
@@ -30,23 +29,16 @@ BASELINES: dict[str, tuple[Callable[..., Scorer], list[dict[str, Any]]]] = {
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted baseline.
-
-    `settings` are the chosen ones, `trials` all that were tried, each with its NDCG@20 on validation; `fit_seconds` is
-    the time of the last fit alone.
-    """
+    """A fitted baseline: the chosen settings, and all that were tried, each with its NDCG@20 on validation."""
 
     scorer: Scorer
     settings: dict[str, Any]
     trials: list[tuple[dict[str, Any], float]] = field(default_factory=list)
-    fit_seconds: float = 0.0
+    fit_seconds: float = 0.0  # of the last fit alone
 
 
 def fit_all(split: Split, names: Iterable[str], seed: int = 0) -> tuple[dict[str, Fitted], dict[str, str]]:
-    """Fit the named baselines. Return the fitted ones, and the reason for each that does not apply to the split.
-
-    Raises ValueError for an unknown name.
-    """
+    """Fit the named baselines. Return the fitted ones, and the reason for each that does not apply to the split."""
     fitted, left_out = {}, {}
     for name in names:
         try:

@@ -1,18 +1,63 @@
-"""Matrix factorisation by alternating least squares."""
+"""Matrix factorisation with `implicit` and LensKit: ALS as a baseline, and the libraries as peers of `05_benchmark`."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
 
 from recsys.data.split import Split
-from recsys.models.baselines.scorers import Vectors
+from recsys.evaluation.ranking import Scorer
+from recsys.models.baselines.scorers import DoesNotApply, Product
+
+DIM = 64  # length of all vectors
 
 
 def fit_als(
     split: Split, parts: tuple[str, ...], seed: int, regularisation: float, alpha: float, iterations: int = 15
-) -> Vectors:
-    """Factorise the weighted matrix of users and songs into vectors of length 64, with `implicit` (Hu et al. 2008)."""
+) -> Product:
+    """Fit weighted alternating least squares (Hu et al. 2008) with `implicit`."""
     from implicit.als import AlternatingLeastSquares
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, "blas"):  # implicit has its own threads; with BLAS threads too it is slow and warns
         options = {"regularization": regularisation, "alpha": alpha, "iterations": iterations}
-        model = AlternatingLeastSquares(64, **options, random_state=seed)
+        model = AlternatingLeastSquares(DIM, **options, random_state=seed)
         model.fit(split.seen(*parts), show_progress=False)
-    return Vectors.for_split(split, model.user_factors, model.item_factors)
+    return Product.for_split(split, model.user_factors, model.item_factors.T)
+
+
+def fit_bpr(
+    split: Split, parts: tuple[str, ...], seed: int, iterations: int, learning_rate: float, regularisation: float
+) -> Product:
+    """Fit Bayesian personalised ranking (Rendle et al. 2009) with `implicit`; it adds a bias to the vectors."""
+    from implicit.bpr import BayesianPersonalizedRanking
+
+    options = {"learning_rate": learning_rate, "regularization": regularisation, "iterations": iterations}
+    model = BayesianPersonalizedRanking(DIM, **options, random_state=seed)
+    model.fit(split.seen(*parts), show_progress=False)
+    return Product.for_split(split, model.user_factors, model.item_factors.T)
+
+
+def fit_lenskit(split: Split, parts: tuple[str, ...], seed: int, iterations: int, regularisation: float) -> Product:
+    """Fit alternating least squares with LensKit. Raises DoesNotApply if LensKit is not installed."""
+    try:
+        from lenskit.als import ImplicitMFScorer
+        from lenskit.data import from_interactions_df
+        from lenskit.training import TrainingOptions
+    except ImportError:
+        raise DoesNotApply("it is not installed; the extra `peers` installs it") from None
+    users, items = split.seen(*parts).nonzero()
+    data = from_interactions_df(pd.DataFrame({"user_id": users, "item_id": items}))
+    model = ImplicitMFScorer(embedding_size=DIM, epochs=iterations, regularization=regularisation)
+    model.train(data, TrainingOptions(rng=seed))
+    tables = [np.zeros((n, DIM), np.float32) for n in (split.n_users, split.n_items)]
+    tables[0][model.users.ids()], tables[1][model.items.ids()] = model.user_embeddings, model.item_embeddings
+    return Product.for_split(split, tables[0], tables[1].T)
+
+
+# name: (function that fits it to (split, parts, seed, iterations, **settings), iterations to try, settings to try)
+PEERS: dict[str, tuple[Callable[..., Scorer], tuple[int, ...], list[dict[str, float]]]] = {
+    "als": (fit_als, (1, 3, 8, 15), [{"regularisation": r, "alpha": a} for r, a in ((0.01, 1), (1, 5), (10, 5))]),
+    "bpr": (fit_bpr, (10, 30, 90), [{"learning_rate": r, "regularisation": 0.01} for r in (0.01, 0.05, 0.1)]),
+    "lenskit": (fit_lenskit, (1, 3, 10), [{"regularisation": r} for r in (0.1, 1.0)]),
+}

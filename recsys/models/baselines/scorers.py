@@ -37,54 +37,28 @@ class RandomOrder:
 
 
 @dataclass(frozen=True)
-class ItemItem:
-    """A song's score is the sum of its similarities to the songs in the user's history: `history @ similarity`.
+class Product:
+    """The product of a row for each user, such as a vector or a history, with a column for each song."""
 
-    `history` csr (n_users_all + 1, n_items), whose last row is empty and serves unknown users; `similarity` csr or
-    dense (n_items, n_items_all).
-    """
-
-    history: sparse.csr_matrix
-    similarity: Any
+    users: Any  # csr matrix or array, float32 (n_users_all + 1, m); the last row is zero and serves unknown users
+    songs: Any  # csr matrix or array, float32 (m, n_items_all)
 
     @classmethod
-    def for_split(cls, split: Split, history: sparse.csr_matrix, similarity: Any) -> "ItemItem":
-        """Make the scorer from history (n_users, n_items) and similarity (n_items, n_items); pad both with zeros."""
-        history.resize(split.n_users_all + 1, split.n_items)
-        if sparse.issparse(similarity):
-            similarity.resize(split.n_items, split.n_items_all)
-            return cls(history, similarity)
-        return cls(history, np.pad(similarity, ((0, 0), (0, split.n_items_all - split.n_items))))
-
-    def scores(self, users: np.ndarray) -> np.ndarray:
-        """Return float32 (len(users), n_items_all), zeros for users without a history."""
-        product = self.history[_rows(users, self.history)] @ self.similarity
-        return product.toarray() if sparse.issparse(product) else product
-
-
-@dataclass(frozen=True)
-class Vectors:
-    """A song's score is the dot product of the user's vector and the song's.
-
-    `users` float32 (n_users_all + 1, dim), whose last row is zero and serves unknown users; `items` float32
-    (n_items_all, dim).
-    """
-
-    users: np.ndarray
-    items: np.ndarray
-
-    @classmethod
-    def for_split(cls, split: Split, users: np.ndarray, items: np.ndarray) -> "Vectors":
-        """Make the scorer from the vectors of warm users (n_users, dim) and songs (n_items, dim); pad with zeros."""
-        n_added = (split.n_users_all + 1 - split.n_users, split.n_items_all - split.n_items)
-        return cls(*(np.pad(table, ((0, n), (0, 0))) for table, n in zip((users, items), n_added, strict=True)))
+    def for_split(cls, split: Split, users: Any, songs: Any) -> "Product":
+        """Make the scorer from rows of warm users (n_users, m) and columns of warm songs (m, n_items); add zeros."""
+        return cls(_padded(users, split.n_users_all + 1, 0), _padded(songs, 0, split.n_items_all))
 
     def scores(self, users: np.ndarray) -> np.ndarray:
         """Return float32 (len(users), n_items_all), zeros for unknown users."""
-        return self.users[_rows(users, self.users)] @ self.items.T
+        last = self.users.shape[0] - 1
+        product = self.users[np.where((users >= 0) & (users < last), users, last)] @ self.songs
+        return product.toarray() if sparse.issparse(product) else product
 
 
-def _rows(users: np.ndarray, table: Any) -> np.ndarray:
-    """Return each user's row of a table; codes outside it get the last row, which is empty."""
-    last = table.shape[0] - 1
-    return np.where((users >= 0) & (users < last), users, last)
+def _padded(matrix: Any, n_rows: int, n_columns: int) -> Any:
+    """Add zeros until a matrix has at least so many rows and columns."""
+    shape = np.maximum(matrix.shape, (n_rows, n_columns))
+    if sparse.issparse(matrix):
+        matrix.resize(*shape)
+        return matrix
+    return np.pad(matrix, [(0, n) for n in shape - matrix.shape])
