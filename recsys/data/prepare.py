@@ -17,6 +17,7 @@ from recsys.data.oddities import share_of_equal_times, warn_of_alike_ids
 from recsys.data.partition import COLUMN_NEEDED, TRAIN, assign_parts, choose_split, count_rows
 from recsys.data.readers.dataset import Dataset
 from recsys.data.readers.options import Options
+from recsys.data.readers.recognition import AUTO
 from recsys.data.reading import file_names, read_all
 from recsys.data.split import PARTS
 from recsys.data.steps import select_positives
@@ -53,7 +54,7 @@ def prepare(
     The key depends on the files' paths, sizes and dates, on the parameters, and on the code that reads and prepares. A
     folder with the same key and all of its files is used again, and nothing is read.
 
-    - `dataset` is a key of `recsys.data.readers.READERS`, `path` its file or folder.
+    - `dataset` is a key of `recsys.data.readers.READERS`, `path` its file or folder; `auto` finds the key that fits.
     - `split` is `by-time` (two cuts for all users), `by-user-last` (the last listens of each user), `random`, `given`,
       or `auto`, which is the first of `given`, `by-time` and `random` that the data allow.
     - `positives="all"` keeps skips too; `repeats="first"` keeps only a user's first listen to a song.
@@ -75,8 +76,9 @@ def prepare(
     (work / "scratch").mkdir(parents=True)
     try:
         with start_engine(work / "scratch", home / "raw") as engine:
+            asked, dataset = dataset, readers.find_dataset(path, engine, options) if dataset == AUTO else dataset
             data = readers.open_dataset(dataset, path, engine, options)
-            key = _key(dataset, data, parameters, home)
+            key = _key(asked, data, parameters, home)
             folder = home / "prepared" / f"{dataset}-{key}"
             if manifest := _manifest_if_complete(folder):
                 return Prepared(folder, True, manifest)

@@ -17,6 +17,7 @@ UNITS = {
     "share": (100, ".1f", " %"), "points": (100, "+.1f", " points"), "count": (1, ",.0f", ""),
     "correlation": (1, "+.2f", ""),
 }  # fmt: skip
+N_WARNINGS = 3  # at most so many are told on the first page; 01_prepare has them all
 FEW_LISTENERS = 100  # with fewer, a page warns that its results are uncertain
 MODEL_NAMES = {
     "author": "the described system", "random": "random order", "popularity": "popularity",
@@ -84,6 +85,7 @@ def sentences(
         meaning_sentence(evaluation),
         *accuracy_sentences(accuracy, measures),
         account_sentence(evaluation.split),
+        *warning_sentences(evaluation.split.manifest),
         checks_sentence(checks),
     ]
 
@@ -138,6 +140,14 @@ def account_sentence(split: Split) -> str:
         f"{share['repeat']} repeat a song that the listener already had, {share['cold_user']} are by listeners who "
         f"are not in train, and {share['cold_item']} are of songs that are not in train."
     )
+
+
+def warning_sentences(manifest: dict[str, Any]) -> list[str]:
+    """Say what looks odd in the data, at most three things; nothing that is odd stops a run."""
+    warnings = manifest.get("warnings", ())
+    shown = [f"{each['count']:,} {each['sentence'][:1].lower()}{each['sentence'][1:]}" for each in warnings]
+    more = [f"{len(warnings) - N_WARNINGS} more in 01"] * (len(warnings) > N_WARNINGS)
+    return [f"Odd: {each}." for each in shown[:N_WARNINGS]] + [f"And {each}." for each in more]
 
 
 def checks_sentence(checks: list[Check]) -> str:
