@@ -10,7 +10,7 @@ import pytest
 from recsys.audit import checks, warnings
 from recsys.evaluation.evaluate import evaluate
 from recsys.models.baselines import scorers
-from recsys.reports import narrative
+from recsys.reports import narrative, tables
 
 
 def log_with_copies(share: float, seed: int = 0) -> tuple[pd.DataFrame, set[str]]:
@@ -86,3 +86,10 @@ def test_the_sentences_have_the_counts_and_at_most_three_are_on_the_first_page()
     assert narrative.warning_sentences({}, unscored)[0].endswith("listener. None of them is evaluated.")
     only_they = dataclasses.replace(alike, without=float("nan"))
     assert "is not defined instead of 0.2500" in narrative.warning_sentences({}, only_they)[0]
+
+
+def test_the_page_of_01_has_every_decision_and_every_warning():
+    manifest = {"decisions": ["Found <b>."], "warnings": [{"sentence": "Odd lines", "count": 1234}]}
+    shown = tables.reading_table(manifest).data
+    assert "Found &lt;b&gt;." in shown and "Odd lines." in shown and "1,234" in shown and "Nothing" not in shown
+    assert "Nothing had to be decided" in tables.reading_table({}).data
