@@ -20,9 +20,9 @@ EMPTY, OUTSIDE = "without a user or a song", "with a time before 1970 or after t
 OURS = ("user_id", "item_id", "timestamp", "listened")
 
 
-@ibis.udf.scalar.builtin
-def md5_number_lower(text: str) -> ibis.dtype("uint64"):  # type: ignore[valid-type]
-    """DuckDB's function: 64 bits of a text's MD5."""
+@ibis.udf.scalar.builtin(name="hash")
+def hash_of(text: str) -> ibis.dtype("uint64"):  # type: ignore[valid-type]
+    """DuckDB's function: a hash of 64 bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ def join_listens(sources: list[Rows]) -> Table:
 
 def key_of(ids: Column) -> Column:
     """Return the number that stands for each id: itself, or a hash of its text."""
-    return md5_number_lower(ids) if ids.type().is_string() else ids
+    return hash_of(ids) if ids.type().is_string() else ids
 
 
 def order_hash(listens: Table, seed: int) -> Column:
@@ -120,8 +120,8 @@ def name_keys(engine: Engine, listens: Table, what: str) -> Table:
     Raises DataError if two ids have the same number, which happens once in some million data sets.
     """
     column = listens[f"{what}_id"]
-    rows = listens.select(key=key_of(column), id=column)
-    found = engine.store(rows.group_by("key").agg(id=rows.id.min(), other=rows.id.max()))
-    if found.filter(found.id != found.other).count().to_pyarrow().as_py():
+    found = engine.store(listens.filter(column.notnull()).select(key=key_of(column), id=column).distinct())
+    counts = found.agg(n=found.count(), n_keys=found.key.nunique()).to_pyarrow().to_pylist()[0]
+    if counts["n"] > counts["n_keys"]:
         raise DataError(f"expected ids whose 64-bit hashes differ, got two that are equal; change an id of a {what}")
-    return found.drop("other")
+    return found

@@ -57,8 +57,7 @@ def read_all(engine: Engine, data: Dataset, seed: int, empty_ids: str, times_out
             check_values(each, dropped)
     listens = stored.filter(stored.why.isnull()).drop("why")
     text = [what for what in ("user", "item") if raw[f"{what}_id"].type().is_string()]
-    kept = raw.filter(raw.why.isnull())
-    names = {what: name_keys(engine, kept, what) for what in text}
+    names = {what: name_keys(engine, raw, what) for what in text}
     lists = {what: _read_list(engine, source, listens, what) for what, source in data.lists.items()}
     return Read(rows, listens, names, n_rows, left_out, lists)
 

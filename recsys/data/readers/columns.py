@@ -64,7 +64,8 @@ def is_empty(column: Column) -> Column:
     """Return whether a value is missing, or text in which nothing can be seen."""
     if not column.type().is_string():
         return column.isnull()
-    return column.isnull() | column.re_search(INVISIBLE)
+    begins_with_ascii = (column >= "!") & (column < "\x7f")  # nearly all ids do; the pattern takes long
+    return column.isnull() | begins_with_ascii.ifelse(False, column.re_search(INVISIBLE))
 
 
 def join_names(table: Table, *columns: str) -> Column:
@@ -83,6 +84,8 @@ def _id(column: Column) -> Column:
 
 
 def _flag(column: Column) -> Column:
+    if column.type().is_integer():
+        return column.isin([0, 1]).ifelse(column == 1, ibis.null())
     text = column.cast("string").strip().lower()
     yes, no = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
     return text.isin([*yes, *no]).ifelse(text.isin(yes), ibis.null())

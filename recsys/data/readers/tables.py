@@ -17,6 +17,7 @@ from recsys.data.readers.dialect import UNKNOWN, Dialect, Form, as_utf8, find_di
 from recsys.data.readers.files import File
 
 FILE = "file of this row"  # the column with the safe name of each row's file
+NO_SEPARATOR = "\x1c\x1d\x1e\x1f"  # which no line has
 N_OBJECTS = 1_000  # JSON objects that are read to find the names of the columns
 JSON = (".json", ".jsonl", ".ndjson")
 
@@ -98,7 +99,7 @@ def open_lines(engine: Engine, file: File, encoding: str = "") -> Opened:
     """Open a text file as a table of its lines, in the column `text`."""
     file = as_utf8(engine, file, encoding)
     table = engine.connection.read_csv(
-        [str(file.opened)], columns={"text": "VARCHAR"}, header=False, delim="\x01", quote="", auto_detect=False,
+        [str(file.opened)], columns={"text": "VARCHAR"}, header=False, delim=NO_SEPARATOR, quote="", auto_detect=False,
         strict_mode=False, compression=file.compression or "none", hive_partitioning=False,
     )  # fmt: skip
     return Opened((file,), table)
