@@ -25,10 +25,7 @@ def start(drive_folder: str = "") -> str:
 
 
 def install_missing() -> list[str]:
-    """Install this package's missing requirements with pip, and return them. Installed packages stay as they are.
-
-    Raises CalledProcessError if pip finds no versions that fit.
-    """
+    """Install this package's missing requirements with pip, and return them. Installed packages stay as they are."""
     found = reversed([each for each in metadata.distributions() if each.name])  # the first of two versions wins
     installed = {canonicalize_name(each.name): each.version for each in found}
     requirements = map(Requirement, metadata.requires("recsys") or ())

@@ -51,8 +51,7 @@ class Recommender:
     def load(cls, run: str = "", recipe: str = "", root: Path | None = None) -> "Recommender":
         """Load the model of a run or of its report: by default the newest finished run, and the last of its recipes.
 
-        `root` is the project's folder, if that is not found from the working directory. Raises FileNotFoundError for a
-        missing model, ValueError for a recipe that the run does not have.
+        `root` is the project's folder. Raises FileNotFoundError for a missing model, ValueError for an unknown recipe.
         """
         folder = root or project_root()
         return cls(Run(run_of_report(run, folder / "reports") or newest_run(folder), root), recipe)
@@ -152,10 +151,7 @@ class Recommender:
 
 
 def write_lists(recommender: Recommender, k: int, log: Callable[[str], None] = print) -> Path:
-    """Write k songs for every listener of train to data/runs/<run>/recommendations/<recipe>.parquet and .csv.
-
-    Returns the path of the Parquet file. Both files appear when they are complete.
-    """
+    """Write k songs for every listener of train to a .parquet and a .csv file of the run; return the first's path."""
     run, split, recipe = recommender.run, recommender.split, recommender.recipe
     path = run.folder / "recommendations" / f"{recipe}.parquet"
     facts = {"run": run.name, "recipe": recipe, "k": str(k), "prepared": split.manifest["key"]}

@@ -160,7 +160,7 @@ def fit_seconds(fitted: dict[str, baselines.Fitted], histories: dict[str, dict[s
 
 
 def save_evaluation(
-    run: Run, evaluation: Evaluation, headline: str, sentences: list[str], *, sampled: dict[str, dict[str, Any]],
+    run: Run, evaluation: Evaluation, headline: str, sentences: list[str], *, sampled: dict[str, Any],
     seconds: dict[str, float], by_seed: dict[str, list[float]],
 ) -> None:  # fmt: skip
     """Write metrics.json, per_user.parquet, recommendations.parquet and summary.json into the run's folder."""

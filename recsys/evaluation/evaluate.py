@@ -108,10 +108,7 @@ def metrics_by_user(ranking: Ranking, cutoffs: tuple[int, ...], popularity: np.n
 
 
 def validation_ndcg(scorer: Scorer, split: Split) -> float:
-    """Return the mean NDCG@20 on validation, by which every choice is made; of a fixed sample if there are many users.
-
-    Raises ValueError if no user has a relevant song.
-    """
+    """Return the mean NDCG@20 on validation, by which choices are made; of a fixed sample if there are many users."""
     relevant = split.relevant("validation")
     users = np.flatnonzero(np.diff(relevant.indptr))
     if len(users) > VALIDATION_USERS:

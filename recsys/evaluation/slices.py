@@ -12,7 +12,6 @@ from recsys.evaluation.evaluate import CUTOFFS, Evaluation, count_listens, evalu
 from recsys.evaluation.ranking import FunctionScorer, rank
 
 HEAD_SHARE = 0.5  # share of all listens that the head holds; the tail is `metrics.in_tail`, the rest is the middle
-N_HISTORY_GROUPS = 4
 
 
 def popularity_groups(popularity: np.ndarray) -> np.ndarray:
@@ -39,14 +38,14 @@ def by_popularity(evaluation: Evaluation, k: int = 20, seed: int = 0) -> pd.Data
 
 
 def by_history(evaluation: Evaluation, metric: str = "recall@20", seed: int = 0) -> pd.DataFrame:
-    """Return the mean of a metric by length of the user's history, in groups of about equal size.
+    """Return the mean of a metric by length of the user's history, in four groups of about equal size.
 
     Columns model, slice (distinct songs in the history), users, value, low, high.
     """
     lengths, rows = np.diff(evaluation.split.known.indptr), []
     for name, frame in evaluation.per_user.items():
         own = pd.Series(lengths[frame.index], frame.index)
-        for _, members in own.groupby(pd.qcut(own, N_HISTORY_GROUPS, duplicates="drop"), observed=True):
+        for _, members in own.groupby(pd.qcut(own, 4, duplicates="drop"), observed=True):
             mean = estimate_mean(members.index, frame.loc[members.index, metric], seed)
             rows.append((name, f"{members.min():,} to {members.max():,} songs", len(members), *mean))
     return pd.DataFrame(rows, columns=["model", "slice", "users", "value", "low", "high"])

@@ -13,10 +13,9 @@ from recsys.evaluation.ranking import batches_of_users, top_k
 MOST_PAIRS = 200_000_000  # pairs of songs to compare: up to 14,142 songs are all anchors, of more a sample is
 SAME_ARTIST, SAME_ALBUM = "by the same artist", "on the same album"
 BY_LISTENERS, BY_SEED = "also neighbours by co-listening", "also neighbours with another seed"
-MUTUAL = "mutual neighbours"
+MUTUAL, UNLISTED = "mutual neighbours", "songs in no other song's list"
 LIFT = "lift in the test period"  # the only measure that is not a share
 HUBS = "places taken by the 1 % of songs listed most often"
-UNLISTED = "songs in no other song's list"
 Finder = Callable[[np.ndarray], np.ndarray]  # codes of anchors (n,) → codes of their neighbours (n, k), −1 for none
 Counts = tuple[np.ndarray, np.ndarray, float]  # by anchor: hits, and out of how many; hits / all in random lists
 
@@ -157,10 +156,7 @@ def _mutual(find: Finder, anchors: np.ndarray, found: np.ndarray, n: int, rng: n
 
 
 def map_positions(vectors: np.ndarray, method: str = "pca", seed: int = 0) -> np.ndarray:
-    """Return each song's position on a map, (n_items, 2), from the direction of its vector.
-
-    The method is "pca" or, if it is installed, "umap". Raises ValueError for another name.
-    """
+    """Return each song's place on a map, (n_items, 2), by its vector's direction; the method is "pca" or "umap"."""
     unit = unit_vectors(vectors)
     if method == "umap":
         import umap

@@ -35,9 +35,7 @@ class Benchmark:
     left_out: dict[str, str]  # peers that could not be fitted, and why
 
 
-def benchmark(
-    split: Split, models: dict[str, Any], histories: dict[str, dict[str, Any]], peers: str, seed: int = 0
-) -> Benchmark:
+def benchmark(split: Split, models: dict[str, Any], histories: dict[str, dict], peers: str, seed: int = 0) -> Benchmark:
     """Fit the peers, measure a curve of quality against time for them and for the run's recipes, and evaluate all.
 
     Raises ValueError for the name of an unknown peer.

@@ -84,13 +84,10 @@ def song_table(split: Split, items: np.ndarray, **columns: Sequence | np.ndarray
 
 
 def neighbour_table(split: Split, song: int, items: np.ndarray, similarity: np.ndarray) -> pd.DataFrame:
-    """Return a row for each neighbour of a song: its similarity, and the listeners that the two songs share.
-
-    `by chance` is the number expected if the two songs had independent listeners, `lift` how many times more there are.
-    """
+    """Return a row for each neighbour of a song: its similarity, and the listeners that the two songs share."""
     both = shared_listeners(split.known, [song])[0, items].astype(int)
     listeners = np.asarray(split.known.sum(axis=0)).ravel()
-    chance = listeners[items] * listeners[song] / split.n_users
+    chance = listeners[items] * listeners[song] / split.n_users  # shared, if the two songs had independent listeners
     facts = {"listen to both": both, "by chance": [f"{n:.2g}" for n in chance], "lift": np.round(both / chance, 1)}
     return song_table(split, items, similarity=np.round(similarity.astype(float), 3), **facts)
 

@@ -90,13 +90,11 @@ def fold_in_sentence(checked: dict[str, Any]) -> str:
     )
 
 
-def listener_sentence(
-    split: Split, name: str, user: int, recommended: pd.DataFrame, show_user_ids: bool = False
-) -> str:
-    """Say who the list is for, and how many of its songs they went on to play."""
+def listener_sentence(split: Split, name: str, user: int, table: pd.DataFrame, show_user_ids: bool = False) -> str:
+    """Say who a `recommendation_table` is for, and how many of its songs they went on to play."""
     raw_id = quoted(one_line(split.users["user_id"][user]))
     who = f"Listener {raw_id}" if show_user_ids else f"The listener with code {user}"
     return (
-        f"{who} played {split.relevant()[[user]].nnz:,} new songs in the test period. Of the {len(recommended)} songs "
-        f"that {named(name)} recommends to them, they played {(recommended['played in test'] == 'yes').sum()}."
+        f"{who} played {split.relevant()[[user]].nnz:,} new songs in the test period. Of the {len(table)} songs "
+        f"that {named(name)} recommends to them, they played {(table['played in test'] == 'yes').sum()}."
     )

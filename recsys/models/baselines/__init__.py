@@ -1,7 +1,4 @@
-"""Baselines: simple models that are hard to beat, chosen on validation and evaluated like the trained ones.
-
-To add a baseline, write its fit in the file of its family and add it to `BASELINES`.
-"""
+"""Baselines: simple models that are hard to beat, chosen on validation. A new one goes into `BASELINES`."""
 
 import time
 from collections.abc import Callable, Iterable
