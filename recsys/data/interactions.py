@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 
 IN_MEMORY = 2**21  # rows of a part: 16 MiB of codes. A part with more stays in its file.
 PIECE = 2**19  # rows
-ENGINE = {"memory_limit": "500MB", "threads": 2}  # what does not fit is spilled to disk
+ENGINE: dict[str, Any] = {"memory_limit": "500MB", "threads": 2}  # what does not fit is spilled to disk
 
 
 @dataclass(frozen=True, eq=False)
