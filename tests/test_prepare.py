@@ -412,3 +412,11 @@ def test_no_row_of_the_real_data_is_lost(tmp_path, name, rows, expected):
     assert made.manifest["split"] == expected
     assert made.manifest["steps"][0]["rows_in"] == rows
     assert sum(len(getattr(split, part)) for part in PARTS) == made.manifest["steps"][-1]["rows_out"]
+
+
+def test_many_alike_ids_stay_different(tmp_path):
+    """DuckDB's own hash of 64 bits is equal for some of these."""
+    ids = [f"album {album:02}, song {song}" for album in range(100) for song in range(10)]
+    rows = [(f"user {n % 9:010}", each, START + 60 * n, 1) for n, each in enumerate(ids * 2)]
+    made = prepare("csv", write_csv(tmp_path / "log.csv", rows), root=tmp_path, split="by-user-last")
+    assert Split.load(made.folder).n_items_all == 1000

@@ -53,7 +53,7 @@ def micro(text: str) -> int:
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    moments=st.lists(st.integers(100_000_001, NOW), min_size=1, max_size=20),
+    moments=st.lists(st.integers(100_000_001, NOW), min_size=1, max_size=20) | st.just([1_152_921_505]),
     unit=st.sampled_from([1, 10**3, 10**6, 10**9]),
     as_text=st.booleans(),
     fraction=st.sampled_from([0, 0.25, 0.5]),

@@ -20,11 +20,6 @@ EMPTY, OUTSIDE = "without a user or a song", "with a time before 1970 or after t
 OURS = ("user_id", "item_id", "timestamp", "listened")
 
 
-@ibis.udf.scalar.builtin(name="hash")
-def hash_of(text: str) -> ibis.dtype("uint64"):  # type: ignore[valid-type]
-    """DuckDB's function: a hash of 64 bits."""
-
-
 @dataclass(frozen=True, eq=False)
 class Rows:
     """The rows of a source: our columns as they are in the files, and the kind that reads each of them."""
@@ -96,22 +91,27 @@ def join_listens(sources: list[Rows]) -> Table:
 
 def key_of(ids: Column) -> Column:
     """Return the number that stands for each id: itself, or a hash of its text."""
-    return hash_of(ids) if ids.type().is_string() else ids
+    return hash_number(ids) if ids.type().is_string() else ids
 
 
 def order_hash(listens: Table, seed: int) -> Column:
     """Return 64 bits that depend on the seed and on a listen's user, song and time only: the order of equal times."""
     values = [listens.user_id, listens.item_id]
     values += [epoch_us(listens.timestamp)] if "timestamp" in listens.columns else []
-    return ("0x" + hash_values(seed, *values)[:16]).cast("uint64")
+    return hash_number(join_values(seed, *values))
 
 
-def hash_values(seed: int, *values: Column) -> Column:
-    """Return 32 hexadecimal digits (MD5) that depend on the seed and the values only, not on rows, order or engine."""
+def join_values(seed: int, *values: Column) -> Column:
+    """Return the seed and the values as one text."""
     text = ibis.literal(str(seed))
     for value in values:
         text = text + ":" + value.cast("string")
-    return text.hexdigest("md5")
+    return text
+
+
+def hash_number(text: Column) -> Column:
+    """Return the first 64 bits of a text's MD5. (DuckDB's own hash is equal for many texts of the same length.)"""
+    return ("0x" + text.hexdigest("md5")[:16]).cast("uint64")
 
 
 def name_keys(engine: Engine, listens: Table, what: str) -> Table:

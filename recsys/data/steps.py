@@ -8,7 +8,7 @@ from ibis.expr.types import Table
 
 from recsys.data.engine import Engine
 from recsys.data.errors import DataError
-from recsys.data.listens import EMPTY, OUTSIDE, hash_values
+from recsys.data.listens import EMPTY, OUTSIDE, hash_number, join_values
 from recsys.data.oddities import has_only_days, warn_of_shifted_copy
 from recsys.data.partition import count_rows, hash_bound
 from recsys.data.readers.columns import epoch_us
@@ -55,7 +55,7 @@ def select_positives(engine: Engine, read: Read, parameters: dict[str, Any]) -> 
         listens = _drop_repeated_events(engine, listens, account, parameters["repeated_events"])
     if parameters["user_fraction"] < 1:
         users = read.names.get("user", listens.select(key="user_id", id="user_id").distinct())
-        hashes = ("0x" + hash_values(parameters["seed"], users.id)[:16]).cast("uint64")
+        hashes = hash_number(join_values(parameters["seed"], users.id))
         drawn = users.filter(hashes < hash_bound(parameters["user_fraction"]))
         listens = engine.store(listens.semi_join(drawn, listens.user_id == drawn.key))
     account.add("users", of_users_not_drawn=account.n_left - count_rows(listens))

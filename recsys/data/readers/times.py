@@ -46,7 +46,11 @@ def _times(factor: float) -> Callable[[Column], Column]:
 
     def multiply(column: Column) -> Column:
         whole, decimal = whole_number(column), number(column)
-        exact = whole * int(factor) if factor >= 1 else whole // round(1 / factor)
+        if factor < 1:  # without the remainder, the division of large numbers is exact once it is rounded
+            n = round(1 / factor)
+            exact = ((whole - whole % n) / n).round().cast("int64")
+        else:
+            exact = whole * int(factor)
         return whole.notnull().ifelse(exact, (decimal * factor).round().cast("int64"))
 
     return multiply
