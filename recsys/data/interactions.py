@@ -93,7 +93,7 @@ def read_interactions(path: Path) -> Interactions | Stored:
     """Read the rows of a Parquet file into memory, or leave them in the file if they are more than IN_MEMORY."""
     if pq.read_metadata(path).num_rows > IN_MEMORY:
         return Stored(path)
-    columns = pq.read_table(path)
+    columns = pq.read_table(path, partitioning=None)  # a folder called `user=5` is no column
     timestamp = columns["timestamp"].to_numpy() if "timestamp" in columns.column_names else None
     return Interactions(columns["user"].to_numpy(), columns["item"].to_numpy(), timestamp)
 

@@ -190,7 +190,7 @@ class Split:
                     f"{arrived[:12]}…; delete the folder and prepare it again"
                 )
         train, validation, test = (read_interactions(folder / f"{part}.parquet") for part in PARTS)
-        users, items = (pd.read_parquet(folder / f"{what}.parquet") for what in ("users", "items"))
+        users, items = (pd.read_parquet(folder / f"{what}.parquet", partitioning=None) for what in ("users", "items"))
         return cls(manifest["dataset"], train, validation, test, users, items, manifest)
 
     @classmethod

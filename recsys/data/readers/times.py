@@ -46,12 +46,12 @@ def _times(factor: float) -> Callable[[Column], Column]:
 
     def multiply(column: Column) -> Column:
         whole, decimal = whole_number(column), number(column)
-        if factor < 1:  # without the remainder, the division of large numbers is exact once it is rounded
+        if factor < 1:  # without the remainder, the division of large numbers is exact once the cast rounds it
             n = round(1 / factor)
-            exact = ((whole - whole % n) / n).round().cast("int64")
+            exact = ((whole - whole % n) / n).cast("int64")
         else:
             exact = whole * int(factor)
-        return whole.notnull().ifelse(exact, (decimal * factor).round().cast("int64"))
+        return whole.notnull().ifelse(exact, (decimal * factor).cast("int64"))
 
     return multiply
 
@@ -86,7 +86,7 @@ FORMS = (  # the first that fits a value is its form
     Form("unix nanoseconds", _between(1e17, 1e20), _times(1e-3)),
     Form(
         "a spreadsheet's days, such as 44087.51", _between(SPREADSHEET_1970, 80_000),
-        lambda column: ((number(column) - SPREADSHEET_1970) * DAY).round().cast("int64"),
+        lambda column: ((number(column) - SPREADSHEET_1970) * DAY).cast("int64"),
     ),
     Form("written dates and times", lambda column: _iso(column).notnull(), _iso),
 )  # fmt: skip
