@@ -14,7 +14,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reports compare example picture results recommend test matrix colab lint \
+.PHONY: help setup reports inspect compare example picture results recommend test matrix colab lint \
 	packages lab bench benchmark tune ablation diff strip lock clean
 
 help: ## list all commands and what they do
@@ -25,6 +25,9 @@ setup: ## create .venv from requirements.lock, if it is not up to date (PYTHON=p
 
 reports: setup ## run the notebooks 01 to 04 and write a dated report: make reports DATASET=movielens EPOCHS=20
 	@$(BIN)/python -m recsys.reports $(PARAMETERS)
+
+inspect: setup ## show what your files are and the command that reads them: make inspect DATA_PATH=<file or folder>
+	@$(BIN)/python -m recsys.inspect $(PARAMETERS)
 
 compare: setup ## compare two reports, by default the last two: make compare A=<report> B=<report>
 	@$(BIN)/python -m recsys.reports.comparison '$(subst ','\'',$(value A))' '$(subst ','\'',$(value B))'

@@ -32,7 +32,8 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     given = {name.lower(): value for name, value in values.items()}
     trials, minutes = (given.pop(each.name.lower(), each.default) for each in (TRIALS, MINUTES))
-    dataset, path, seed = given.pop("dataset", "sample"), given.pop("data_path", ""), given.get("seed", 0)
+    path, seed = given.pop("data_path", ""), given.get("seed", 0)
+    dataset = given.pop("dataset", "") or ("auto" if path else "sample")
     split = prepare(dataset, root / path if path else None, root=root, **given)
     where = tuning.folder(split, root)
     facts = tuning.search(split, where, trials, minutes, seed)

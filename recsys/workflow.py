@@ -4,6 +4,7 @@ In the run "sample" a missing step is made on the spot. In any other run it is a
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from recsys.data import prepare as preparation
+from recsys.data.errors import DataError
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation, evaluate
 from recsys.evaluation.ranking import Scorer
@@ -42,12 +44,23 @@ def fit_baselines(split: Split, names: str = BASELINES, seed: int = 0) -> dict[s
     return {name: each.scorer for name, each in baselines.fit_all(split, names.split(), seed)[0].items()}
 
 
-def prepare_run(run: Run, dataset: str = "sample", data_path: str = "", **parameters: Any) -> Split:
-    """Prepare a data set, or find it prepared, and note its folder in the run's record."""
-    prepared = preparation.prepare(dataset, run.root / data_path if data_path else None, root=run.root, **parameters)
+def prepare_run(run: Run, dataset: str = "", data_path: str = "", **parameters: Any) -> Split:
+    """Prepare a data set, or find it prepared, and note its folder in the run's record.
+
+    Without a `dataset` it is `sample`, or `auto` if there is a path. An error about a path ends with the command that
+    shows what is there.
+    """
+    path = run.root / data_path if data_path else None
+    try:
+        prepared = preparation.prepare(dataset or ("auto" if path else "sample"), path, root=run.root, **parameters)
+    except DataError as error:
+        if not path:
+            raise
+        command = f"make inspect DATA_PATH={shlex.quote(data_path)}"
+        raise DataError(f"{error}\nTo see what the files are and how to read them, type: {command}") from error
     folder = prepared.folder.relative_to(run.root).as_posix()
     print(f"{folder}: {'found, nothing has changed since it was prepared' if prepared.reused else 'prepared'}")
-    run.note(dataset=dataset, prepared=folder)
+    run.note(dataset=prepared.manifest["dataset"], prepared=folder)
     return Split.load(prepared.folder)
 
 

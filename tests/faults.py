@@ -184,17 +184,6 @@ def codes_from_test(work, share, rng):
     return work_on(dataclasses.replace(split, items=split.items.iloc[old].reset_index(drop=True), **parts))
 
 
-def duplicate_users(work, share, rng):
-    """Users are in the log a second time, under another id and with one listen in 20 missing."""
-    log = pd.concat(frames(work.split), ignore_index=True)
-    long = log.drop_duplicates().groupby("user_id").size()
-    long = long[long >= 25].index.to_numpy()
-    chosen = long[some(rng, len(long), share)]
-    again = log[log["user_id"].isin(chosen)]
-    again = again[again.groupby("user_id").cumcount() % 20 != 7]
-    return work_on(cut(pd.concat([log, again.assign(user_id=again["user_id"] + "-b")], ignore_index=True)))
-
-
 def trained_on_test(work, share, rng):
     """The model was trained on test rows too."""
     train, validation, test = frames(work.split)
@@ -267,7 +256,6 @@ FAULTS = {  # the check that must find it: the fault
     "no scored song was already in the user's history": seen_pair_scored,
     "each part ends before the next begins": future_in_train,
     "no code depends on validation or test": codes_from_test,
-    "no history appears under two user ids": duplicate_users,
     "every model was trained on this split": trained_on_test,
     "popularity equals a recount of train and validation": popularity_of_test,
     "no baseline changes when test is removed": baseline_of_test,

@@ -25,6 +25,7 @@ REAL_FILES = {
     "lightgcn": REAL / "ml-1m-ultragcn",
 }
 USERS = ["007", "7", "7.0", "1e3", "é", " x", 'q"q', "a,b", "line\nbreak", "9223372036854775808"]
+START = 1_400_000_000  # unix seconds
 ITEMS = ["1", "01", "2", "10", "<b>", "9007199254740993", "-3", "z"]
 
 
@@ -48,7 +49,7 @@ def leftovers(root: Path) -> list[Path]:
     return list((root / "data" / "prepared").iterdir())
 
 
-def reference(rows, split, validation, test, positives, repeats, user_fraction, min_user, min_item, seed):
+def reference(rows, split, validation, test, positives, events, repeats, user_fraction, min_user, min_item, seed):
     """Return the three parts as lists of (user, item, time), and the number of rows after each step. Slow and plain."""
 
     def digest(*values):
@@ -60,6 +61,9 @@ def reference(rows, split, validation, test, positives, repeats, user_fraction, 
     left = [len(rows)]
     rows = [row[:3] for row in rows if row[3] or positives == "all"]
     left.append(len(rows))
+    if events == "drop" and len(set(rows)) < len(rows):
+        rows = list(set(rows))
+        left.append(len(rows))
     if user_fraction < 1:
         rows = [row for row in rows if digest(row[0]) < below(user_fraction)]
     left.append(len(rows))
@@ -79,18 +83,18 @@ def reference(rows, split, validation, test, positives, repeats, user_fraction, 
     left.append(len(rows))
     parts = {part: [] for part in PARTS}
     times = sorted(row[2] for row in rows)
+    hashes = {row: digest(row[0], row[1], row[2] * 1_000_000) for row in rows}
     for row in rows:
         if split == "by-time":
             late = [row[2] >= next(t for t in times if sum(u <= t for u in times) > len(rows) * (1 - share))
                     for share in (validation + test, test)]  # fmt: skip
             part = PARTS[sum(late)]
         elif split == "by-user-last":
-            own = sorted((r for r in rows if r[0] == row[0]), key=lambda r: (r[2], r[1]), reverse=True)
+            own = sorted((r for r in rows if r[0] == row[0]), key=lambda r: (r[2], hashes[r]), reverse=True)
             end, middle = (max(1, int(len(own) * share + 0.5)) for share in (test, validation))
             later = own.index(row) + sum(r == row for part in PARTS for r in parts[part])
             part = "train" if len(own) < 3 or later >= end + middle else "test" if later < end else "validation"
         else:
-            hashes = {r: digest(r[0], r[1], r[2] * 1_000_000) for r in rows}
             last = [max(h for r, h in hashes.items() if r[column] == row[column]) for column in (0, 1)]
             part = "test" if hashes[row] < below(test) else "validation"
             part = part if hashes[row] < below(test + validation) and hashes[row] not in last else "train"
@@ -104,7 +108,7 @@ def odd_rows(seed: int, n: int) -> list[tuple]:
     users, items = draw.sample(USERS, draw.randint(2, len(USERS))), draw.sample(ITEMS, draw.randint(2, len(ITEMS)))
     return [
         (users[int(draw.random() ** 2 * len(users))], items[int(draw.random() ** 3 * len(items))],
-         draw.randrange(draw.choice([3, 10, 40])), draw.random() < 0.8)
+         START + draw.randrange(draw.choice([3, 10, 40])), draw.random() < 0.8)
         for _ in range(n)
     ]  # fmt: skip
 
@@ -115,21 +119,23 @@ def odd_rows(seed: int, n: int) -> list[tuple]:
     split=st.sampled_from(["by-time", "by-user-last", "random"]),
     fractions=st.sampled_from([(0.1, 0.1), (0.2, 0.3), (0.4, 0.25)]),
     positives=st.sampled_from(["listened", "all"]),
+    events=st.sampled_from(["drop", "keep"]),
     repeats=st.sampled_from(["keep", "first"]),
     user_fraction=st.sampled_from([1.0, 0.7]),
     least=st.sampled_from([(1, 1), (2, 1), (1, 3), (3, 4)]),
     seed=st.integers(0, 3),
 )
 def test_prepare_agrees_with_the_reference(
-    tmp_path_factory, rows, split, fractions, positives, repeats, user_fraction, least, seed
+    tmp_path_factory, rows, split, fractions, positives, events, repeats, user_fraction, least, seed
 ):
     root = tmp_path_factory.mktemp("reference")
     path = write_csv(root / "log.csv", [(*row[:3], int(row[3])) for row in rows])
-    parts, left = reference(rows, split, *fractions, positives, repeats, user_fraction, *least, seed)
+    parts, left = reference(rows, split, *fractions, positives, events, repeats, user_fraction, *least, seed)
 
     def run():
         return prepare(
             "csv", path, root=root, split=split, validation_fraction=fractions[0], test_fraction=fractions[1],
+            repeated_events=events,
             positives=positives, repeats=repeats, user_fraction=user_fraction, min_user_listens=least[0],
             min_item_listens=least[1], seed=seed, n_candidates=1,
         )  # fmt: skip
@@ -169,7 +175,8 @@ def test_prepare_agrees_with_the_reference(
 
 def some_rows(n=400, seed=0):
     draw = random.Random(seed)
-    return [(f"u{draw.randrange(30)}", f"s{int(draw.random() ** 2 * 60)}", draw.randrange(10**9), draw.random() < 0.7)
+    return [(f"u{draw.randrange(30)}", f"s{int(draw.random() ** 2 * 60)}",
+             START + draw.randrange(10**8), draw.random() < 0.7)
             for _ in range(n)]  # fmt: skip
 
 
@@ -197,7 +204,7 @@ def test_the_same_users_are_drawn_from_another_log_and_another_file_format(tmp_p
 
 
 def test_about_the_requested_share_of_users_is_drawn(tmp_path):
-    rows = [(user, f"s{user % 30}", user, 1) for user in range(2000)]
+    rows = [(user, f"s{user % 30}", START + user, 1) for user in range(2000)]
     made = prepare("csv", write_csv(tmp_path / "a.csv", rows), root=tmp_path, user_fraction=0.25, split="by-time")
     assert 420 < made.manifest["n_users_all"] < 580
 
@@ -284,6 +291,49 @@ def test_the_split_of_the_three_deezer_files_is_kept(tmp_path):
     assert set(split.users["user_id"]) == {"00", "01", "02"}
 
 
+def write_deezer(folder: Path) -> list[int]:
+    """Write the three files, in which songs 0…29 occur, 25…29 in test only, and return all 35 songs of the list."""
+    rows = {"train": range(25), "validation": range(20), "test": range(15, 30)}
+    for part, songs in rows.items():
+        pairs = [(100 + song, f"0{song % 3}") for song in songs]
+        write_csv(folder / f"{part}_dataset.csv", pairs, header=("media_id", "user_id"))
+    return [100 + song for song in (*range(33, 28, -1), *range(29), 34)]
+
+
+LISTS = {
+    "named": lambda ids, name: f"{name}\n" + "".join(f"{each}\n" for each in ids),
+    "with an index": lambda ids, name: f",{name}\n" + "".join(f"{n},{each}\n" for n, each in enumerate(ids)),
+    "of pandas": lambda ids, name: "0\n" + "".join(f"{each}\n" for each in ids),
+}
+
+
+@pytest.mark.parametrize("form", [*LISTS, "no header"])
+def test_the_author_s_lists_are_the_pool_and_the_tables(tmp_path, form):
+    songs = write_deezer(tmp_path)
+    without = prepare("deezer-splits", tmp_path, root=tmp_path)
+    write = LISTS.get(form, lambda ids, name: "".join(f"{each}\n" for each in ids))
+    (tmp_path / "media_ids.csv").write_text(write([*songs, songs[0]], "media_id"))
+    (tmp_path / "added_users.csv").write_text(write(["00", "01", "02", "07"], "user_id"))
+    made = prepare("deezer-splits", tmp_path, root=tmp_path)
+    assert made.folder != without.folder and made.manifest["steps"] == without.manifest["steps"]
+    counts = {name: made.manifest[name] for name in made.manifest if name.startswith("n_")}
+    assert counts == {
+        "n_users": 3, "n_users_all": 4, "n_users_in_no_part": 1, "n_items": 25, "n_items_all": 35,
+        "n_items_in_no_part": 5,
+    }  # fmt: skip
+    split = Split.load(made.folder)
+    assert split.items.item_id.tolist() == list(range(100, 135)) and split.users.user_id.tolist()[3] == "07"
+    assert (split.n_items, split.n_cold_items, split.n_items_all, split.n_cold_users) == (25, 5, 35, 0)
+    assert "songs                 25 in train, 5 only later (cold), 5 in no part" in repr(split)
+    assert split.account()["cold_item"] == 5
+    (tmp_path / "media_ids.csv").write_text(write(songs[6:], "media_id"))
+    with pytest.raises(DataError, match="media_ids.csv: expected all songs of the parts, got 29 that lack 2 of 30"):
+        prepare("deezer-splits", tmp_path, root=tmp_path)
+    (tmp_path / "media_ids.csv").write_text(write([*songs[:3], "x"], "media_id"))
+    with pytest.raises(DataError, match=f"media_ids.csv, line {4 + (form != 'no header')}, column .* whole number"):
+        prepare("deezer-splits", tmp_path, root=tmp_path)
+
+
 def test_the_sample_is_the_same_wherever_and_whenever_it_is_made(tmp_path):
     made = [prepare(root=tmp_path / name) for name in ("here", "there")]
     assert made[0].folder.name == made[1].folder.name
@@ -320,16 +370,16 @@ def test_an_impossible_choice_is_an_error_and_leaves_no_folder(tmp_path, paramet
 
 
 def test_too_few_users_songs_or_listens_is_an_error_that_says_so(tmp_path):
-    one_user = write_csv(tmp_path / "one.csv", [("u", f"s{n}", n, 1) for n in range(100)])
+    one_user = write_csv(tmp_path / "one.csv", [("u", f"s{n}", START + n, 1) for n in range(100)])
     with pytest.raises(DataError, match="one.csv: expected at least 2 users with positives, got 1"):
         prepare("csv", one_user, root=tmp_path)
-    few_songs = write_csv(tmp_path / "few.csv", [(f"u{n % 9}", f"s{n % 20}", n, 1) for n in range(100)])
+    few_songs = write_csv(tmp_path / "few.csv", [(f"u{n % 9}", f"s{n % 20}", START + n, 1) for n in range(100)])
     with pytest.raises(DataError, match="few.csv: expected at least 21 songs with positives, got 20"):
         prepare("csv", few_songs, root=tmp_path)
-    skipped = write_csv(tmp_path / "skipped.csv", [(f"u{n % 9}", f"s{n}", n, 0) for n in range(100)])
+    skipped = write_csv(tmp_path / "skipped.csv", [(f"u{n % 9}", f"s{n}", START + n, 0) for n in range(100)])
     with pytest.raises(DataError, match="the step 'positives' dropped the last of 100 listens"):
         prepare("csv", skipped, root=tmp_path)
-    same_time = write_csv(tmp_path / "same.csv", [(f"u{n % 9}", f"s{n}", 5, 1) for n in range(100)])
+    same_time = write_csv(tmp_path / "same.csv", [(f"u{n % 9}", f"s{n}", START, 1) for n in range(100)])
     with pytest.raises(DataError, match=r"same.csv: expected listens in every part, got none in train \(split by-"):
         prepare("csv", same_time, root=tmp_path)
     assert not leftovers(tmp_path)
@@ -362,3 +412,11 @@ def test_no_row_of_the_real_data_is_lost(tmp_path, name, rows, expected):
     assert made.manifest["split"] == expected
     assert made.manifest["steps"][0]["rows_in"] == rows
     assert sum(len(getattr(split, part)) for part in PARTS) == made.manifest["steps"][-1]["rows_out"]
+
+
+def test_many_alike_ids_stay_different(tmp_path):
+    """DuckDB's own hash of 64 bits is equal for some of these."""
+    ids = [f"album {album:02}, song {song}" for album in range(100) for song in range(10)]
+    rows = [(f"user {n % 9:010}", each, START + 60 * n, 1) for n, each in enumerate(ids * 2)]
+    made = prepare("csv", write_csv(tmp_path / "log.csv", rows), root=tmp_path, split="by-user-last")
+    assert Split.load(made.folder).n_items_all == 1000

@@ -27,7 +27,8 @@ BROWSER = next(filter(shutil.which, ("chromium", "chromium-browser", "google-chr
 TESTS = {  # each command of README, and the test that runs it; tests of this file run it as written, on small data
     "make": ("test_ground", "test_make_alone_lists_every_command"),
     "make reports": ("test_reports", "test_a_run_becomes_a_report"),
-    "make reports DATASET": ("test_readme", "test_the_command_for_your_own_csv_makes_a_report"),
+    "make inspect DATA_PATH": ("test_recognise", "test_the_command_prints_text_and_ends_with_the_next_command"),
+    "make reports DATA_PATH": ("test_readme", "test_the_command_for_your_own_csv_makes_a_report"),
     "make reports RUN SONG": ("test_reports", "test_a_finished_run_is_used_again_with_its_values"),
     "make recommend": ("test_recommend", "test_the_command_writes_both_files_and_says_what_is_wrong"),
     "make tune": ("test_tuning", "test_a_search_continues_and_chooses_on_validation"),
@@ -76,7 +77,7 @@ def write_log(folder: Path) -> None:
 def test_the_command_for_your_own_csv_makes_a_report(tmp_path):
     (tmp_path / "pyproject.toml").touch()
     write_log(tmp_path)
-    (command,) = [line for _, block in BLOCKS for line in block.splitlines() if "DATASET=csv" in line]
+    (command,) = [line for _, block in BLOCKS for line in block.splitlines() if "DATA_PATH=listens" in line]
     status, folder, errors = run_reports(tmp_path, *shlex.split(command)[2:], "RECIPES=author", "EPOCHS=1", "--last=2")
     assert status == 0, errors
     assert read_json(folder / "run.json")["dataset"] == "csv"

@@ -1,19 +1,21 @@
 """The rows of one part of a split: in memory or, if they are many, in a Parquet file that is read piece by piece."""
 
+import os
+import shutil
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from recsys.runs import write_atomically
-
 IN_MEMORY = 2**21  # rows of a part: 16 MiB of codes. A part with more stays in its file.
 PIECE = 2**19  # rows
-ENGINE = {"memory_limit": "500MB", "threads": 2}  # what does not fit is spilled to disk
+ENGINE: dict[str, Any] = {"memory_limit": "500MB", "threads": 2}  # what does not fit is spilled to disk
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +93,7 @@ def read_interactions(path: Path) -> Interactions | Stored:
     """Read the rows of a Parquet file into memory, or leave them in the file if they are more than IN_MEMORY."""
     if pq.read_metadata(path).num_rows > IN_MEMORY:
         return Stored(path)
-    columns = pq.read_table(path)
+    columns = pq.read_table(path, partitioning=None)  # a folder called `user=5` is no column
     timestamp = columns["timestamp"].to_numpy() if "timestamp" in columns.column_names else None
     return Interactions(columns["user"].to_numpy(), columns["item"].to_numpy(), timestamp)
 
@@ -100,16 +102,22 @@ def store_pairs(parts: Sequence[Interactions | Stored], n_users: int, n_items: i
     """Write the distinct pairs of the parts with codes below `n_users` and `n_items`, sorted by user and song."""
     import ibis  # imported here because it takes memory and time, and few callers need it
 
-    connection = ibis.duckdb.connect(temp_directory=str(path.parent / ".spill"), **ENGINE)
-    tables = [
-        connection.read_parquet(str(part.path))
-        if isinstance(part, Stored)
-        else ibis.memtable(pd.DataFrame({"user": part.user, "item": part.item}))
-        for part in parts
-    ]
-    rows = ibis.union(*(table.select("user", "item") for table in tables))
-    pairs = rows.filter((rows.user < n_users) & (rows.item < n_items)).distinct().order_by("user", "item")
-    with write_atomically(path) as temporary:
-        connection.to_parquet(pairs, temporary)
-    connection.disconnect()
+    from recsys.data.engine import start_engine
+
+    scratch = path.parent / f".making-{uuid.uuid4().hex[:12]}"
+    scratch.mkdir()
+    try:
+        with start_engine(scratch, **ENGINE) as engine:
+            tables = [
+                engine.read_parquet(engine.link(part.path))
+                if isinstance(part, Stored)
+                else ibis.memtable(pd.DataFrame({"user": part.user, "item": part.item}))
+                for part in parts
+            ]
+            rows = ibis.union(*(table.select("user", "item") for table in tables))
+            pairs = rows.filter((rows.user < n_users) & (rows.item < n_items)).distinct().order_by("user", "item")
+            engine.connection.to_parquet(pairs, engine.scratch / "pairs.parquet")
+        os.replace(scratch / "pairs.parquet", path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     return Stored(path)

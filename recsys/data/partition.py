@@ -1,10 +1,10 @@
 """Which listens go to train, which to validation and which to test: the ways to split."""
 
 import ibis
-from ibis.expr.types import Column, Table
+from ibis.expr.types import Scalar, Table
 
-from recsys.data.readers.columns import epoch_us
-from recsys.data.readers.files import DataError, add_columns
+from recsys.data.errors import DataError
+from recsys.data.readers.dataset import add_columns
 
 TRAIN, VALIDATION, TEST = 0, 1, 2  # values of the column `part`
 # way to split → the column that it needs; "auto" takes the first whose column is there
@@ -23,18 +23,21 @@ def choose_split(split: str, listens: Table) -> str:
     return split
 
 
-def assign_parts(listens: Table, split: str, validation_fraction: float, test_fraction: float, seed: int) -> Table:
-    """Return the listens with the column `part`: 0 for train, 1 for validation, 2 for test."""
+def assign_parts(listens: Table, split: str, validation_fraction: float, test_fraction: float) -> Table:
+    """Return the listens with the column `part`: 0 for train, 1 for validation, 2 for test.
+
+    Their column `order`, a hash of each row, decides where times are equal, and which rows are drawn at random.
+    """
     if split == "by-time":
         return _by_time(listens, validation_fraction, test_fraction)
     if split == "by-user-last":
         return _by_user_last(listens, validation_fraction, test_fraction)
     if split == "random":
         in_train = listens.mutate(part=ibis.literal(TRAIN, "int8"))
-        return _draw_from_train(in_train, validation_fraction, test_fraction, seed)
+        return _draw_from_train(in_train, validation_fraction, test_fraction)
     if count_rows(listens.filter(listens.part == VALIDATION)):
         return listens
-    return _draw_from_train(listens, validation_fraction, 0.0, seed)
+    return _draw_from_train(listens, validation_fraction, 0.0)
 
 
 def _by_time(listens: Table, validation_fraction: float, test_fraction: float) -> Table:
@@ -50,7 +53,7 @@ def _by_time(listens: Table, validation_fraction: float, test_fraction: float) -
 
 def _by_user_last(listens: Table, validation_fraction: float, test_fraction: float) -> Table:
     """Put the last listens of each user into test, and those before them into validation, if the user has 3 or more."""
-    latest_first = ibis.window(group_by="user_id", order_by=[ibis.desc("timestamp"), ibis.desc("item_id")])
+    latest_first = ibis.window(group_by="user_id", order_by=[ibis.desc("timestamp"), ibis.desc("order")])
     ranked = listens.mutate(rank=ibis.row_number().over(latest_first), n=listens.count().over(group_by="user_id"))
     n_test, n_validation = (
         ibis.greatest(1, (ranked.n * fraction + 0.5).floor()) for fraction in (test_fraction, validation_fraction)
@@ -60,33 +63,23 @@ def _by_user_last(listens: Table, validation_fraction: float, test_fraction: flo
     return ranked.mutate(part=(ranked.n >= 3).ifelse(part, TRAIN).cast("int8")).drop("rank", "n")
 
 
-def _draw_from_train(listens: Table, validation_fraction: float, test_fraction: float, seed: int) -> Table:
+def _draw_from_train(listens: Table, validation_fraction: float, test_fraction: float) -> Table:
     """Move rows of train to validation and test by a hash, but never the last row that train has of a user or song."""
-    time = [epoch_us(listens.timestamp)] if "timestamp" in listens.columns else []
-    listens = listens.mutate(hash=hash_values(seed, listens.user_id, listens.item_id, *time))
     train = listens.filter(listens.part == TRAIN)
     for column in ("user_id", "item_id"):
-        highest = train.group_by(column).agg(train.hash.max().name(f"highest_of_{column}"))
+        highest = train.group_by(column).agg(train.order.max().name(f"highest_of_{column}"))
         listens = add_columns(listens, highest, column)
-    may_move = (listens.part == TRAIN) & (listens.hash < listens.highest_of_user_id)
-    may_move &= listens.hash < listens.highest_of_item_id
-    to_test = listens.hash < hash_bound(test_fraction)
-    to_either = listens.hash < hash_bound(test_fraction + validation_fraction)
+    may_move = (listens.part == TRAIN) & (listens.order < listens.highest_of_user_id)
+    may_move &= listens.order < listens.highest_of_item_id
+    to_test = listens.order < hash_bound(test_fraction)
+    to_either = listens.order < hash_bound(test_fraction + validation_fraction)
     part = (may_move & to_either).ifelse(to_test.ifelse(TEST, VALIDATION), listens.part).cast("int8")
-    return listens.mutate(part=part).drop("hash", "highest_of_user_id", "highest_of_item_id")
+    return listens.mutate(part=part).drop("highest_of_user_id", "highest_of_item_id")
 
 
-def hash_values(seed: int, *values: Column) -> Column:
-    """Return 32 hexadecimal digits (MD5) that depend on the seed and the values only, not on rows, order or engine."""
-    text = ibis.literal(str(seed))
-    for value in values:
-        text = text + ":" + value.cast("string")
-    return text.hexdigest("md5")
-
-
-def hash_bound(fraction: float) -> str:
-    """Return the text below which this fraction of the hashes lies."""
-    return format(int(fraction * 16**8), "08x")
+def hash_bound(fraction: float) -> Scalar:
+    """Return the number below which this fraction of the hashes of 64 bits lies."""
+    return ibis.literal(int(fraction * 2**32) << 32, "uint64")
 
 
 def count_rows(table: Table) -> int:

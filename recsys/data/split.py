@@ -27,7 +27,8 @@ class Split:
 
     `split.train.user`, `.item` and `.timestamp` are arrays with one element for each listen; `validation` and `test`
     have the same. Users and songs in train are *warm*: their codes are 0…n_users−1 and 0…n_items−1. Those that appear
-    only later are *cold*: their codes go up to n_users_all−1 and n_items_all−1, and models have no vector for them.
+    only later are *cold*: their codes follow, and models have no vector for them. The last codes, up to n_users_all−1
+    and n_items_all−1, are of users and songs that no part has but that a list of all names; there are few such lists.
 
     Row i of the table `users` describes the user with code i, whose raw id is in the column `user_id`; `items` does the
     same for songs, with `item_id`. `manifest` tells how the split was made.
@@ -65,10 +66,14 @@ class Split:
 
     def __repr__(self) -> str:
         how = f", {self.manifest['split']}" if "split" in self.manifest else ""
+        unheard = (
+            self.n_users_all - self.n_users - self.n_cold_users, self.n_items_all - self.n_items - self.n_cold_items,
+        )  # fmt: skip
+        nowhere = [f", {n:,} in no part" if n else "" for n in unheard]
         return "\n".join([
             f"Split of {self.name}{how}",
-            f"  users      {self.n_users:>13,} in train, {self.n_users_all - self.n_users:,} only later (cold)",
-            f"  songs      {self.n_items:>13,} in train, {self.n_items_all - self.n_items:,} only later (cold)",
+            f"  users      {self.n_users:>13,} in train, {self.n_cold_users:,} only later (cold)" + nowhere[0],
+            f"  songs      {self.n_items:>13,} in train, {self.n_cold_items:,} only later (cold)" + nowhere[1],
             *(f"  {part:<10} {len(getattr(self, part)):>13,} listens" for part in PARTS),
         ])  # fmt: skip
 
@@ -83,13 +88,29 @@ class Split:
         return 1 + max((int(items.max()) for _, items in self.train.pieces()), default=-1)
 
     @property
+    def n_cold_users(self) -> int:
+        """Number of users that only validation or test has."""
+        return self._last_codes[0] + 1 - self.n_users
+
+    @property
+    def n_cold_items(self) -> int:
+        """Number of songs that only validation or test has."""
+        return self._last_codes[1] + 1 - self.n_items
+
+    @cached_property
+    def _last_codes(self) -> tuple[int, int]:
+        """The highest codes of a user and of a song in any part."""
+        pieces = [piece for part in PARTS for piece in getattr(self, part).pieces()]
+        return max(int(users.max()) for users, _ in pieces), max(int(items.max()) for _, items in pieces)
+
+    @property
     def n_users_all(self) -> int:
-        """Number of users, warm and cold."""
+        """Number of users: warm, cold and, where a list names all, those in no part."""
         return len(self.users)
 
     @property
     def n_items_all(self) -> int:
-        """Number of songs, warm and cold."""
+        """Number of songs: warm, cold and, where a list names all, those in no part."""
         return len(self.items)
 
     def warm(self, *parts: str) -> Interactions:
@@ -169,7 +190,7 @@ class Split:
                     f"{arrived[:12]}…; delete the folder and prepare it again"
                 )
         train, validation, test = (read_interactions(folder / f"{part}.parquet") for part in PARTS)
-        users, items = (pd.read_parquet(folder / f"{what}.parquet") for what in ("users", "items"))
+        users, items = (pd.read_parquet(folder / f"{what}.parquet", partitioning=None) for what in ("users", "items"))
         return cls(manifest["dataset"], train, validation, test, users, items, manifest)
 
     @classmethod

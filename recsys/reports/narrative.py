@@ -8,6 +8,7 @@ import numpy as np
 
 from recsys.audit.checks import Check
 from recsys.audit.measures import GUESS, QUESTIONS, K, Measure, Measured
+from recsys.audit.warnings import AlikeHistories
 from recsys.data.split import PARTS, Split
 from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation
 from recsys.evaluation.sampled import NEGATIVES
@@ -17,6 +18,7 @@ UNITS = {
     "share": (100, ".1f", " %"), "points": (100, "+.1f", " points"), "count": (1, ",.0f", ""),
     "correlation": (1, "+.2f", ""),
 }  # fmt: skip
+N_WARNINGS = 3  # at most so many are told on the first page; 01_prepare has them all
 FEW_LISTENERS = 100  # with fewer, a page warns that its results are uncertain
 MODEL_NAMES = {
     "author": "the described system", "random": "random order", "popularity": "popularity",
@@ -74,9 +76,13 @@ def headline(evaluation: Evaluation) -> str:
 
 
 def sentences(
-    evaluation: Evaluation, accuracy: dict[str, dict[str, Any]], measures: Measured, checks: list[Check]
-) -> list[str]:
-    """Say whether the headline is certain, what it means, what the 1-of-21 accuracy is worth, and what was checked."""
+    evaluation: Evaluation, accuracy: dict[str, dict[str, Any]], measures: Measured, checks: list[Check],
+    alike: AlikeHistories | None = None,
+) -> list[str]:  # fmt: skip
+    """Say if the headline is certain, what it means, what the 1-of-21 accuracy is worth, what is odd, what was checked.
+
+    `alike` are the users with alike histories, if they were looked for.
+    """
     few = f"Only {evaluation.n_users:,} listeners can be evaluated. That is too few for a firm conclusion."
     return [
         *([few] if evaluation.n_users < FEW_LISTENERS else []),
@@ -84,6 +90,7 @@ def sentences(
         meaning_sentence(evaluation),
         *accuracy_sentences(accuracy, measures),
         account_sentence(evaluation.split),
+        *warning_sentences(evaluation.split.manifest, alike),
         checks_sentence(checks),
     ]
 
@@ -137,6 +144,27 @@ def account_sentence(split: Split) -> str:
         f"Of {account['rows']:,} test listens, {share['scored']} are scored: new songs of known listeners. "
         f"{share['repeat']} repeat a song that the listener already had, {share['cold_user']} are by listeners who "
         f"are not in train, and {share['cold_item']} are of songs that are not in train."
+    )
+
+
+def warning_sentences(manifest: dict[str, Any], alike: AlikeHistories | None = None) -> list[str]:
+    """Say what looks odd in the data, at most three things; nothing that is odd stops a run."""
+    warnings = manifest.get("warnings", ())
+    shown = [f"{each['count']:,} {each['sentence'][:1].lower()}{each['sentence'][1:]}" for each in warnings]
+    shown[:0] = [alike_sentence(alike)] if alike and alike.n_users else []
+    more = [f"{len(shown) - N_WARNINGS} more in 01"] * (len(shown) > N_WARNINGS)
+    return [f"Odd: {each}." for each in shown[:N_WARNINGS]] + [f"And {each}." for each in more]
+
+
+def alike_sentence(alike: AlikeHistories) -> str:
+    """Say how many listeners have a history that another has too, and what the best model reaches without them."""
+    told = f"{alike.n_users:,} listeners have almost the same history as another listener"
+    if not alike.n_evaluated:
+        return f"{told}. None of them is evaluated"
+    without = f"{alike.without:.4f}" if math.isfinite(alike.without) else "not defined"
+    return (
+        f"{told}, which shows a model part of the test. Without the {alike.n_evaluated:,} of them that are evaluated, "
+        f"the NDCG@20 of {named(alike.model)} is {without} instead of {alike.value:.4f}"
     )
 
 

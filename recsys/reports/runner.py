@@ -14,9 +14,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +26,11 @@ from typing import Any
 
 import nbformat
 
+from recsys.data.engine import start_engine
+from recsys.data.errors import DataError
+from recsys.data.readers import find_dataset
+from recsys.data.readers.options import Options
+from recsys.data.readers.recognition import AUTO, WITHOUT_PATH
 from recsys.reports import reuse
 from recsys.reports.execution import RunFailed, execute, hide_paths
 from recsys.reports.pages import index_page, notebook_page, report_page
@@ -45,7 +52,7 @@ def make_report(
     parameters = read_parameters(notebooks)
     used = {name: values.get(name, parameter.default) for name, parameter in parameters.items()}
     earlier = Run(values["RUN"], root).record if "RUN" in values else {}
-    dataset = used.get("DATASET") or earlier.get("dataset", "notebooks")
+    dataset = _dataset(used, root) or earlier.get("dataset", "notebooks")
     dated = f"{datetime.now():%Y-%m-%d_%H%M%S}_{re.sub('[^A-Za-z0-9_-]+', '-', dataset)}"
     partial, name = _claim_folder(reports, given_name or dated, replace=bool(given_name))
     run = Run(values.get("RUN", name), root)
@@ -78,6 +85,24 @@ def make_report(
     if ending:
         print(f"To continue, type `make reports RUN={run.name}`. It reuses the finished steps that have not changed.")
     return record["exit_code"], folder / page
+
+
+def _dataset(used: dict[str, Any], root: Path) -> str:
+    """Return the name of the data set that the parameters mean; empty if no notebook reads one.
+
+    `auto`, which a path without DATASET means, stands for the data set that fits. If none fits, 01_prepare says so.
+    """
+    if "DATASET" not in used:
+        return ""
+    named, path = used["DATASET"], used.get("DATA_PATH")
+    if named not in ("", AUTO) or not path:
+        return named or WITHOUT_PATH
+    given = {each.name: used[each.name.upper()] for each in fields(Options) if each.name.upper() in used}
+    with tempfile.TemporaryDirectory() as folder, start_engine(Path(folder)) as engine:
+        try:
+            return find_dataset(root / path, engine, Options(**given))
+        except DataError:
+            return AUTO
 
 
 def _run_step(source: Path, target: Path, own: dict[str, Any], run: Run, record: dict[str, Any], timeout: int) -> None:

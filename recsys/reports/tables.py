@@ -39,6 +39,14 @@ def steps_table(manifest: dict[str, Any]) -> HTML:
     return in_full(steps.assign(dropped=[", ".join(each) or "–" for each in reasons]).map(written))
 
 
+def reading_table(manifest: dict[str, Any]) -> HTML:
+    """Return how the files were read: what was found by itself, and what looks odd, with its count."""
+    rows = [("decided", sentence, "") for sentence in manifest.get("decisions", ())]
+    rows += [("odd", f"{each['sentence']}.", f"{each['count']:,}") for each in manifest.get("warnings", ())]
+    rows = rows or [("–", "Nothing had to be decided, and nothing looks odd.", "")]
+    return in_full(pd.DataFrame(rows, columns=["", "what", "count"]))
+
+
 def parts_table(split: Split) -> pd.DataFrame:
     """Return a row for each part: its listens, how many of them are cold, repeats or scored, users, songs, times."""
     kinds = {"cold_user": "by cold users", "cold_item": "of cold songs", "repeat": "repeats", "scored": "scored"}

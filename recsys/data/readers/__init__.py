@@ -1,53 +1,108 @@
 """The readers: one for each data format, found by the data set's name.
 
-To add a format:
+To add a format, write a new file in this folder and add one line to READERS: the function that reads it, and the rule
+by which DATASET=auto recognises it (`recognition.py`), such as `has_columns("uid", "item_id")`. A reader is a function
+of an `Engine` (DuckDB and what was noted while reading), of the path that the user gave, and of the `Options` that the
+user set. It looks at headers only; `prepare` reads the rows later. `music30.py` is the smallest example. The steps:
 
-1. Write a new file in this folder, with `music30.py` as a model. Its reader gets a DuckDB connection and the path of
-   the data, and returns a `Dataset`. `columns.py` has the kinds of column, `files.py` opens the files.
-2. Add one line to READERS.
+1. `find_files(engine, path, ("*.json",))` returns the user's files, from a file, a folder, a pattern or a zip, plain or
+   compressed; `find_one(engine, path, "movies.csv")` returns one file of a folder or zip. (`files.py`) A `File` knows
+   its place below DATA_PATH (`file.inside`) and the user's own path (`file.path`).
+2. `open_tables(engine, files, wanted, optional, form, types)` opens them, whatever form they have: separated text,
+   JSON, JSON lines or Parquet. It returns an `Opened` for each group of files that are written alike, with an Ibis
+   table (`opened.table`). Values of text files and of JSON are text. `Form(separator="::", names=("user", "song"))`
+   says what is known beforehand, here that there is no header; `types={"track": "STRUCT(name VARCHAR)"}` opens nested
+   JSON.
+   `opened.by_file({file: "ada"})` is a column with a value for each file. (`tables.py`, `dialect.py`)
+3. New columns are made with Ibis and put back: `opened = opened.with_columns(song=join_names(opened.table, "artist",
+   "track"))`.
+4. `Source(opened, fields, items=…, users=…, left_out=…)` says what the rows mean. `fields` maps `user_id`, `item_id`,
+   `timestamp` and `listened` to a column and its kind: `ID`, `WHOLE_NUMBER`, `FLAG`, `more_than(30, "a number of
+   seconds")`, `at_least(4, "a rating")` (`columns.py`), `TIME`, `time_in("%d %b %Y, %H:%M")` (`times.py`). A kind of
+   your own is `Kind(parse, expected)`. `items={"name": opened.table.track}` describes the songs, `users` the users, and
+   `left_out={"podcasts": opened.table.track.isnull()}` drops rows that are no listens, and counts them.
+   `open_sources(engine, files, fields)` does steps 2 and 4 at once. (`dataset.py`)
+5. Return `Dataset(sources, items, users, more_files)`; `items` and `users` are tables of other files, made with
+   `one_row_per_id`.
+
+Say what the reader found by itself with `engine.decide("Songs are pairs of artist and title.")`, and what is odd with
+`engine.warn("Songs without an album", n)`: `01_prepare` shows both, the first page the warnings. Raise DataError for
+what cannot be used.
 """
 
 import difflib
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-from ibis import BaseBackend
-
+from recsys.data.engine import Engine
+from recsys.data.errors import DataError
 from recsys.data.readers.custom_table import read_csv
-from recsys.data.readers.deezer import read_deezer_splits, read_dsg17
-from recsys.data.readers.files import DataError, Dataset
-from recsys.data.readers.lastfm import read_lastfm
-from recsys.data.readers.lightgcn import read_lightgcn
-from recsys.data.readers.movielens import read_movielens
-from recsys.data.readers.music30 import read_30music
+from recsys.data.readers.dataset import Dataset
+from recsys.data.readers.deezer import is_deezer_splits, is_dsg17, read_deezer_splits, read_dsg17
+from recsys.data.readers.lastfm import is_lastfm, read_lastfm
+from recsys.data.readers.lastfm_tsv import is_lastfm_1k, is_lastfm_360k, read_lastfm_1k, read_lastfm_360k
+from recsys.data.readers.lightgcn import is_lightgcn, read_lightgcn
+from recsys.data.readers.listenbrainz import is_listenbrainz, read_listenbrainz
+from recsys.data.readers.movielens import is_movielens, read_movielens
+from recsys.data.readers.music30 import is_30music, read_30music
+from recsys.data.readers.options import NOTHING_SET, Options
+from recsys.data.readers.recognition import AUTO, Rule, has_columns, never, recognise
 from recsys.data.readers.sample import read_sample
+from recsys.data.readers.scrobbles import is_scrobbles, read_scrobbles
+from recsys.data.readers.spotify import is_spotify, read_spotify
+from recsys.data.readers.yambda import is_yambda, read_yambda
 
-READERS: dict[str, Callable[..., Dataset]] = {
-    "sample": read_sample,
-    "dsg17": read_dsg17,
-    "deezer-splits": read_deezer_splits,
-    "30music": read_30music,
-    "lastfm": read_lastfm,
-    "movielens": read_movielens,
-    "lightgcn": read_lightgcn,
-    "csv": read_csv,
+
+class Reader(NamedTuple):
+    """A data format: the function that opens it, and the rule by which DATASET=auto recognises it."""
+
+    read: Callable[..., Dataset]
+    rule: Rule
+
+
+READERS = {
+    "sample": Reader(read_sample, never),
+    "dsg17": Reader(read_dsg17, is_dsg17),
+    "deezer-splits": Reader(read_deezer_splits, is_deezer_splits),
+    "30music": Reader(read_30music, is_30music),
+    "lastfm": Reader(read_lastfm, is_lastfm),
+    "lastfm-1k": Reader(read_lastfm_1k, is_lastfm_1k),
+    "lastfm-360k": Reader(read_lastfm_360k, is_lastfm_360k),
+    "spotify": Reader(read_spotify, is_spotify),
+    "lastfm-scrobbles": Reader(read_scrobbles, is_scrobbles),
+    "listenbrainz": Reader(read_listenbrainz, is_listenbrainz),
+    "yambda": Reader(read_yambda, is_yambda),
+    "movielens": Reader(read_movielens, is_movielens),
+    "lightgcn": Reader(read_lightgcn, is_lightgcn),
+    "csv": Reader(read_csv, has_columns("user_id", "item_id")),
 }
 GENERATED = ("sample", "movielens")  # need no path: their readers write the files that they open
 
 
-def open_dataset(
-    name: str, path: Path | str | None = None, *, connection: BaseBackend, raw_folder: Path, **columns: str
-) -> Dataset:
+def find_dataset(path: Path | str | None, engine: Engine, options: Options = NOTHING_SET) -> str:
+    """Return the name of the data set that DATASET=auto stands for, and note why. Only the files' first rows are read.
+
+    Raises DataError, which names the candidates, if several data sets fit, or none.
+    """
+    return recognise(engine, Path(path) if path else None, options, {name: each.rule for name, each in READERS.items()})
+
+
+def open_dataset(name: str, path: Path | str | None, engine: Engine, options: Options = NOTHING_SET) -> Dataset:
     """Open a data set by its name, a key of READERS. Only headers are read yet.
 
-    `path` is its file or folder. `sample` and `movielens` need none: their files are written to `raw_folder`. `columns`
-    are those of `read_csv`. Raises DataError for an unknown name, a missing file or column, or another format.
+    `path` is its file or folder, or a pattern; `sample` and `movielens` need none. `auto` is what `find_dataset` finds,
+    `sample` without a path. Raises DataError for an unknown
+    name, a missing file or column, another format, or options that the data set does not have.
     """
+    if name == AUTO:
+        name = find_dataset(path, engine, options)
     if name not in READERS:
-        close = "".join(f"; did you mean {each!r}?" for each in difflib.get_close_matches(name, READERS, 1))
-        raise DataError(f"DATASET: expected one of {', '.join(READERS)}, got {name!r}{close}")
-    if name in GENERATED:
-        return READERS[name](connection, raw_folder)
-    if not path:
+        names = [AUTO, *READERS]
+        close = "".join(f"; did you mean {each!r}?" for each in difflib.get_close_matches(name, names, 1))
+        raise DataError(f"DATASET: expected one of {', '.join(names)}, got {name!r}{close}")
+    if not path and name not in GENERATED:
         raise DataError(f"DATA_PATH: expected the file or folder of the data set {name!r}, got nothing")
-    return READERS[name](connection, Path(path), **(columns if name == "csv" else {}))
+    if name != "csv":
+        options.refuse_columns(name)
+    return READERS[name].read(engine, Path(path) if path else None, options)

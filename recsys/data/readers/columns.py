@@ -1,19 +1,32 @@
 """How a column of a file is read: a Kind turns it into our values, and into null where a value cannot be read."""
 
+import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import ibis
-from ibis.expr.types import Column
+from ibis.expr.types import Column, Table
 
-YEAR_2100 = 4_102_444_800  # in unix seconds
+from recsys.data.engine import Engine
+
+# Spaces, control and format characters, fillers, and marks without a letter: an id of these alone shows nothing.
+INVISIBLE = r"^[\s\p{Z}\p{Cc}\p{Cf}\x{034F}\x{115F}\x{1160}\x{2800}\x{3164}\x{FE00}-\x{FE0F}\x{FFA0}]*$"
 
 
-class Kind(NamedTuple):
-    """A kind of column. `parse` reads it, with null for what it cannot read; `expected` describes it in errors."""
+@dataclass(frozen=True)
+class Kind:
+    """A kind of column. `parse` reads it, with null for what it cannot read; `expected` describes it in errors.
+
+    `is_outside` marks values that can be read but are impossible, such as times in the future.
+    """
 
     parse: Callable[[Column], Column]
     expected: str
+    is_outside: Callable[[Column], Column] | None = None
+
+    def settle(self, engine: Engine, column: Column, place: str) -> "Kind":
+        """Return the kind after a look at the whole column. Kinds that decide by the column have their own."""
+        return self
 
 
 Fields = dict[str, tuple[str, Kind]]  # our column → the file's column and its kind
@@ -29,54 +42,65 @@ def epoch_us(moment: ibis.dtype("timestamp")) -> int:  # type: ignore
     """DuckDB's function: the microseconds from the start of 1970 to the moment."""
 
 
-def _cast(column: Column, type_: str, pattern: str) -> Column:
+def cast_if(column: Column, type_: str, pattern: str) -> Column:
     """Cast the values whose text matches `pattern`. Without it, DuckDB would take 1.0 and 1e3 for whole numbers."""
     if column.type().is_integer():
         return column.try_cast(type_)
-    text = column.cast("string")
+    text = column.cast("string").strip()
     return text.re_search(pattern).ifelse(text.try_cast(type_), ibis.null())
 
 
-def _whole_number(column: Column) -> Column:
-    return _cast(column, "int64", r"^[+-]?\d+$")
+def whole_number(column: Column) -> Column:
+    """Return whole numbers of 64 bits, null for anything else."""
+    return cast_if(column, "int64", r"^[+-]?\d+$")
 
 
-def _number(column: Column) -> Column:
-    return _cast(column, "float64", r"^[+-]?\d+(\.\d*)?$")
+def number(column: Column) -> Column:
+    """Return decimal numbers, null for anything else."""
+    return cast_if(column, "float64", r"^[+-]?(\d+\.?\d*|\.\d+)$")
+
+
+def is_empty(column: Column) -> Column:
+    """Return whether a value is missing, or text in which nothing can be seen."""
+    if not column.type().is_string():
+        return column.isnull()
+    begins_with_ascii = (column >= "!") & (column < "\x7f")  # nearly all ids do; the pattern takes long
+    return column.isnull() | begins_with_ascii.ifelse(False, column.re_search(INVISIBLE))
+
+
+def join_names(table: Table, *columns: str) -> Column:
+    """Return one text of several columns, such as "artist – track"; null if one of them is empty.
+
+    Different values lead to different texts: a dash within a value is written twice.
+    """
+    parts = [table[name].cast("string") for name in columns]
+    complete = functools.reduce(lambda a, b: a & b, (~is_empty(part) for part in parts))
+    joined = functools.reduce(lambda a, b: a + " – " + b, (part.replace("–", "––") for part in parts))
+    return complete.ifelse(joined, ibis.null())
 
 
 def _id(column: Column) -> Column:
-    return column.nullif("") if column.type().is_string() else _whole_number(column)
-
-
-def _time(column: Column) -> Column:
-    if column.type().is_temporal():
-        return make_timestamp(epoch_us(column))
-    seconds = _number(column)
-    in_range = (seconds >= 0) & (seconds < YEAR_2100)
-    from_seconds = make_timestamp(in_range.ifelse((seconds * 1_000_000).cast("int64"), ibis.null()))
-    if column.type().is_numeric():
-        return from_seconds
-    written = _cast(column, "timestamp", r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?Z?)?$")
-    return seconds.isnull().ifelse(written, from_seconds)
+    return is_empty(column).ifelse(ibis.null(), column) if column.type().is_string() else whole_number(column)
 
 
 def _flag(column: Column) -> Column:
-    text = column.cast("string").lower()
-    return text.isin(["1", "true", "0", "false"]).ifelse(text.isin(["1", "true"]), ibis.null())
+    if column.type().is_integer():
+        return column.isin([0, 1]).ifelse(column == 1, ibis.null())
+    text = column.cast("string").strip().lower()
+    yes, no = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
+    return text.isin([*yes, *no]).ifelse(text.isin(yes), ibis.null())
 
 
 ID = Kind(_id, "an id (text or a whole number)")
-WHOLE_NUMBER = Kind(_whole_number, "a whole number of at most 64 bits")
-TIME = Kind(_time, "a time between 1970 and 2100, in unix seconds or as YYYY-MM-DD HH:MM:SS in UTC")
-FLAG = Kind(_flag, "0 or 1")
+WHOLE_NUMBER = Kind(whole_number, "a whole number of at most 64 bits")
+FLAG = Kind(_flag, "0 or 1 (1.0, true and yes are read too)")
 
 
 def more_than(least: float, expected: str) -> Kind:
     """Return a kind of number that is read as true if it is above `least`."""
-    return Kind(lambda column: _number(column) > least, expected)
+    return Kind(lambda column: number(column) > least, expected)
 
 
 def at_least(least: float, expected: str) -> Kind:
     """Return a kind of number that is read as true from `least` upwards."""
-    return Kind(lambda column: _number(column) >= least, expected)
+    return Kind(lambda column: number(column) >= least, expected)

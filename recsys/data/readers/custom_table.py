@@ -1,36 +1,125 @@
-"""`csv`: any CSV or Parquet file with a row for each listen, whose columns the user names."""
+"""`csv`: any table with a row for each listen, whose columns the user names: CSV, TSV, Parquet, JSON or JSON lines."""
 
 from pathlib import Path
 
-from ibis import BaseBackend
+from ibis.expr.types import Column, Table
 
-from recsys.data.readers.columns import FLAG, ID, TIME, Fields, more_than
-from recsys.data.readers.files import DataError, Dataset, one_row_per_id, open_source, open_table
+from recsys.data.engine import Engine
+from recsys.data.errors import DataError
+from recsys.data.readers.columns import FLAG, ID, Fields, Kind, at_least, join_names, number
+from recsys.data.readers.dataset import Dataset, Source
+from recsys.data.readers.dialect import Form, same_name
+from recsys.data.readers.durations import MILLISECONDS, SECONDS
+from recsys.data.readers.files import find_files
+from recsys.data.readers.options import Options
+from recsys.data.readers.tables import Opened, open_tables
+from recsys.data.readers.times import time_in
 
+PATTERNS = ("*.csv", "*.tsv", "*.txt", "*.parquet", "*.json", "*.jsonl", "*.ndjson")
 HINT = "if it has another name, set USER_COLUMN, ITEM_COLUMN, TIME_COLUMN, LISTENED_COLUMN or SECONDS_COLUMN"
+OURS = ("timestamp", "listened", "name", "artist", "album")  # columns that are read if they are there
+ARTIST = ("artist", "artists", "artist_name", "artistname", "artname")
+RATING = ("rating", "ratings", "stars", "score", "overall")
 
 
-def read_csv(
-    connection: BaseBackend, path: Path, user_column: str = "", item_column: str = "", time_column: str = "",
-    listened_column: str = "", seconds_column: str = "",
-) -> Dataset:  # fmt: skip
-    """Open the file. Ids of a CSV file stay text, as they are written.
+def read_csv(engine: Engine, path: Path, options: Options) -> Dataset:
+    """Open the files. Ids of text files stay text, as they are written.
 
-    A column without a name here is looked for as `user_id`, `item_id`, `timestamp` or `listened`; the last two may be
-    missing. With `seconds_column`, rows of more than 30 seconds count as listened; with neither, all rows do. The
-    columns `name`, `artist` and `album` describe the songs, if they are there.
+    A column that the options do not name is looked for as `user_id`, `item_id`, `timestamp` or `listened`; the last two
+    may be missing. With a column of seconds or milliseconds, rows of more than 30 seconds count as listened; with
+    `positive_from`, rows with at least this rating; with neither, all rows do. The columns `name`, `artist` and `album`
+    describe the songs, if they are there.
     """
-    if listened_column and seconds_column:
-        given = f"{listened_column!r} and {seconds_column!r}"
-        raise DataError(f"expected LISTENED_COLUMN or SECONDS_COLUMN, got both, {given}; leave one of them empty")
-    present = open_table(connection, path).columns
-    fields: Fields = {"user_id": (user_column or "user_id", ID), "item_id": (item_column or "item_id", ID)}
-    if time_column or "timestamp" in present:
-        fields["timestamp"] = time_column or "timestamp", TIME
-    if seconds_column:
-        fields["listened"] = seconds_column, more_than(30, "a number of seconds")
-    elif listened_column or "listened" in present:
-        fields["listened"] = listened_column or "listened", FLAG
-    source = open_source(connection, path, fields, hint=HINT)
-    names = {name: source.table[name].cast("string") for name in ("name", "artist", "album") if name in present}
-    return Dataset((source,), one_row_per_id(source, "item_id", **names) if names else None)
+    _check(options)
+    user, item = options.user_column or "user_id", _item_columns(options)
+    named = [user, *item]
+    named += [getattr(options, f"{each}_column") for each in ("time", "listened", "seconds", "milliseconds")]
+    named += [options.name_column, options.artist_column]
+    wanted = list(dict.fromkeys(filter(None, named)))
+    form = Form(options.separator, names=tuple(options.columns.split()), encoding=options.encoding)
+    optional = [name for name in (*OURS, *ARTIST, *RATING) if name not in wanted]
+    tables = open_tables(engine, find_files(engine, path, PATTERNS), wanted, optional, form, hint=HINT)
+    sources = tuple(_source(opened, user, item, options) for opened in tables)
+    if len({tuple(sorted(source.fields)) for source in sources}) > 1:
+        names = "; ".join(f"{source.name}: {', '.join(sorted(source.fields))}" for source in sources)
+        raise DataError(f"expected the same columns in all files, got {names}")
+    return Dataset(sources)
+
+
+def _check(options: Options) -> None:
+    ways = {name: getattr(options, name) for name in ("listened_column", "seconds_column", "milliseconds_column")}
+    given = {name.upper(): value for name, value in ways.items() if value}
+    if options.positive_from and not options.listened_column:
+        given["POSITIVE_FROM"] = options.positive_from
+    if len(given) > 1:
+        values = " and ".join(map(repr, given.values()))
+        raise DataError(f"expected {' or '.join(given)}, got both, {values}; leave one of them empty")
+    user, item = options.user_column or "user_id", _item_columns(options)
+    if [same_name(user)] == [same_name(each) for each in item]:
+        raise DataError(f"USER_COLUMN and ITEM_COLUMN: expected two columns, got {user!r} for both")
+
+
+def _item_columns(options: Options) -> list[str]:
+    return [each.strip() for each in (options.item_column or "item_id").split(",") if each.strip()]
+
+
+def _source(opened: Opened, user: str, item: list[str], options: Options) -> Source:
+    song = ",".join(item)
+    if len(item) > 1:
+        opened = opened.with_columns(**{song: join_names(opened.table, *item)})
+    table, present = opened.table, opened.table.columns
+    fields: Fields = {"user_id": (user, ID), "item_id": (song, ID)}
+    if options.time_column or "timestamp" in present:
+        fields["timestamp"] = options.time_column or "timestamp", time_in(options.time_format)
+    ratings = [name for name in RATING if name in present and name not in (user, *item)]
+    if listened := _listened(opened, options, ratings):
+        fields["listened"] = listened
+    artist = options.artist_column or next((name for name in (*item, *ARTIST) if _is_artist(name, present)), "")
+    titles = [name for name in item if name != artist] if len(item) > 1 else []
+    name = options.name_column or ("name" if "name" in present else titles[0] if len(titles) == 1 else "")
+    items = {"name": name, "artist": artist, "album": "album" if "album" in present else ""}
+    kept: dict[str, Column] = {}
+    if len(item) == 1 and artist and artist != song:
+        kept |= {"song": table[song].cast("string"), "artist": table[artist].cast("string")}
+    if "listened" not in fields and ratings:
+        kept["rating"] = number(table[ratings[0]])
+
+    def look(engine: Engine, rows: Table) -> None:
+        if "artist" in rows.columns:
+            by_song = rows.group_by("song").agg(n=rows.artist.nunique())
+            engine.warn(
+                f"Values of the column {song!r} that occur with several artists. If they are titles, different songs "
+                f'are taken for one; set ITEM_COLUMN="{artist},{song}"', _count(by_song.filter(by_song.n > 1)),
+            )  # fmt: skip
+        if "rating" in rows.columns:
+            engine.warn(
+                f"Rows with less than 4 in the column {ratings[0]!r}, all of which count as listened. If it holds "
+                "ratings, set POSITIVE_FROM=4", _count(rows.filter(rows.rating < 4)),
+            )  # fmt: skip
+
+    texts = {ours: table[column].cast("string") for ours, column in items.items() if column}
+    return Source(opened, fields, items=texts, kept=kept, look=look if kept else None)
+
+
+def _listened(opened: Opened, options: Options, ratings: list[str]) -> tuple[str, Kind] | None:
+    """Return the column that says whether a row counts as listened, and its kind; None if all rows do."""
+    if options.positive_from:
+        if not options.listened_column and len(ratings) != 1:
+            arrived = " and ".join(map(repr, ratings)) or ", ".join(map(repr, opened.table.columns[:-1]))
+            raise DataError(f"POSITIVE_FROM: expected one column of ratings, got {arrived}; set LISTENED_COLUMN to it")
+        return options.listened_column or ratings[0], at_least(options.positive_from, "a rating")
+    if options.seconds_column:
+        return options.seconds_column, SECONDS
+    if options.milliseconds_column:
+        return options.milliseconds_column, MILLISECONDS
+    if options.listened_column or "listened" in opened.table.columns:
+        return options.listened_column or "listened", FLAG
+    return None
+
+
+def _is_artist(name: str, present: tuple[str, ...]) -> bool:
+    return name in present and same_name(name) in ARTIST
+
+
+def _count(table: Table) -> int:
+    return table.count().to_pyarrow().as_py()

@@ -1,156 +1,232 @@
-"""Files of listens: how a reader opens one (Source), and what it returns (Dataset)."""
+"""The user's files: which ones `DATA_PATH` means, and how each is opened, plain, compressed or inside a zip."""
 
-import csv
+import fnmatch
+import glob
+import gzip
+import io
 import os
 import re
-from collections.abc import Callable, Iterable
+import shutil
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, BinaryIO, cast
 
-import ibis
 import pyarrow as pa
-import pyarrow.parquet as pq
-from ibis import BaseBackend
-from ibis.expr.types import Column, Table
 
-from recsys.data.readers.columns import TIME, Fields
+from recsys.data.engine import Engine
+from recsys.data.errors import DataError
 from recsys.runs import write_atomically
 
+LARGEST = 200 * 2**30  # bytes that a zip may hold once it is extracted
+PIECE = 2**20  # bytes
+MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PAR1": "parquet", b"PK\x03\x04": "zip"}
+UNREADABLE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, pa.ArrowException)  # what damaged files lead to
 
-class DataError(ValueError):
-    """Input that cannot be used. The message says where, what was expected, what arrived and, if known, what to do."""
 
+@dataclass(frozen=True)
+class File:
+    """A file of the user, or a member of a zip of theirs.
 
-@dataclass(frozen=True, eq=False)
-class Source:
-    """One file of listens: its rows as they are, and what they mean.
-
-    `fields` names the file's columns for `user_id` and `item_id`, and for `timestamp` and `listened` if the file has
-    them. Without `listened`, every row counts as listened. `part` is 0, 1 or 2 if the whole file belongs to train,
-    validation or test. `line_column` is the table's column with line numbers, if it has one of its own.
+    `path` is the user's file, `inside` its place below DATA_PATH, with the zip's name and the folders in it; messages
+    name the file by `name`. DuckDB opens `opened`, a safe name. `compression` is "gzip", "zstd" or empty.
     """
 
     path: Path
-    table: Table
-    fields: Fields
-    part: int | None = None
-    line_column: str = ""
-
-    def listens(self) -> Table:
-        """Return the rows with our columns. A value that cannot be read is null; `check_values` reports it."""
-        part = {} if self.part is None else {"part": ibis.literal(self.part, "int8")}
-        columns = {ours: kind.parse(self.table[column]) for ours, (column, kind) in self.fields.items()}
-        return self.table.select(**{"listened": ibis.literal(True), **part, **columns})
-
-    def check_values(self) -> None:
-        """Raise DataError for the first value of the file that cannot be read, if there is one."""
-        unit, first = ("row", 1) if self.path.suffix == ".parquet" else ("line", 2)  # line 1 is the header
-        number = self.table[self.line_column] if self.line_column else ibis.row_number() + first
-        unreadable = []
-        for column, kind in self.fields.values():
-            values = self.table.select(number=number, value=self.table[column])
-            values = values.filter(kind.parse(values["value"]).isnull()).order_by("number").limit(1)
-            unreadable += [(row["number"], column, kind, row["value"]) for row in values.to_pyarrow().to_pylist()]
-        if unreadable:
-            where, column, kind, value = min(unreadable, key=lambda each: each[:2])
-            arrived = "nothing" if value in (None, "") else repr(value)
-            if kind is TIME and re.fullmatch(r"\d{12,}", str(value)):
-                arrived += "; if these are milliseconds, divide them by 1000"
-            place = f"{self.path.name}, {unit} {where}, column {column!r}"
-            raise DataError(f"{place}: expected {kind.expected}, got {arrived}")
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """Files of listens, and tables that describe songs (one row per `item_id`) and users (one row per `user_id`)."""
-
-    sources: tuple[Source, ...]
-    items: Table | None = None
-    users: Table | None = None
-    more_files: tuple[Path, ...] = ()  # read as well, for the descriptions
+    inside: PurePosixPath
+    opened: Path
+    compression: str = ""
+    is_parquet: bool = False
 
     @property
-    def files(self) -> tuple[Path, ...]:
-        """All files that are read. The key of the prepared folder depends on them."""
-        return (*(source.path for source in self.sources), *self.more_files)
+    def name(self) -> str:
+        """The place below DATA_PATH."""
+        return str(self.inside)
 
     @property
-    def listens(self) -> Table:
-        """The rows of all sources: `user_id, item_id, listened`, and `timestamp` (UTC) and `part` where known."""
-        first, *others = (source.listens() for source in self.sources)
-        return first.union(*others) if others else first
+    def suffix(self) -> str:
+        """The last suffix in lower case, without that of the compression: `.csv` of `log.CSV.gz`."""
+        suffixes = [each.lower() for each in self.inside.suffixes]
+        return next((each for each in reversed(suffixes) if each not in (".gz", ".zst")), "")
+
+    @contextmanager
+    def stream(self) -> Iterator[BinaryIO]:
+        """Yield the content, decompressed, as a stream. Raises DataError for a file that is damaged or incomplete."""
+        try:
+            with open(self.opened, "rb") as raw:
+                if self.compression == "gzip":
+                    yield cast(BinaryIO, gzip.GzipFile(fileobj=raw))
+                elif self.compression == "zstd":
+                    yield io.BufferedReader(_Zstd(raw), PIECE)
+                else:
+                    yield raw
+        except UNREADABLE as error:
+            raise DataError(f"{self.name}: expected a complete {self.compression or 'file'}, got {error}") from error
+
+    def verify(self, end: bytes = b"") -> None:
+        """Raise DataError if the file is incomplete, in ways that DuckDB does not notice.
+
+        A compressed file must be whole and undamaged; the last visible character must be `end`.
+        """
+        if not self.compression and not end:
+            return
+        last = b""
+        with self.stream() as stream:
+            if not self.compression:
+                stream.seek(max(0, self.opened.stat().st_size - PIECE))
+            while piece := stream.read(PIECE):
+                last = piece.rstrip() or last
+        if not last.endswith(end):
+            raise DataError(
+                f"{self.name}: expected a complete file that ends in {end.decode()!r}, got one that does not"
+            )
 
 
-def check_file(path: Path) -> Path:
-    """Return the path. Raises DataError if it is no file, or an empty one."""
+class _Zstd(io.RawIOBase):
+    """Decompressed bytes of a zstd file, of one frame or several. Raises EOFError if the last frame is not complete."""
+
+    def __init__(self, raw: IO[bytes]):
+        self.stream = pa.CompressedInputStream(pa.PythonFile(raw, "r"), "zstd")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        found = self.stream.read(len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
+
+
+def find_files(engine: Engine, path: Path, patterns: Sequence[str] = ("*",)) -> list[File]:
+    """Return the files that `DATA_PATH` means, in the order of their names.
+
+    `path` is a file, a folder or, if nothing of that name exists, a pattern with `*` or `?`. Of a folder and of a zip,
+    all files count, at any depth, whose name fits one of `patterns`, in any case and with or without `.gz` or `.zst`;
+    hidden files do not. Raises DataError if there is none, or an empty one.
+    """
+    if path.is_file():
+        found = [(path, PurePosixPath(path.name))]
+    elif path.is_dir():
+        found = [(each, PurePosixPath(each.relative_to(path).as_posix())) for each in _all_files(path)]
+        found = [(each, inside) for each, inside in found if _fits(inside, (*patterns, "*.zip"))]
+    elif matches := _match(path):
+        found = [(each, PurePosixPath(each.name)) for each in matches]
+    else:
+        raise DataError(f"DATA_PATH: expected a file or a folder at {path}, got nothing there")
+    files: list[File] = []
+    for each, inside in found:
+        opened = open_file(engine, each, inside)
+        files += [opened] if opened else _extract(engine, each, inside, patterns)
+    if not files:
+        raise DataError(f"DATA_PATH: expected files named {' or '.join(patterns)} in {path.name}, got none")
+    return files
+
+
+def find_one(engine: Engine, path: Path, name: str) -> File:
+    """Return the file of this name in the folder or zip `path`, plain or compressed."""
+    if path.is_file() and not zipfile.is_zipfile(path):
+        raise DataError(f"DATA_PATH: expected a folder or a zip with {name}, got a file, {path.name}")
+    try:
+        found = find_files(engine, path, (name,))
+    except DataError as error:
+        if path.is_file() or not path.is_dir():
+            raise
+        raise DataError(f"DATA_PATH: expected a file at {path / name}, got nothing there") from error
+    if len(found) > 1:
+        names = ", ".join(file.name for file in found)
+        raise DataError(f"DATA_PATH: expected one file {name} in {path.name}, got {names}")
+    return found[0]
+
+
+def find_optional(engine: Engine, path: Path, name: str) -> list[File]:
+    """Return the file of this name in the folder or zip `path`, in a list that is empty if there is none."""
+    if path.is_dir():
+        names = [each.name for each in _all_files(path)]
+    else:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    return [find_one(engine, path, name)] if any(_fits(PurePosixPath(each), (name,)) for each in names) else []
+
+
+def open_file(engine: Engine, path: Path, inside: PurePosixPath | None = None) -> File | None:
+    """Open one file under a safe name; None if it is a zip. Raises DataError if it is no file, or an empty one."""
     if not path.is_file():
         raise DataError(f"DATA_PATH: expected a file at {path}, got {'a folder' if path.is_dir() else 'nothing there'}")
-    if not path.stat().st_size:
-        raise DataError(f"{path.name}: expected rows, got an empty file")
-    return path
-
-
-def open_table(
-    connection: BaseBackend, path: Path, columns: Iterable[str] = (), *, separator: str = ",", quote: str = '"',
-    hint: str = "",
-) -> Table:  # fmt: skip
-    """Open a Parquet file, or a text file with a header, whose values stay text. No rows are read yet.
-
-    Raises DataError if the file is of another format or lacks one of `columns`; the message then ends with `hint`.
-    """
-    is_parquet = check_file(path).suffix == ".parquet"
-    names = _names_in_parquet(path) if is_parquet else _names_in_header(path, separator, quote)
-    arrived = f"got {', '.join(map(repr, names))}"
-    if len({name.lower() for name in names}) < len(names):
-        raise DataError(f"{path.name}: expected column names that differ by more than upper and lower case, {arrived}")
-    for column in columns:
-        if column not in names:
-            if len(names) == 1 and not is_parquet:
-                hint = f"the separator must be {separator!r}"
-            message = f"{path.name}: expected a column {column!r}, {arrived}"
-            raise DataError(f"{message}; {hint}" if hint else message)
-    if is_parquet:
-        return connection.read_parquet(path)
-    return connection.read_csv(
-        path, columns=dict.fromkeys(names, "VARCHAR"), header=True, delim=separator, quote=quote, escape=quote,
-        auto_detect=False, strict_mode=True,
-    )  # fmt: skip
-
-
-def _names_in_parquet(path: Path) -> list[str]:
+    inside = inside or PurePosixPath(path.name)
     try:
-        return pq.read_schema(path).names
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path.name}: expected a complete Parquet file, got one that cannot be read") from error
+        with open(path, "rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise DataError(f"{inside}: expected a file that can be read, got {error.strerror}") from error
+    if not start:
+        raise DataError(f"{inside}: expected rows, got an empty file")
+    kind = next((kind for magic, kind in MAGIC.items() if start.startswith(magic)), "")
+    if kind == "zip":
+        return None
+    is_parquet = kind == "parquet" or inside.suffix.lower() == ".parquet"
+    return File(path, inside, engine.link(path), "" if is_parquet else kind, is_parquet)
 
 
-def _names_in_header(path: Path, separator: str, quote: str) -> list[str]:
-    """Return the names in the first line, without what DuckDB refuses: an empty name, and NUL in a name."""
+def _all_files(folder: Path) -> list[Path]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return sorted(path for path in files if not _is_hidden(PurePosixPath(path.relative_to(folder).as_posix())))
+
+
+def _is_hidden(inside: PurePosixPath) -> bool:
+    return any((each.startswith(".") and each != "..") or each == "__MACOSX" for each in inside.parts)
+
+
+def _fits(inside: PurePosixPath, patterns: Iterable[str]) -> bool:
+    name = re.sub(r"\.(gz|zst)$", "", inside.name.lower())
+    return any(fnmatch.fnmatchcase(name, pattern.lower()) for pattern in patterns)
+
+
+def _match(path: Path) -> list[Path]:
+    """Return the files that fit a pattern; in it, only `*` and `?` are special."""
+    text = str(path)
+    if "*" not in text and "?" not in text:
+        return []
+    found = sorted(Path(each) for each in glob.glob(text.replace("[", "[[]"), recursive=True))
+    if not (files := [each for each in found if each.is_file()]):
+        raise DataError(f"DATA_PATH: expected files that fit the pattern {path.name!r}, got none")
+    return files
+
+
+def _extract(engine: Engine, path: Path, inside: PurePosixPath, patterns: Sequence[str]) -> list[File]:
+    """Extract the members of a zip that fit, each to a scratch file with a name of our own."""
+    files: list[File] = []
+    left = min(LARGEST, shutil.disk_usage(engine.scratch).free // 2)
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, delimiter=separator, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE)
-            names = next(lines, [])
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path.name}: expected text in UTF-8, got bytes that are not; save it as UTF-8") from error
-    return [name.replace("\0", "") or f"column {number}" for number, name in enumerate(names, 1)]
+        with zipfile.ZipFile(path) as archive:
+            for member in sorted(archive.infolist(), key=lambda each: each.filename):
+                place = PurePosixPath(member.filename)
+                if member.is_dir() or _is_hidden(place) or not _fits(place, patterns):
+                    continue
+                target = engine.new_path()
+                with archive.open(member) as source, open(target, "wb") as file:
+                    left -= _copy(source, file, left, str(inside))
+                found = open_file(engine, target, inside / place)
+                if not found:
+                    raise DataError(f"{inside / place}: expected a table, got a zip inside a zip; extract it first")
+                files.append(File(path, inside / place, found.opened, found.compression, found.is_parquet))
+    except (*UNREADABLE, RuntimeError, NotImplementedError) as error:  # the last two: a password, an unknown method
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{inside}: expected a zip that can be read, got {error}") from error
+    return files
 
 
-def open_source(connection: BaseBackend, path: Path, fields: Fields, more: Iterable[str] = (), **form: str) -> Source:
-    """Open a file of listens that has the columns of `fields` and `more`. `form` is as in `open_table`."""
-    columns = [*(column for column, _ in fields.values()), *more]
-    return Source(path, open_table(connection, path, columns, **form), fields)
-
-
-def one_row_per_id(source: Source, ours: str, **columns: Column) -> Table:
-    """Return the distinct ids of our column, each with its smallest value of `columns`, whatever the order of rows."""
-    column, kind = source.fields[ours]
-    rows = source.table.select(kind.parse(source.table[column]).name(ours), **columns)
-    return rows.group_by(ours).agg(**{name: rows[name].min() for name in columns})
-
-
-def add_columns(table: Table, other: Table, key: str) -> Table:
-    """Return all rows of `table` with the columns of `other` that has the same `key`, null where there is none."""
-    return table.left_join(other, key).drop(f"{key}_right")
+def _copy(source: IO[bytes], target: IO[bytes], most: int, name: str) -> int:
+    written = 0
+    while piece := source.read(PIECE):
+        written += len(piece)
+        if written > most:
+            raise DataError(f"{name}: expected files that fit on the disk once extracted, got more; extract it first")
+        target.write(piece)
+    return written
 
 
 def write_once(path: Path, write: Callable[[Path], None]) -> Path:

@@ -2,23 +2,28 @@
 
 from pathlib import Path
 
-from ibis import BaseBackend
-
+from recsys.data.engine import Engine
 from recsys.data.readers.columns import WHOLE_NUMBER, Fields, more_than
-from recsys.data.readers.files import Dataset, one_row_per_id, open_source
+from recsys.data.readers.dataset import Dataset, one_row_per_id, open_sources
+from recsys.data.readers.dialect import Form
+from recsys.data.readers.files import find_one
+from recsys.data.readers.options import Options
+from recsys.data.readers.recognition import has_files
+from recsys.data.readers.tables import open_tables
 
 PLAYS: Fields = {
     "user_id": ("userID", WHOLE_NUMBER),
     "item_id": ("artistID", WHOLE_NUMBER),
     "listened": ("weight", more_than(0, "a number of plays")),
 }
-ARTISTS: Fields = {"item_id": ("id", WHOLE_NUMBER)}
-FORM = {"separator": "\t", "quote": ""}  # a quotation mark is part of a name
+is_lastfm = has_files("user_artists.dat", "artists.dat")
 
 
-def read_lastfm(connection: BaseBackend, folder: Path) -> Dataset:
-    """Open `user_artists.dat` and the names in `artists.dat`, both in UTF-8. An artist stands for a song."""
-    plays = open_source(connection, folder / "user_artists.dat", PLAYS, **FORM)
-    artists = open_source(connection, folder / "artists.dat", ARTISTS, ["name"], **FORM)
-    items = one_row_per_id(artists, "item_id", name=artists.table["name"])
-    return Dataset((plays,), items, more_files=(artists.path,))
+def read_lastfm(engine: Engine, path: Path, options: Options) -> Dataset:
+    """Open `user_artists.dat` and the names in `artists.dat`. An artist stands for a song."""
+    form = Form("\t", quote="", encoding=options.encoding)  # a quotation mark is part of a name
+    plays, artists = (find_one(engine, path, name) for name in ("user_artists.dat", "artists.dat"))
+    sources = open_sources(engine, [plays], PLAYS, form=form)
+    (opened,) = open_tables(engine, [artists], ("id", "name"), form=form)
+    items = one_row_per_id(opened.table, "item_id", "id", WHOLE_NUMBER, name=opened.table["name"])
+    return Dataset(sources, items, more_files=(artists,))

@@ -1,25 +1,30 @@
 """`lightgcn`: the text files of the LightGCN benchmarks, a line `user item item …` for each user, without times."""
 
+import dataclasses
 from pathlib import Path
 
 import ibis
-from ibis import BaseBackend
 
+from recsys.data.engine import Engine
 from recsys.data.readers.columns import WHOLE_NUMBER, Fields
-from recsys.data.readers.files import Dataset, Source, check_file
+from recsys.data.readers.dataset import Dataset, Source
+from recsys.data.readers.files import find_one
+from recsys.data.readers.options import Options
+from recsys.data.readers.recognition import both, has_files, has_text
+from recsys.data.readers.tables import open_lines
 
 FIELDS: Fields = {"user_id": ("user", WHOLE_NUMBER), "item_id": ("item", WHOLE_NUMBER)}
 
+is_lightgcn = both(has_files("train.txt", "test.txt"), has_text(r"\d+( +\d+)* *", "whole numbers"))
 
-def read_lightgcn(connection: BaseBackend, folder: Path) -> Dataset:
+
+def read_lightgcn(engine: Engine, path: Path, options: Options) -> Dataset:
     """Open `train.txt` and `test.txt` and keep their split. Validation is drawn from train later."""
     sources = []
-    for part, path in ((0, folder / "train.txt"), (2, folder / "test.txt")):
-        lines = connection.read_csv(
-            check_file(path), columns={"text": "VARCHAR"}, header=False, delim="\x01", quote="", auto_detect=False,
-            strict_mode=False,
-        )  # fmt: skip
+    for part, name in ((0, "train.txt"), (2, "test.txt")):
+        opened = open_lines(engine, find_one(engine, path, name), options.encoding)
+        lines = opened.table
         words = lines.select(line=ibis.row_number() + 1, words=lines.text.strip().re_replace(r"\s+", " ").split(" "))
         table = words.select(line=words.line, user=words.words[0], item=words.words[1:].unnest())
-        sources.append(Source(path, table, FIELDS, part, line_column="line"))
+        sources.append(Source(dataclasses.replace(opened, table=table), FIELDS, part, line="line"))
     return Dataset(tuple(sources))

@@ -1,22 +1,24 @@
 """`sample`: an invented log in the format of `dsg17`, with invented names of songs, artists and albums."""
 
+import dataclasses
 import hashlib
 from pathlib import Path
 
-from ibis import BaseBackend
-
 from recsys.data import synthetic
+from recsys.data.engine import Engine
+from recsys.data.readers.dataset import Dataset
 from recsys.data.readers.deezer import read_dsg17
-from recsys.data.readers.files import Dataset, add_columns, write_once
+from recsys.data.readers.files import find_files, write_once
+from recsys.data.readers.options import Options
 
 
-def read_sample(connection: BaseBackend, folder: Path) -> Dataset:
-    """Write the log into the folder, unless this version of `synthetic` wrote it before, and open it."""
+def read_sample(engine: Engine, path: Path | None, options: Options) -> Dataset:
+    """Write the log into the folder of generated files, unless this version of `synthetic` did so, and open it."""
     version = hashlib.sha256(Path(synthetic.__file__).read_bytes()).hexdigest()[:8]
     size = synthetic.SAMPLE
-    log = write_once(folder / f"sample-{version}.parquet", lambda file: synthetic.write(file, **size))
+    log = write_once(engine.raw / f"sample-{version}.parquet", lambda file: synthetic.write(file, **size))
     songs = synthetic.songs(size["n_items"], size["seed"]).rename(columns={"media_id": "item_id", "title": "name"})
-    names = write_once(folder / f"sample-{version}-songs.parquet", lambda file: songs.to_parquet(file, index=False))
-    raw = read_dsg17(connection, log)
-    items = add_columns(connection.read_parquet(names), raw.items, "item_id")
-    return Dataset(raw.sources, items, raw.users, more_files=(names,))
+    names = write_once(engine.raw / f"sample-{version}-songs.parquet", lambda file: songs.to_parquet(file, index=False))
+    (named,) = find_files(engine, names)
+    raw = read_dsg17(engine, log, options)
+    return dataclasses.replace(raw, items=engine.read_parquet(named.opened), more_files=(named,))

@@ -1,0 +1,102 @@
+"""DuckDB at work: one connection, a scratch folder whose name is safe, and what was decided while reading.
+
+DuckDB takes `*`, `?` and `[` in a path for a pattern, and `user=5` for a column. It therefore gets only names without
+such characters: a symbolic link leads to each file and folder of the user.
+"""
+
+import contextlib
+import itertools
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import ibis
+from ibis import BaseBackend
+from ibis.expr.types import Table
+
+from recsys.data.errors import DataError
+
+SETTINGS = {"memory_limit": "1GB", "threads": min(4, os.cpu_count() or 1)}  # what does not fit is spilled to disk
+SAFE = re.compile(r"[\w./-]+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class DataWarning:
+    """What looks odd and may be real: a sentence for the first page, and how many rows, ids or users it is about."""
+
+    sentence: str
+    count: int
+
+
+@dataclass
+class Engine:
+    """A connection to DuckDB, its scratch folder, the folder of generated files, and the notes of the readers.
+
+    `decisions` are sentences on what a reader found by itself, such as the separator or the unit of the times.
+    """
+
+    connection: BaseBackend
+    scratch: Path
+    raw: Path
+    decisions: list[str] = field(default_factory=list)
+    warnings: list[DataWarning] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def decide(self, sentence: str) -> None:
+        """Note a decision, once."""
+        if sentence not in self.decisions:
+            self.decisions.append(sentence)
+
+    def warn(self, sentence: str, count: int) -> None:
+        """Note a warning, unless its count is 0."""
+        if count:
+            self.warnings.append(DataWarning(sentence, count))
+
+    def new_path(self, suffix: str = "") -> Path:
+        """Return the path of a scratch file that does not exist yet."""
+        return self.scratch / f"{next(self.numbers):08}{suffix}"
+
+    def link(self, path: Path) -> Path:
+        """Return a safe name for a file: a symbolic link in the scratch folder."""
+        link = self.new_path()
+        link.symlink_to(path.resolve())
+        return link
+
+    def read_parquet(self, *paths: Path, **options: object) -> Table:
+        """Open Parquet files by their safe names."""
+        return self.connection.read_parquet([str(path) for path in paths], hive_partitioning=False, **options)
+
+    def store(self, table: Table) -> Table:
+        """Write a table to a scratch file and open it: later queries start from the file."""
+        path = self.new_path(".parquet")
+        table.to_parquet(path)
+        return self.read_parquet(path)
+
+
+@contextlib.contextmanager
+def safe_name(folder: Path) -> Iterator[Path]:
+    """Yield the folder under a name that DuckDB cannot misread: its own, or that of a temporary symbolic link."""
+    folder = folder.resolve()
+    if SAFE.fullmatch(str(folder)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="recsys-") as temporary:
+        if not SAFE.fullmatch(temporary):
+            raise DataError(f"TMPDIR: expected a folder named with letters, digits and ./_- only, got {temporary!r}")
+        link = Path(temporary) / "folder"
+        link.symlink_to(folder, target_is_directory=True)
+        yield link
+
+
+@contextlib.contextmanager
+def start_engine(scratch: Path, raw: Path | None = None, **settings: object) -> Iterator[Engine]:
+    """Yield an engine that works in the folder `scratch`, which must exist; settings are those of DuckDB."""
+    with safe_name(scratch) as folder:
+        connection = ibis.duckdb.connect(temp_directory=str(folder / "spill"), **(SETTINGS | settings))
+        try:
+            yield Engine(connection, folder, raw or scratch)
+        finally:
+            connection.disconnect()

@@ -1,0 +1,92 @@
+"""What a reader returns: its files of listens (Source) and what is known of songs and users (Dataset)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ibis.expr.types import Column, Table
+
+from recsys.data.engine import Engine
+from recsys.data.readers.columns import Fields, Kind
+from recsys.data.readers.dialect import UNKNOWN, Form
+from recsys.data.readers.files import File
+from recsys.data.readers.tables import Opened, open_tables
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Files of listens: their rows as they are, and what the rows mean.
+
+    `fields` names the table's columns for `user_id` and `item_id`, and for `timestamp` and `listened` if there are
+    such. Without `listened`, every row counts as listened. `part` is 0, 1 or 2 if all rows belong to train, validation
+    or test. `items` and `users` are columns that describe the song or the user of a row: our name → the values.
+    `left_out` marks rows that are no listens, such as podcasts: reason → yes or no; they are dropped and counted.
+    `line` is the table's column with line numbers, if it has its own. `look` gets the table of the columns `kept` once
+    they are read, and warns of what is odd in them.
+    """
+
+    opened: Opened
+    fields: Fields
+    part: int | None = None
+    items: Mapping[str, Column] = field(default_factory=dict)
+    users: Mapping[str, Column] = field(default_factory=dict)
+    left_out: Mapping[str, Column] = field(default_factory=dict)
+    line: str = ""
+    kept: Mapping[str, Column] = field(default_factory=dict)
+    look: Callable[[Engine, Table], None] | None = None
+
+    @property
+    def table(self) -> Table:
+        """The rows as they are in the files."""
+        return self.opened.table
+
+    @property
+    def name(self) -> str:
+        """The names of the files, for messages."""
+        first, *others = self.opened.files
+        return first.name if not others else f"{first.name} and {len(others)} more"
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Files of listens, and tables that describe songs (one row for each `item_id`) and users (for each `user_id`).
+
+    `more_files` were read as well, for these tables. `lists` are files with all ids of the data set, also those that no
+    listen has, by what they list, "item" or "user"; a row of them has the same id as `user_id` and as `item_id`.
+    """
+
+    sources: tuple[Source, ...]
+    items: Table | None = None
+    users: Table | None = None
+    more_files: tuple[File, ...] = ()
+    lists: Mapping[str, Source] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All of the user's files that are read. The key of the prepared folder depends on them."""
+        files = [file for source in (*self.sources, *self.lists.values()) for file in source.opened.files]
+        return tuple(dict.fromkeys(file.path for file in [*files, *self.more_files]))
+
+
+def open_sources(
+    engine: Engine,
+    files: Sequence[File],
+    fields: Fields,
+    more: Sequence[str] = (),
+    form: Form = UNKNOWN,
+    hint: str = "",
+) -> tuple[Source, ...]:
+    """Open files of listens with the columns of `fields` and `more`: one source for those that are written alike."""
+    wanted = list(dict.fromkeys([*(column for column, _ in fields.values()), *more]))
+    return tuple(Source(each, fields) for each in open_tables(engine, files, wanted, form=form, hint=hint))
+
+
+def one_row_per_id(table: Table, ours: str, column: str, kind: Kind, **columns: Column) -> Table:
+    """Return the distinct ids of a column as `ours`, each with its smallest value of `columns`."""
+    rows = table.select(kind.parse(table[column]).name(ours), **columns)
+    return rows.group_by(ours).agg(**{name: rows[name].min() for name in columns})
+
+
+def add_columns(table: Table, other: Table, key: str) -> Table:
+    """Return all rows of `table` with the columns of `other` that has the same `key`, null where there is none."""
+    return table.left_join(other, key).drop(f"{key}_right")

@@ -1,0 +1,41 @@
+"""What your files are and how to read them: python -m recsys.inspect DATA_PATH=<file or folder>"""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from recsys.data.engine import start_engine
+from recsys.data.inspection import as_text, inspect_path
+from recsys.data.readers.options import Options
+from recsys.data.readers.recognition import AUTO
+from recsys.reports.parameters import Parameter, read_values
+from recsys.runs import project_root
+
+PARAMETERS = (
+    Parameter("DATA_PATH", str, "", "file or folder to look at; a relative path starts at the project's folder"),
+    Parameter("DATASET", str, AUTO, "the data set that it is, if you know"),
+    *(Parameter(each.name.upper(), type(each.default), each.default, "as in 01_prepare") for each in fields(Options)),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print what is at DATA_PATH and the command that reads it. Return the exit status, 0 or 2."""
+    known = {each.name: each for each in PARAMETERS}
+    try:
+        given = read_values(sys.argv[1:] if arguments is None else arguments, known, project_root())
+        shown, dataset = given.pop("DATA_PATH", ""), given.pop("DATASET", AUTO)
+        if not shown:
+            raise ValueError("DATA_PATH: expected a file or folder, got nothing: make inspect DATA_PATH=<path>")
+        options = Options(**{name.lower(): value for name, value in given.items()})
+        with tempfile.TemporaryDirectory() as folder, start_engine(Path(folder)) as engine:
+            print(as_text(inspect_path(engine, project_root() / shown, dataset, options, shown)))
+    except (ValueError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,271 @@
+"""DATASET=auto takes the reader that fits, and says why; `make inspect` shows what a path is and how to read it."""
+
+import gzip
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from recsys import inspect as command
+from recsys.data import synthetic
+from recsys.data.engine import start_engine
+from recsys.data.errors import DataError
+from recsys.data.inspection import as_text, inspect_path
+from recsys.data.prepare import prepare
+from recsys.data.readers import READERS, find_dataset, open_dataset
+from recsys.data.readers.options import Options
+from recsys.data.readers.recognition import never
+from recsys.runs import project_root
+
+FILES = Path(__file__).parent / "files"
+REAL = project_root().parent / "shared" / "data"
+EXPECTED = {
+    "lastfm-1k": "lastfm-1k", "lastfm-360k": "lastfm-360k", "lastfm-scrobbles": "lastfm-scrobbles",
+    "lastfm-scrobbles/ben.csv": "lastfm-scrobbles", "lastfm-scrobbles/shared.csv": "lastfm-scrobbles",
+    "listenbrainz": "listenbrainz", "listenbrainz/listens.jsonl": "listenbrainz", "listenbrainz/dump": "listenbrainz",
+    "listenbrainz/export": "listenbrainz", "movielens-csv": "movielens", "movielens-dat": "movielens",
+    "movielens-csv/ratings.csv": "movielens", "spotify": "spotify", "spotify-one-year": "spotify",
+    "spotify/ben": "spotify", "yambda": "yambda", "yambda-events": "yambda", "yambda/listens.parquet": "yambda",
+    "lastfm-1k/userid-timestamp-artid-artname-traid-traname.tsv": "lastfm-1k",
+}  # fmt: skip
+
+
+@pytest.fixture
+def engine(tmp_path):
+    (tmp_path / "scratch").mkdir()
+    with start_engine(tmp_path / "scratch", threads=2) as engine:
+        yield engine
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def write_own_forms(folder: Path) -> dict[str, Path]:
+    """Write small files of the data sets that have none in tests/files; return their paths by name."""
+    log = pd.concat([piece.to_pandas() for piece in synthetic.listens(20, 60, 300, seed=1)])
+    for name in ("dsg17", "30music", "deezer-splits"):
+        (folder / name).mkdir(parents=True)
+    log.to_csv(folder / "dsg17" / "log.csv", index=False)
+    for n, part in enumerate(("train", "validation", "test")):
+        log.iloc[n::3].to_csv(folder / "deezer-splits" / f"{part}_dataset.csv", index=False)
+    music = pd.DataFrame({"session_id": 1, "user_id": [1, 2], "song_id": [3, 4], "ts": 1_421_000_000, "playtime": 40})
+    music.to_parquet(folder / "30music" / "sessions.parquet")
+    write(folder / "lastfm" / "user_artists.dat", "userID\tartistID\tweight\n1\t2\t3\n")
+    write(folder / "lastfm" / "artists.dat", 'id\tname\turl\tpictureURL\n2\t"Weird" Al\thttp://x\t\n')
+    write(
+        folder / "lastfm" / "user_taggedartists.dat", "userID\tartistID\ttagID\tday\tmonth\tyear\n1\t2\t3\t1\t4\t2009\n"
+    )
+    for part in ("train", "test"):
+        write(folder / "lightgcn" / f"{part}.txt", "0 1 2 3 \n1\n2 4\n")
+    write(folder / "csv" / "log.csv", "user_id,item_id,timestamp\na,b,1478000000\n")
+    return {path.name: path for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(("path", "name"), EXPECTED.items())
+def test_the_test_file_of_each_reader_is_recognised(engine, path, name):
+    assert find_dataset(FILES / path, engine) == name
+    assert re.fullmatch(rf"DATASET=auto: the files are read as '{name}', as .+ .+\.", engine.decisions[-1])
+    opened = open_dataset("auto", FILES / path, engine)
+    assert [source.fields for source in opened.sources]
+
+
+def test_every_other_data_set_is_recognised(engine, tmp_path):
+    paths = write_own_forms(tmp_path / "own")
+    assert {name: find_dataset(path, engine) for name, path in paths.items()} == {name: name for name in paths}
+    tested = {*paths, *EXPECTED.values()}
+    assert {name for name, each in READERS.items() if each.rule is not never} == tested
+
+
+def test_zips_compressed_files_and_patterns_are_recognised(engine, tmp_path):
+    for name in ("movielens-dat", "spotify", "lastfm-1k", "yambda"):
+        path = Path(shutil.make_archive(str(tmp_path / name), "zip", FILES / name))
+        assert find_dataset(path, engine) == EXPECTED[name]
+    plain = (FILES / "listenbrainz" / "listens.jsonl").read_bytes()
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(plain))
+    assert find_dataset(tmp_path / "a*", engine) == "listenbrainz"
+    text = (FILES / "lastfm-scrobbles" / "shared.csv").read_text(encoding="utf-8")
+    (tmp_path / "b.csv").write_text(text, encoding="utf-16")
+    assert find_dataset(tmp_path / "b.csv", engine) == "lastfm-scrobbles"
+
+
+def test_files_of_two_data_sets_are_an_error_that_names_both(engine, tmp_path):
+    shutil.copytree(FILES / "yambda", tmp_path / "all" / "yambda")
+    shutil.copytree(FILES / "spotify", tmp_path / "all" / "spotify")
+    with pytest.raises(DataError, match=r"fit 2: spotify \(.*\); yambda \(.*\); set DATASET to spotify or yambda"):
+        open_dataset("auto", tmp_path / "all", engine)
+
+
+def test_a_table_of_other_columns_is_never_guessed_at(engine, tmp_path):
+    for text, arrived in (
+        ("who,what,when\na,b,2020-01-01\n", r"log.csv with the columns 'who', 'what', 'when'; for any other table"),
+        (
+            "ada,17,99,1478000000\nbob,18,98,1478000001\n",
+            r"log.csv with the first line 'ada', '17', '99', '1478000000'",
+        ),
+        ("1,2\n3,4\n", r"log.csv with the first line '1', '2'"),
+        ("just one line", r"log.csv with the columns 'just one line'"),
+        ("a\tb\tc\t3\n", r"log.csv with the columns 'a', 'b', 'c', '3'|log.csv with the first line 'a', 'b', 'c', '3'"),
+    ):
+        with pytest.raises(DataError, match=f"expected files of one of dsg17, .*csv, got {arrived}"):
+            find_dataset(write(tmp_path / "log.csv", text), engine)
+    with pytest.raises(DataError, match=r"expected files named \*.csv or .* got none"):
+        find_dataset(write(tmp_path / "photos" / "a.jpg", "x").parent, engine)
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match="bad.parquet: expected a complete Parquet file"):
+        find_dataset(tmp_path / "bad.parquet", engine)
+
+
+def test_an_archive_of_another_kind_is_to_be_extracted(engine, tmp_path):
+    path = Path(shutil.make_archive(str(tmp_path / "lastfm-dataset-1K"), "gztar", FILES, "lastfm-1k"))
+    with pytest.raises(
+        DataError, match=r"lastfm-dataset-1K.tar.gz: expected a table, .* got a tar archive; extract it"
+    ):
+        find_dataset(path, engine)
+
+
+def test_one_file_of_a_folder_that_is_needed_whole_leads_to_the_folder(engine, tmp_path):
+    paths = write_own_forms(tmp_path / "own")
+    for path, name in ((paths["lastfm"] / "artists.dat", "lastfm"), (paths["lightgcn"] / "test.txt", "lightgcn")):
+        with pytest.raises(DataError, match=f"its folder fits {name}, set DATA_PATH to the folder"):
+            find_dataset(path, engine)
+
+
+def test_parameters_that_name_columns_mean_csv(engine, tmp_path):
+    path = write(tmp_path / "log.csv", "who,what\n" + "".join(f"u{n % 5},s{7 * n % 31}\n" for n in range(90)))
+    assert find_dataset(path, engine, Options(user_column="who", item_column="what")) == "csv"
+    assert "USER_COLUMN and ITEM_COLUMN is set" in engine.decisions[-1]
+    made = prepare("auto", path, root=tmp_path, user_column="who", item_column="what").manifest
+    assert made["steps"][0]["rows_out"] == 90
+    assert find_dataset(None, engine) == "sample"
+    with pytest.raises(DataError, match="DATASET: expected one of auto, sample, .* got 'autp'; did you mean 'auto'?"):
+        open_dataset("autp", path, engine)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("folder", "name", "rows", "listened"), [
+    ("30music", "30music", 343_183, 341_967), ("lastfm", "lastfm", 92_834, 92_834),
+    ("amazoncds", "lightgcn", None, None), ("electronics", "lightgcn", None, None),
+    ("ml-1m-ultragcn", "lightgcn", 895_699, 895_699),
+])  # fmt: skip
+def test_the_real_folders_are_recognised_and_counted(engine, folder, name, rows, listened):
+    if not (REAL / folder).exists():
+        pytest.skip("the real data sets are not next to this repository")
+    assert find_dataset(REAL / folder, engine) == name
+    if rows:
+        seen = inspect_path(engine, REAL / folder)
+        assert (seen.dataset, seen.n_rows, seen.n_listened, seen.problem) == (name, rows, listened, "")
+
+
+COUNTS = {
+    "lastfm-1k": (80, 79), "lastfm-360k": (80, 79), "yambda-events": (94, 50), "movielens-csv": (70, 40),
+    "movielens-dat": (70, 46), "lastfm-scrobbles/shared.csv": None, "listenbrainz/listens.jsonl": None, "spotify": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "counts"), COUNTS.items())
+def test_inspect_counts_what_prepare_reads_and_gives_the_command(engine, tmp_path, path, counts):
+    seen = inspect_path(engine, FILES / path, shown=f"tests/files/{path}")
+    made = prepare(seen.dataset, FILES / path, root=tmp_path, n_candidates=1).manifest
+    read, positives = made["steps"][0], next(each for each in made["steps"] if each["step"] == "positives")
+    assert (seen.n_rows, seen.n_listened) == (read["rows_out"], positives["rows_out"])
+    assert counts in (None, (seen.n_rows, seen.n_listened))
+    assert seen.command == f"make reports DATASET={EXPECTED[path]} DATA_PATH=tests/files/{path}"
+    assert all(len(values) <= 3 for each in seen.files for values in each.values.values())
+
+
+def parameters_of(command: str) -> dict[str, str]:
+    """Return the NAME=value arguments of a command, as the shell reads them."""
+    return dict(word.partition("=")[::2] for word in shlex.split(command)[2:])
+
+
+ROWS = [(f"u{n % 5}", f"Band {n % 3}", f"Song {7 * n % 31}", 1_478_000_000 + 60 * n) for n in range(90)]
+PLAYED = [n % 3 * 30_000 + n % 2 for n in range(90)]  # milliseconds: more than 30 s in 45 rows
+
+
+@pytest.mark.parametrize(("header", "columns", "last", "expected", "listened"), [
+    ("User;artist_name;Track;Played At;ms_played", [0, 1, 2, 3], PLAYED,
+     {"USER_COLUMN": "User", "ITEM_COLUMN": "artist_name,Track", "TIME_COLUMN": "Played At",
+      "MILLISECONDS_COLUMN": "ms_played"}, 45),
+    ("user_id,item_id,timestamp", [0, 2], [row[3] for row in ROWS], {}, 90),
+    ("user_id,item_id,rating", [0, 2], [n % 6 for n in range(90)], {"POSITIVE_FROM": "4"}, 30),
+    ("listener|track_id|is_listened", [0, 2], [n % 2 for n in range(90)],
+     {"USER_COLUMN": "listener", "ITEM_COLUMN": "track_id", "LISTENED_COLUMN": "is_listened"}, 45),
+    ("who::song::x", [0, 2], [0] * 90, {"USER_COLUMN": "who", "ITEM_COLUMN": "song", "SEPARATOR": "::"}, 90),
+])  # fmt: skip
+def test_the_command_of_inspect_reads_any_table(engine, tmp_path, header, columns, last, expected, listened):
+    separator = re.search(r"[^\w ]+", header)[0]
+    rows = [[*(row[column] for column in columns), value] for row, value in zip(ROWS, last, strict=True)]
+    lines = [separator.join(map(str, row)) for row in rows]
+    path = write(tmp_path / "my log.csv", "\n".join([header, *lines]) + "\n")
+    seen = inspect_path(engine, path)
+    assert seen.problem == "" and (seen.n_rows, seen.n_listened) == (90, listened)
+    assert parameters_of(seen.command) == {"DATASET": "csv", "DATA_PATH": str(path), **expected}
+    values = {name.lower(): float(value) if name == "POSITIVE_FROM" else value for name, value in expected.items()}
+    fractions = {"validation_fraction": 0.3, "test_fraction": 0.3}
+    made = prepare("csv", path, root=tmp_path, n_candidates=2, **values, **fractions).manifest
+    assert next(each for each in made["steps"] if each["step"] == "positives")["rows_out"] == listened
+
+
+def test_inspect_asks_for_what_it_cannot_know(engine, tmp_path):
+    path = write(tmp_path / "log.csv", "ada,7,1478000000\nbob,8,1478000009\n")
+    seen = inspect_path(engine, path, shown="log.csv")
+    assert seen.command == "make reports DATASET=csv DATA_PATH=log.csv COLUMNS='? ? ?' USER_COLUMN='?' ITEM_COLUMN='?'"
+    assert seen.n_rows is None and seen.problem.startswith("COLUMNS and USER_COLUMN and ITEM_COLUMN must be set")
+    assert as_text(seen).splitlines()[2:6] == [
+        "log.csv (text, without a header)", "  column 1  ada | bob", "  column 2  7 | 8",
+        "  column 3  1478000000 | 1478000009",
+    ]  # fmt: skip
+    named = Options(columns="user_id item_id timestamp")
+    seen = inspect_path(engine, path, options=named, shown="log.csv")
+    assert (seen.n_rows, seen.n_listened, seen.problem) == (2, 2, "")
+    assert seen.command == "make reports DATASET=csv DATA_PATH=log.csv COLUMNS='user_id item_id timestamp'"
+
+
+def test_inspect_names_the_candidates_and_the_problem(engine, tmp_path):
+    shutil.copytree(FILES / "yambda", tmp_path / "all" / "yambda")
+    shutil.copytree(FILES / "movielens-csv", tmp_path / "all" / "films")
+    seen = inspect_path(engine, tmp_path / "all", shown="all")
+    assert seen.problem == "set DATASET to yambda or movielens"
+    assert seen.command == "make reports DATASET='?' DATA_PATH=all"
+    seen = inspect_path(engine, tmp_path / "all", "yambda", shown="all")
+    assert (seen.n_rows, seen.n_listened) == (80, 50)
+    path = write(tmp_path / "log.csv", "user_id,item_id,timestamp\na,b,1478000000\na,,1478000001\n")
+    seen = inspect_path(engine, path, shown="log.csv")
+    assert "log.csv, line 3" in seen.problem and "EMPTY_IDS=drop" in seen.problem
+    assert "The rows are not counted: log.csv, line 3" in as_text(seen)
+
+
+def test_values_of_inspect_are_three_different_short_ones(engine, tmp_path):
+    rows = [{"user_id": "a" * 60, "item_id": n % 2, "extra": {"b": n}} for n in range(6)]
+    path = write(tmp_path / "log.json", json.dumps(rows))
+    (shown,) = inspect_path(engine, path).files
+    assert shown.kind == "json"
+    assert shown.values == {
+        "user_id": ["a" * 40 + "…"],
+        "item_id": ["0", "1"],
+        "extra": ['{"b": 0}', '{"b": 1}', '{"b": 2}'],
+    }
+
+
+def test_the_command_prints_text_and_ends_with_the_next_command(capsys):
+    assert command.main([f"DATA_PATH={FILES / 'yambda-events'}"]) == 0
+    text = capsys.readouterr().out
+    assert "  event_type            listen | like | dislike\n" in text
+    assert "Of 94 rows, 50 count as listened. Left out: 14 (likes and dislikes).\n" in text
+    given = parameters_of(text.splitlines()[-1])
+    assert given["DATASET"] == "yambda" and (project_root() / given["DATA_PATH"]).is_dir()
+    for arguments, message in (
+        ([], "DATA_PATH: expected a file or folder, got nothing"),
+        (["DATA_PATH=nowhere.csv"], "DATA_PATH: expected a file or a folder at .*nowhere.csv, got nothing there"),
+        (["PATH=x"], r"expected the name of a parameter \(nearest: DATA_PATH"),
+        (["DATA_PATH=tests/files/yambda", "DATASET=yamda"], "DATASET: expected one of auto, .* did you mean 'yambda'"),
+    ):
+        assert command.main(arguments) == 2
+        assert re.search(message, capsys.readouterr().err)

@@ -1,0 +1,95 @@
+"""What is odd is counted and told on the first page, with what it moves; it stops nothing."""
+
+import dataclasses
+
+import faults
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsys.audit import checks, warnings
+from recsys.evaluation.evaluate import evaluate
+from recsys.models.baselines import scorers
+from recsys.reports import narrative, tables
+
+
+def log_with_copies(share: float, seed: int = 0) -> tuple[pd.DataFrame, set[str]]:
+    """Return a log with some users a second time, with one listen in 20 missing, and the ids of both of each pair."""
+    log, rng = faults.listening(seed), np.random.default_rng(seed)
+    long = log.drop_duplicates().groupby("user_id").size()
+    long = long[long >= 25].index.to_numpy()
+    chosen = long[faults.some(rng, len(long), share)]
+    again = log[log["user_id"].isin(chosen)]
+    again = again[again.groupby("user_id").cumcount() % 20 != 7]
+    copies = again.assign(user_id=again["user_id"] + "-b")
+    return pd.concat([log, copies], ignore_index=True), {*chosen, *copies["user_id"]}
+
+
+def found_in(split) -> set[str]:
+    return set(split.users["user_id"].iloc[warnings.find_alike_histories(split)])
+
+
+@pytest.mark.parametrize("share", faults.SIZES)
+def test_both_users_of_each_planted_pair_are_found_and_no_check_fails(share):
+    log, planted = log_with_copies(share)
+    split = faults.cut(log)
+    assert found_in(split) == planted
+    assert all(check.passed for check in checks.check_split(split))
+
+
+@pytest.mark.parametrize("how", ["by-time", "by-user-last", "random"])
+def test_clean_logs_have_no_alike_histories(how):
+    for seed in range(20):
+        assert not found_in(faults.cut(faults.listening(seed), how, seed)), seed
+
+
+def test_many_users_may_play_one_album_but_not_at_the_same_seconds():
+    log = faults.listening(5)
+    start = log["timestamp"].min()
+
+    def played(user, hours, songs=30):
+        times = start + pd.to_timedelta(60 * hours + 4 * np.arange(songs), unit="m")
+        return pd.DataFrame({"user_id": user, "item_id": log["item_id"].unique()[:songs], "timestamp": times})
+
+    album_listeners = [played("x", 1), played("y", 7), played("z", 90)]
+    assert not found_in(faults.cut(pd.concat([log, *album_listeners], ignore_index=True)))
+    again = pd.concat([log, *album_listeners, played("w", 7)], ignore_index=True)
+    assert found_in(faults.cut(again)) == {"w", "y"}
+    long = [played(user, 0, 60).drop(columns="timestamp") for user in "xy"]
+    nothing = log[["user_id", "item_id"]].head(0)
+    train = pd.concat([log[["user_id", "item_id"]].drop_duplicates(), *long])
+    assert found_in(faults.from_parts([train, nothing, nothing], "random")) == {"x", "y"}
+
+
+def test_the_figure_without_these_users_is_that_of_the_others():
+    log, planted = log_with_copies(0.1)
+    split = faults.cut(log)
+    evaluation = evaluate({"random": scorers.RandomOrder(split.n_items_all, 0)}, split)
+    alike = warnings.measure_alike_histories(evaluation)
+    values = evaluation.per_user["random"]["ndcg@20"]
+    others = values[~split.users["user_id"].iloc[values.index].isin(planted).to_numpy()]
+    assert (alike.n_users, alike.n_evaluated, alike.model) == (len(planted), len(values) - len(others), "random")
+    assert alike.n_evaluated and (alike.value, alike.without) == (values.mean(), others.mean())
+
+
+def test_the_sentences_have_the_counts_and_at_most_three_are_on_the_first_page():
+    alike = warnings.AlikeHistories(4, 3, "ease", 0.25, 0.125)
+    manifest = {"warnings": [{"sentence": f"Lines with fault {n}", "count": 1000 * n} for n in range(1, 5)]}
+    told = narrative.warning_sentences(manifest, alike)
+    assert told[0].startswith("Odd: 4 listeners have almost the same history as another listener, which")
+    assert told[0].endswith("the 3 of them that are evaluated, the NDCG@20 of EASE is 0.1250 instead of 0.2500.")
+    assert told[1:] == ["Odd: 1,000 lines with fault 1.", "Odd: 2,000 lines with fault 2.", "And 2 more in 01."]
+    assert narrative.warning_sentences({}) == narrative.warning_sentences({"warnings": []}) == []
+    nobody = dataclasses.replace(alike, n_users=0)
+    assert narrative.warning_sentences({}, nobody) == []
+    unscored = dataclasses.replace(alike, n_evaluated=0)
+    assert narrative.warning_sentences({}, unscored)[0].endswith("listener. None of them is evaluated.")
+    only_they = dataclasses.replace(alike, without=float("nan"))
+    assert "is not defined instead of 0.2500" in narrative.warning_sentences({}, only_they)[0]
+
+
+def test_the_page_of_01_has_every_decision_and_every_warning():
+    manifest = {"decisions": ["Found <b>."], "warnings": [{"sentence": "Odd lines", "count": 1234}]}
+    shown = tables.reading_table(manifest).data
+    assert "Found &lt;b&gt;." in shown and "Odd lines." in shown and "1,234" in shown and "Nothing" not in shown
+    assert "Nothing had to be decided" in tables.reading_table({}).data
