@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from pathlib import Path
 
 import faults
 import numpy as np
@@ -86,6 +87,90 @@ def test_order_is_checked_by_user_for_a_split_by_user():
     assert check.name == ORDER and 4 <= check.count <= 7
 
 
+def test_a_song_that_was_played_twice_on_a_day_is_no_leak_where_only_days_are_known(tmp_path):
+    """The cut between validation and test may fall between two listens that look alike."""
+    days = pd.date_range("2024-01-01", periods=40).strftime("%Y-%m-%d")
+    rows = [(f"u{user}", f"s{(7 * user + n // 2) % 40}", days[2 * (n // 4)]) for user in range(30) for n in range(60)]
+    path = tmp_path / "log.csv"
+    pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"]).to_csv(path, index=False)
+    for on_leak in ("stop", "drop"):
+        made = prepare("csv", path, root=tmp_path, split="by-user-last", test_fraction=0.05, on_leak=on_leak)
+        split = Split.load(made.folder)
+        both = [set(zip(part.user, part.item, part.timestamp, strict=True)) for part in (split.validation, split.test)]
+        assert both[0] & both[1] and sum(made.manifest["parts"].values()) == len(rows)
+        assert not failed(checks.check_split(split))
+
+
+def leaking_folder(folder: Path, n_leaks: int = 4) -> dict[str, set[tuple[int, int]]]:
+    """Write a lightgcn folder of 40 users and 50 songs, and return its pairs by file; some are in both files."""
+    rng, pairs = np.random.default_rng(0), {"train": set(), "test": set()}
+    for user in range(40):
+        for place, item in enumerate(rng.permutation(50)[:20].tolist()):
+            pairs["train" if place < 15 else "test"].add((user, item))
+    pairs["test"] |= {sorted(pairs["train"])[number] for number in 100 * np.arange(1, n_leaks + 1)}
+    for name, each in pairs.items():
+        lines = [" ".join(map(str, [user, *sorted(item for one, item in each if one == user)])) for user in range(40)]
+        (folder / f"{name}.txt").write_text("\n".join(lines))
+    return pairs
+
+
+def raw(split: Split, *parts: str) -> set[tuple[int, int]]:
+    rows = split.warm(*parts)  # there are no cold users or songs
+    users, items = split.users["user_id"].iloc[rows.user], split.items["item_id"].iloc[rows.item]
+    return set(zip(users, items, strict=True))
+
+
+def test_four_pairs_in_both_files_stop_a_run_or_are_dropped_or_are_reported(tmp_path, capsys):
+    pairs = leaking_folder(tmp_path)
+    made = {how: prepare("lightgcn", tmp_path, root=tmp_path, on_leak=how) for how in ("stop", "drop", "report")}
+    split = {how: Split.load(each.folder) for how, each in made.items()}
+    for how in ("stop", "report"):
+        assert (raw(split[how], "train", "validation"), raw(split[how], "test")) == (pairs["train"], pairs["test"])
+        (check,) = failed_checks(split[how])
+        assert (check.name, check.count) == ("no event is in two parts", 4)
+        user, item, part = re.fullmatch(r"user (\d+), song (\d+), part (\w+)", check.example).groups()
+        codes = split[how].users["user_id"][int(user)], split[how].items["item_id"][int(item)]
+        assert codes in pairs["train"] & pairs["test"] and part == "test"
+    with pytest.raises(checks.AuditError, match=r"4 violations .*such as user .*ON_LEAK=drop(.|\n)*ON_LEAK=report"):
+        checks.require_clean(split["stop"], checks.check_split(split["stop"]))
+    checks.require_clean(split["report"], checks.check_split(split["report"]))
+    assert "1 failed" in (told := capsys.readouterr().out) and "not to be trusted" in told
+    assert not failed_checks(split["drop"])
+    assert (raw(split["drop"], "train", "validation"), raw(split["drop"], "test")) == (
+        pairs["train"], pairs["test"] - pairs["train"],
+    )  # fmt: skip
+    steps = {step["step"]: step for step in made["drop"].manifest["steps"]}
+    assert steps["leaks"]["dropped"] == {"in an earlier part too": 4}
+    assert steps["leaks"]["rows_out"] == steps["read"]["rows_in"] - 4 == sum(made["drop"].manifest["parts"].values())
+    (warning,) = made["drop"].manifest["warnings"]
+    assert warning["count"] == 4 and "ON_LEAK=drop" in warning["sentence"]
+
+
+def test_where_pairs_repeat_without_times_none_is_dropped(tmp_path):
+    pairs = leaking_folder(tmp_path)
+    with open(tmp_path / "train.txt", "a") as file:
+        file.write("\n{} {}".format(*sorted(pairs["train"])[0]))
+    made = prepare("lightgcn", tmp_path, root=tmp_path, on_leak="drop")
+    assert sum(made.manifest["parts"].values()) == sum(map(len, pairs.values())) + 1
+    assert not failed_checks(Split.load(made.folder))
+
+
+def test_the_same_listen_in_two_files_is_dropped_but_a_repeat_stays(tmp_path):
+    rng = np.random.default_rng(0)
+    log = pd.DataFrame({"user_id": rng.integers(0, 20, 900), "media_id": rng.integers(0, 40, 900)})
+    log["ts_listen"] = 1_400_000_000 + 3600 * np.arange(900)
+    parts = [log[:700], log[700:800], log[800:]]
+    leaks = [log[:3], log[[number in (5, 700) for number in log.index]]]  # 3 of train; one of train, one of validation
+    again = log[10:15].assign(ts_listen=log["ts_listen"].max() + 1)
+    parts[1], parts[2] = pd.concat([parts[1], leaks[0]]), pd.concat([parts[2], leaks[1], again])
+    for name, part in zip(("train", "validation", "test"), parts, strict=True):
+        part.to_csv(tmp_path / f"{name}_dataset.csv", index=False)
+    made = {how: prepare("deezer-splits", tmp_path, root=tmp_path, on_leak=how) for how in ("stop", "drop")}
+    (check,) = failed_checks(Split.load(made["stop"].folder))
+    assert check.count == 5 and not failed_checks(Split.load(made["drop"].folder))
+    assert made["drop"].manifest["parts"] == {"train": 700, "validation": 100, "test": 105}
+
+
 @pytest.mark.parametrize("share", faults.SIZES)
 def test_without_times_a_pair_in_two_parts_is_found_if_each_pair_may_occur_once(share):
     rng = np.random.default_rng(0)
@@ -104,13 +189,17 @@ def test_without_times_a_pair_in_two_parts_is_found_if_each_pair_may_occur_once(
 
 def test_the_error_names_each_failed_check_with_count_meaning_and_remedy():
     clean = faults.work_on(faults.cut(faults.listening(0)))
-    checks.require_clean(clean.checks().values())
+    checks.require_clean(clean.split, list(clean.checks().values()))
     broken = faults.query_in_neighbours(clean, 0.1, np.random.default_rng(0))
     with pytest.raises(checks.AuditError) as error:
-        checks.require_clean(list(broken.checks().values()))
-    (line,) = str(error.value).splitlines()[1:]
-    assert line.startswith("- no song is its own neighbour: 20 violations (10.00%). Meaning: it takes a place")
+        checks.require_clean(broken.split, list(broken.checks().values()))
+    first, line, last = str(error.value).splitlines()
+    song = np.flatnonzero((broken.neighbours == np.arange(200)[:, None]).any(axis=1))[0]
+    assert first == "expected all 12 checks to pass; 1 failed"
+    found = f"20 violations (10.00 %), such as song {song}"
+    assert line.startswith(f"- no song is its own neighbour: {found}. Meaning: it takes a place")
     assert line.endswith("Remedy: remove it before taking the best songs.")
+    assert last.startswith("To go on all the same, prepare the data with ON_LEAK=report")
 
 
 def test_the_models_and_baselines_of_a_run_pass():

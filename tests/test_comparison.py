@@ -71,6 +71,13 @@ def test_swapped_reports_give_the_opposite_answer(reports):
     assert back["differs"] == [("EPOCHS", "7", "0")]
 
 
+def test_there_is_no_verdict_on_a_report_in_which_a_check_failed(reports):
+    path = reports / "new" / "metrics.json"
+    metrics = json.loads(path.read_text()) | {"failed_checks": ["no event is in two parts"]}
+    path.write_text(json.dumps(metrics))
+    assert compare_reports(reports / "old", reports / "new")["verdict"] == "No verdict: a check failed in B."
+
+
 def test_equal_reports_are_not_distinguishable(reports):
     result = compare_reports(reports / "old", reports / "level")
     assert result["verdict"].startswith("“best” in B is not distinguishable from “best” in A: NDCG@20 ")

@@ -52,6 +52,16 @@ def test_every_sentence_follows_when_two_models_swap_their_results(results):
     assert told[0] == exchanged and told[0] != told[1]
 
 
+def test_a_failed_check_is_in_the_headline_and_in_the_first_sentence(results):
+    evaluation, accuracy, measures = results("random", "popularity", "ease")
+    failed = dataclasses.replace(FAILED, example="user 7")
+    headline = narrative.headline(evaluation, [PASSED, failed])
+    assert headline.startswith("A check failed, so do not trust this: EASE has the highest NDCG@20 of 3 models: ")
+    assert narrative.sentences(evaluation, accuracy, measures, [PASSED, failed])[0] == (
+        "1 of 2 checks failed: every listed song is in train: 3 violations (10.00 %), such as user 7."
+    )
+
+
 def test_the_headline_names_the_best_model(results):
     evaluation, *_ = results("random", "popularity", "ease")
     value = evaluation.means.loc[("ease", "ndcg@20"), "value"]
@@ -95,9 +105,11 @@ def test_the_third_sentence_says_what_a_listener_finds(results):
     evaluation, accuracy, measures = results("random", "popularity", "ease")
     hits = 20 * evaluation.means.loc[("ease", "precision@20"), "value"]
     sentences = narrative.sentences(evaluation, accuracy, measures, [PASSED])
-    assert f"a listener finds {hits:.2g} new songs that they go on to play." in sentences[1]
-    few = dataclasses.replace(evaluation, per_user={k: v.iloc[:50] for k, v in evaluation.per_user.items()})
-    assert narrative.sentences(few, accuracy, measures, [PASSED])[0].startswith("Only 50 listeners")
+    assert f"a listener finds {hits:.2g} new songs that they go on to play." in sentences[2]
+    listeners, songs = (len(np.unique(codes)) for codes in evaluation.split.relevant("test").nonzero())
+    assert listeners < 200 and songs < 200
+    few = f"Only {listeners} listeners can be evaluated and {songs} songs can be found in test. That is too few"
+    assert sentences[0].startswith(few) and narrative.data_sentences(evaluation.split)[-1].startswith(few)
 
 
 def test_checks_are_one_line_and_a_failed_one_is_open():
@@ -107,7 +119,7 @@ def test_checks_are_one_line_and_a_failed_one_is_open():
     shown = tables.checks_table([PASSED, FAILED]).data
     first, folded = shown.split("<details>")
     assert "every listed song is in train" in first and "3 (10.0 %)" in first and PASSED.name not in first
-    assert "1 of 2 checks failed: every listed song is in train." in folded
+    assert "1 of 2 checks failed: every listed song is in train: 3 violations (10.00 %)." in folded
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from recsys.audit import checks, warnings
+from recsys.data.prepare import prepare
 from recsys.evaluation.evaluate import evaluate
 from recsys.models.baselines import scorers
 from recsys.reports import narrative, tables
@@ -72,13 +73,13 @@ def test_the_figure_without_these_users_is_that_of_the_others():
     assert alike.n_evaluated and (alike.value, alike.without) == (values.mean(), others.mean())
 
 
-def test_the_sentences_have_the_counts_and_at_most_three_are_on_the_first_page():
+def test_the_sentences_have_the_counts_and_all_are_on_the_first_page():
     alike = warnings.AlikeHistories(4, 3, "ease", 0.25, 0.125)
     manifest = {"warnings": [{"sentence": f"Lines with fault {n}", "count": 1000 * n} for n in range(1, 5)]}
     told = narrative.warning_sentences(manifest, alike)
     assert told[0].startswith("Odd: 4 listeners have almost the same history as another listener, which")
     assert told[0].endswith("the 3 of them that are evaluated, the NDCG@20 of EASE is 0.1250 instead of 0.2500.")
-    assert told[1:] == ["Odd: 1,000 lines with fault 1.", "Odd: 2,000 lines with fault 2.", "And 2 more in 01."]
+    assert told[1:] == [f"Odd: {n},000 lines with fault {n}." for n in range(1, 5)]
     assert narrative.warning_sentences({}) == narrative.warning_sentences({"warnings": []}) == []
     nobody = dataclasses.replace(alike, n_users=0)
     assert narrative.warning_sentences({}, nobody) == []
@@ -86,6 +87,77 @@ def test_the_sentences_have_the_counts_and_at_most_three_are_on_the_first_page()
     assert narrative.warning_sentences({}, unscored)[0].endswith("listener. None of them is evaluated.")
     only_they = dataclasses.replace(alike, without=float("nan"))
     assert "is not defined instead of 0.2500" in narrative.warning_sentences({}, only_they)[0]
+
+
+def log_of(n_users: int, days: int, n: int = 4000, seed: int = 0) -> pd.DataFrame:
+    """Return listens of users who listen at any time of some days."""
+    rng = np.random.default_rng(seed)
+    times = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.sort(rng.integers(0, 86_400 * days, n)), "s")
+    rows = {"user_id": rng.integers(0, n_users, n), "item_id": rng.integers(0, 50, n), "timestamp": times}
+    return pd.DataFrame(rows)
+
+
+def warned(root, log: pd.DataFrame, start: str, **parameters) -> list[dict]:
+    """Prepare a log and return the warnings that begin so."""
+    log.to_csv(root / "log.csv", index=False)
+    manifest = prepare("csv", root / "log.csv", root=root, **parameters).manifest
+    return [each for each in manifest["warnings"] if each["sentence"].startswith(start)]
+
+
+GAP, HEAVY, ALIKE = "Listens after a gap of", "Listens by", "Songs with the artist and title"
+
+
+@pytest.mark.parametrize("n_late", [5, 100, 390])
+def test_listens_after_an_unusual_gap_at_the_end_are_told(tmp_path, n_late):
+    log = log_of(100, 40)
+    log.loc[log.index[-n_late:], "timestamp"] += pd.Timedelta(90, "D")
+    (warning,) = warned(tmp_path, log, GAP)
+    assert warning["count"] == n_late
+    assert warning["sentence"].startswith("Listens after a gap of 90 days near the end of the log")
+
+
+def test_what_is_usual_in_a_log_is_no_gap(tmp_path):
+    for seed in range(3):
+        assert not warned(tmp_path, log_of(100, 40, seed=seed), GAP), seed
+    long_ago = log_of(100, 40)
+    long_ago.loc[long_ago.index[-2000:], "timestamp"] += pd.Timedelta(90, "D")  # test has one period only
+    assert not warned(tmp_path, long_ago, GAP)
+    weekly = log_of(3, 100)
+    weekly["timestamp"] = weekly["timestamp"].dt.floor("10D") + pd.to_timedelta(np.arange(len(weekly)) % 3600, "s")
+    assert not warned(tmp_path, weekly, GAP)
+    assert not warned(tmp_path, weekly.assign(timestamp=weekly["timestamp"].dt.date), GAP)
+    assert not warned(tmp_path, weekly.head(900), GAP, split="random")
+
+
+@pytest.mark.parametrize(("n_heavy", "told"), [
+    (0, None), (100, None), (480, "Listens by one user of 100. The most active has 12 % of all listens")])  # fmt: skip
+def test_one_user_with_a_large_part_of_all_listens_is_told(tmp_path, n_heavy, told):
+    log = log_of(99, 40)
+    log.loc[log.index[7 : 7 + n_heavy], "user_id"] = 999
+    log.loc[0, "user_id"] = 999
+    found = warned(tmp_path, log, HEAVY)
+    assert [each["sentence"] for each in found] == ([told] if told else [])
+    assert not told or found[0]["count"] == n_heavy + 1
+
+
+def test_equal_users_are_not_heavy_however_few_they_are(tmp_path):
+    log = log_of(6, 40)
+    assert not warned(tmp_path, log, HEAVY)
+    log.loc[log["user_id"] < 3, "user_id"] = 0  # half of all listens; a sixth for each other
+    (warning,) = warned(tmp_path, log, HEAVY)
+    assert warning["sentence"].startswith("Listens by one user of 4. The most active has ")
+
+
+def test_songs_under_two_ids_are_told_if_artist_and_title_are_known(tmp_path):
+    log = log_of(50, 40)
+    named = log.assign(name="Song " + log["item_id"].astype(str), artist="A " + (log["item_id"] // 5).astype(str))
+    assert not warned(tmp_path, named, ALIKE)
+    twice = {11: ("", ""), 12: (" ", ""), 3: ("Ötzi", "The Band"), 7: ("o\u0308tzi ", "the band"), 9: ("Ötzi", "B")}
+    for item, (name, artist) in twice.items():
+        named.loc[named["item_id"] == item, ["name", "artist"]] = name, artist
+    (warning,) = warned(tmp_path, named, ALIKE)
+    assert warning["count"] == 2
+    assert not warned(tmp_path, named.drop(columns="artist"), ALIKE)
 
 
 def test_the_page_of_01_has_every_decision_and_every_warning():

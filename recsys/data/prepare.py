@@ -13,7 +13,14 @@ from recsys.data import readers
 from recsys.data.coding import NOWHERE, describe, number_ids, write_parts
 from recsys.data.engine import Engine, start_engine
 from recsys.data.errors import DataError
-from recsys.data.oddities import share_of_equal_times, warn_of_alike_ids
+from recsys.data.leaks import drop_leaks
+from recsys.data.oddities import (
+    share_of_equal_times,
+    warn_of_alike_ids,
+    warn_of_alike_songs,
+    warn_of_heavy_users,
+    warn_of_late_gap,
+)
 from recsys.data.partition import COLUMN_NEEDED, TRAIN, assign_parts, choose_split, count_rows
 from recsys.data.readers.dataset import Dataset
 from recsys.data.readers.options import Options
@@ -26,6 +33,7 @@ from recsys.runs import project_root, read_json, sha256, write_json
 CHOICES = {
     "split": ("auto", *COLUMN_NEEDED), "positives": ("listened", "all"), "repeats": ("keep", "first"),
     "repeated_events": ("drop", "keep"), "empty_ids": ("error", "drop"), "times_outside": ("error", "drop"),
+    "on_leak": ("stop", "drop", "report"),
 }  # fmt: skip
 NOT_PREPARING = ("synthetic.py", "split.py", "interactions.py")  # the key depends on all other files of this package
 
@@ -44,7 +52,7 @@ def prepare(
     split: str = "auto", validation_fraction: float = 0.1, test_fraction: float = 0.1,
     positives: str = "listened", repeats: str = "keep", user_fraction: float = 1.0,
     min_user_listens: int = 1, min_item_listens: int = 1, n_candidates: int = 21, seed: int = 0,
-    repeated_events: str = "drop", empty_ids: str = "error", times_outside: str = "error",
+    repeated_events: str = "drop", empty_ids: str = "error", times_outside: str = "error", on_leak: str = "stop",
     user_column: str = "", item_column: str = "", time_column: str = "", listened_column: str = "",
     seconds_column: str = "", milliseconds_column: str = "", name_column: str = "", artist_column: str = "",
     positive_from: float = 0.0, columns: str = "", separator: str = "", time_format: str = "", encoding: str = "",
@@ -64,6 +72,8 @@ def prepare(
     - `repeated_events="drop"` takes the same user, song and second for one listen.
     - `empty_ids="drop"` leaves out rows without a user or a song, `times_outside="drop"` those with a time before 1970
       or in the future; both are counted. With "error", the first such row stops everything.
+    - `on_leak="drop"` takes a listen that an earlier part has too out of the later one. With "stop" it is left for the
+      checks to find, which stop training and evaluation; with "report" these go on, and the pages say so.
     - The other parameters say what the files mean: see `recsys.data.readers.options` and `.custom_table`.
 
     Raises DataError for input that cannot be used; no folder is left behind then.
@@ -131,7 +141,13 @@ def _write_tables(engine: Engine, data: Dataset, parameters: dict[str, Any]) -> 
     fractions = parameters["validation_fraction"], parameters["test_fraction"]
     listens = engine.store(assign_parts(positives, split, *fractions))
     account.add("split")
-    equal = {"equal_times": share_of_equal_times(engine, listens)} if "timestamp" in listens.columns else {}
+    if parameters["on_leak"] == "drop":
+        listens = drop_leaks(engine, listens, account)
+    equal = {}
+    if "timestamp" in listens.columns:
+        equal["equal_times"] = share_of_equal_times(engine, listens)
+        warn_of_late_gap(engine, listens)
+    warn_of_heavy_users(engine, listens)
     for what, names in read.names.items():
         warn_of_alike_ids(engine, names, what)
     counts: dict[str, int] = {}
@@ -143,7 +159,10 @@ def _write_tables(engine: Engine, data: Dataset, parameters: dict[str, Any]) -> 
             raise DataError(f"{file_names(data)}: expected at least {least} {word} with positives, got {n_all}")
         n_nowhere = count_rows(codes.filter(codes.first_part == NOWHERE))
         counts |= {f"n_{what}s": n_warm, f"n_{what}s_all": n_all, f"n_{what}s_in_no_part": n_nowhere}
-        describe(engine, codes, read, known, what).to_parquet(engine.scratch / f"{what}s.parquet")
+        described = describe(engine, codes, read, known, what)
+        described.to_parquet(engine.scratch / f"{what}s.parquet")
+        if what == "item":
+            warn_of_alike_songs(engine, described)
         numbered = codes.select(key="key", **{what: codes.code})
         listens = listens.inner_join(numbered, listens[f"{what}_id"] == numbered.key).drop(f"{what}_id", "key")
     rows = write_parts(engine.store(listens), engine.scratch)

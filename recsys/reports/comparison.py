@@ -34,7 +34,7 @@ def compare_reports(a: Path, b: Path) -> dict[str, Any]:
     users_a, users_b = (_per_user(folder, shared, model) for folder, model in zip((a, b), judged, strict=True))
     gaps: dict[tuple[str, str], dict[str, Any]] = {}
     same: list[str] = []
-    refused = _refusal(records, users_a.index, users_b.index)
+    refused = _refusal(records, metrics, users_a.index, users_b.index)
     verdict = f"No verdict: {refused}."
     if not refused:
         columns = [column for column in users_a if column in users_b]
@@ -68,8 +68,10 @@ def _per_user(folder: Path, models: list[str], judged: str) -> pd.DataFrame:
     return table.sort_index()
 
 
-def _refusal(records: list[dict[str, Any]], users_a: pd.Index, users_b: pd.Index) -> str:
+def _refusal(records: list[dict], metrics: list[dict], users_a: pd.Index, users_b: pd.Index) -> str:
     """Return why two reports cannot be compared; empty if they can."""
+    if failed := [name for name, each in zip("AB", metrics, strict=True) if each.get("failed_checks")]:
+        return f"a check failed in {' and '.join(failed)}"
     first, second = (record["hashes"]["data"] for record in records)
     if first.get("split") != second.get("split"):
         return f"the splits differ, {first.get('split')} and {second.get('split')}"

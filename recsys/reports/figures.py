@@ -44,16 +44,20 @@ def panels(n: int, width: float, height: float) -> np.ndarray:
     return axs[0]
 
 
-def show(ax: Axes, caption: str) -> None:
-    """Show a figure with its caption, which is also its alternative text."""
+def show(ax: Axes | None, caption: str) -> None:
+    """Show a figure with its caption, which is also its alternative text; nothing if there is no figure."""
+    if ax is None:
+        return
     figure = ax.get_figure(root=True)
     display(figure, metadata={"image/png": {"alt": caption}})
     plt.close(figure)
     display(Markdown(caption))
 
 
-def listens_by_time(split: Split) -> Axes:
-    """Draw listens per day, with a colour for each part."""
+def listens_by_time(split: Split) -> Axes | None:
+    """Draw listens per day, with a colour for each part, if the times are known."""
+    if split.train.timestamp is None:
+        return None
     ax = axes()
     days = [getattr(split, part).timestamp.astype("datetime64[D]").astype(int) for part in PARTS]  # since 1970
     together = np.concatenate(days)

@@ -18,8 +18,7 @@ UNITS = {
     "share": (100, ".1f", " %"), "points": (100, "+.1f", " points"), "count": (1, ",.0f", ""),
     "correlation": (1, "+.2f", ""),
 }  # fmt: skip
-N_WARNINGS = 3  # at most so many are told on the first page; 01_prepare has them all
-FEW_LISTENERS = 100  # with fewer, a page warns that its results are uncertain
+FEW = 200  # with fewer listeners or songs in test, a page warns that its results are uncertain
 MODEL_NAMES = {
     "author": "the described system", "random": "random order", "popularity": "popularity",
     "recent": "recent popularity", "itemknn": "item kNN", "ease": "EASE", "als": "ALS", "bpr": "BPR",
@@ -68,11 +67,12 @@ def bullets(sentences: Sequence[str], headline: str = "") -> str:
     return f"**{headline}**\n\n" * bool(headline) + "\n".join(f"- {sentence}" for sentence in sentences)
 
 
-def headline(evaluation: Evaluation) -> str:
-    """Say which model is best."""
+def headline(evaluation: Evaluation, checks: Sequence[Check] = ()) -> str:
+    """Say which model is best, after a warning if a check failed."""
+    failed = "" if all(check.passed for check in checks) else "A check failed, so do not trust this: "
     first, n_models = evaluation.ordered()[0], len(evaluation.rankings)
     value = evaluation.means.loc[(first, MAIN_METRIC), "value"]
-    return _sentence(f"{named(first)} has the highest NDCG@20 of {n_models} models: {value:.3f}")
+    return _sentence(f"{failed}{named(first)} has the highest NDCG@20 of {n_models} models: {value:.3f}")
 
 
 def sentences(
@@ -81,18 +81,27 @@ def sentences(
 ) -> list[str]:  # fmt: skip
     """Say if the headline is certain, what it means, what the 1-of-21 accuracy is worth, what is odd, what was checked.
 
-    `alike` are the users with alike histories, if they were looked for.
+    `alike` are the users with alike histories, if they were looked for. A check that failed comes first.
     """
-    few = f"Only {evaluation.n_users:,} listeners can be evaluated. That is too few for a firm conclusion."
+    checked, all_passed = checks_sentence(checks), all(check.passed for check in checks)
     return [
-        *([few] if evaluation.n_users < FEW_LISTENERS else []),
+        *([] if all_passed else [checked]),
+        *few_sentences(evaluation.split),
         *([certainty_sentence(evaluation)] if len(evaluation.rankings) > 1 else []),
         meaning_sentence(evaluation),
         *accuracy_sentences(accuracy, measures),
         account_sentence(evaluation.split),
         *warning_sentences(evaluation.split.manifest, alike),
-        checks_sentence(checks),
+        *([checked] if all_passed else []),
     ]
+
+
+def few_sentences(split: Split) -> list[str]:
+    """Say how few listeners can be evaluated, and how few songs can be found, if they are few."""
+    listeners, songs = split.relevant("test").nonzero()
+    counts = {"listeners can be evaluated": len(np.unique(listeners)), "songs can be found": len(np.unique(songs))}
+    few = [f"{n:,} {what}" for what, n in counts.items() if n < FEW]
+    return [f"Only {_listed(few)} in test. That is too few for a firm conclusion."] if few else []
 
 
 def certainty_sentence(evaluation: Evaluation) -> str:
@@ -148,12 +157,11 @@ def account_sentence(split: Split) -> str:
 
 
 def warning_sentences(manifest: dict[str, Any], alike: AlikeHistories | None = None) -> list[str]:
-    """Say what looks odd in the data, at most three things; nothing that is odd stops a run."""
+    """Say what looks odd in the data; nothing that is odd stops a run."""
     warnings = manifest.get("warnings", ())
     shown = [f"{each['count']:,} {each['sentence'][:1].lower()}{each['sentence'][1:]}" for each in warnings]
     shown[:0] = [alike_sentence(alike)] if alike and alike.n_users else []
-    more = [f"{len(shown) - N_WARNINGS} more in 01"] * (len(shown) > N_WARNINGS)
-    return [f"Odd: {each}." for each in shown[:N_WARNINGS]] + [f"And {each}." for each in more]
+    return [f"Odd: {each}." for each in shown]
 
 
 def alike_sentence(alike: AlikeHistories) -> str:
@@ -169,8 +177,8 @@ def alike_sentence(alike: AlikeHistories) -> str:
 
 
 def checks_sentence(checks: list[Check]) -> str:
-    """Say how many checks passed, and which failed."""
-    failed = [check.name for check in checks if not check.passed]
+    """Say how many checks passed, and which failed, with what was found."""
+    failed = [check.found for check in checks if not check.passed]
     if failed:
         return f"{len(failed)} of {len(checks)} checks failed: {'; '.join(failed)}."
     return f"All {len(checks)} checks passed."
@@ -230,6 +238,7 @@ def data_sentences(split: Split) -> list[str]:
         f"(split {split.manifest['split']}).",
         f"Train has {split.n_users:,} listeners and {split.n_items:,} songs. {percent(density, 2)} of all pairs occur.",
         f"A recommender can find {split.account('test')['relevant']:,} new songs of known listeners in test.",
+        *few_sentences(split),
     ]
 
 
