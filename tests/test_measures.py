@@ -145,6 +145,8 @@ def test_values_by_hand():
     assert measures["accidental_hits"].value == pytest.approx((1 - (1 - rows["own"]) ** 20).mean())
     untrained = (sampled.expected_hits(rows) - sampled.expected_hits(rows, "warm")).mean()
     assert measures["untrained_songs"].value == pytest.approx(untrained)
+    later = split.n_items_all - split.n_items
+    assert narrative.answer(measures["songs_not_in_train"]) == f"{later} of {split.n_items_all:,}" and later
     for each in measures.measures:
         assert np.isnan(each.low) or each.low <= each.value <= each.high, each
         assert all(QUESTIONS[each.key]) and QUESTIONS[each.key][0] in narrative.UNITS

@@ -16,6 +16,7 @@ from recsys.data import prepare as prepare_module
 from recsys.data.prepare import PARTS, prepare
 from recsys.data.readers.files import DataError
 from recsys.data.split import Split
+from recsys.reports.narrative import data_sentences
 from recsys.runs import project_root, read_json
 
 REAL = project_root().parent / "shared" / "data"
@@ -326,6 +327,8 @@ def test_the_author_s_lists_are_the_pool_and_the_tables(tmp_path, form):
     assert (split.n_items, split.n_cold_items, split.n_items_all, split.n_cold_users) == (25, 5, 35, 0)
     assert "songs                 25 in train, 5 only later (cold), 5 in no part" in repr(split)
     assert split.account()["cold_item"] == 5
+    assert "5 more songs are in no part" in data_sentences(split)[1]
+    assert "no part" not in data_sentences(Split.load(without.folder))[1]
     (tmp_path / "media_ids.csv").write_text(write(songs[6:], "media_id"))
     with pytest.raises(DataError, match="media_ids.csv: expected all songs of the parts, got 29 that lack 2 of 30"):
         prepare("deezer-splits", tmp_path, root=tmp_path)

@@ -104,7 +104,7 @@ def warned(root, log: pd.DataFrame, start: str, **parameters) -> list[dict]:
     return [each for each in manifest["warnings"] if each["sentence"].startswith(start)]
 
 
-GAP, HEAVY, ALIKE = "Listens after a gap of", "Listens by", "Songs with the artist and title"
+GAP, HEAVY, ALIKE = "Listens after a gap of", "Listens by", "Songs that have the same artist"
 
 
 @pytest.mark.parametrize("n_late", [5, 100, 390])

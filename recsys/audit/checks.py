@@ -79,7 +79,7 @@ def require_clean(split: Split, checks: list[Check]) -> None:
     if failed and split.manifest.get("parameters", {}).get("on_leak") == "report":
         print(*lines, "ON_LEAK=report: the run goes on. Its results are not to be trusted.", sep="\n")
     elif failed:
-        lines.append("To go on all the same, prepare the data with ON_LEAK=report; the pages then say what failed.")
+        lines.append("To go on all the same, prepare the data with ON_LEAK=report. The pages then say what failed.")
         raise AuditError("\n".join(lines))
 
 

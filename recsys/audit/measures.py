@@ -28,6 +28,8 @@ QUESTIONS = {
         f"Popularity gives everyone the same list. Guessing reaches {GUESS}."),
     "ties": ("points", "How much does counting ties as hits add to the accuracy of {model}, where it adds most?",
         "A model that scores all songs alike would reach 100 %."),
+    "songs_not_in_train": ("count", "How many of all songs are not in train?",
+        "A model has nothing to learn them from, and cannot rank them."),
     "untrained_songs": ("points", "How much do negatives that are not in train add to the accuracy of {model}?",
         "Their vectors are untrained, which makes them easy negatives."),
     "accidental_hits": ("share", f"How often is one of the {NEGATIVES} negatives a song that the listener plays?",
@@ -118,6 +120,7 @@ def _of_accuracy(split, ranks, evaluation, accuracy, seed) -> Iterator[Measure]:
     gain = {each: found["as_author"]["value"] - found["tie_fair"]["value"] for each, found in accuracy.items()}
     most = max(gain, key=lambda each: gain[each])
     yield Measure("ties", gain[most], model=most)
+    yield Measure("songs_not_in_train", n_all - evaluation.split.n_items, of=n_all)
     rows = ranks[name].query("part == 'test'")
     untrained = expected_hits(rows) - expected_hits(rows, "warm")
     yield Measure("untrained_songs", *estimate_mean(rows["user"], untrained, seed), name)

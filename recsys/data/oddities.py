@@ -23,10 +23,10 @@ def nfc_normalize(text: str) -> str:  # type: ignore[empty-body]
 
 def warn_of_alike_ids(engine: Engine, names: Table, what: str) -> None:
     """Warn if ids differ from another only by spaces around them or in how their accents are encoded."""
-    plain = names.select(plain=_plain(names.id).hexdigest("md5"))
+    plain, word = names.select(plain=_plain(names.id).hexdigest("md5")), {"user": "user", "item": "song"}[what]
     engine.warn(
-        f"{what.capitalize()} ids that differ from another one only by spaces around them or by the encoding of their "
-        f"accents. Each counts as a {what} of its own", _count_alike(plain),
+        f"{word.capitalize()} ids that differ from another one only by spaces around them or by the encoding of their "
+        f"accents. Each counts as a {word} of its own", _count_alike(plain),
     )  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def warn_of_alike_songs(engine: Engine, songs: Table) -> None:
         both = songs.select(artist=_plain(songs.artist).lower(), title=_plain(songs["name"]).lower())
         both = both.filter((both.artist != "") & (both.title != ""))
         engine.warn(
-            "Songs with the artist and title of another song. Each id counts as a song of its own", _count_alike(both)
+            "Songs that have the same artist and title as another. Each id counts as a song of its own", _count_alike(both)
         )  # fmt: skip
 
 
@@ -120,7 +120,7 @@ def share_of_equal_times(engine: Engine, listens: Table) -> float:
     share = n_equal / (n - n_users) if n > n_users else 0.0
     if share > UNKNOWN_ORDER:
         engine.warn(
-            f"Listens at the same time as another one of the user ({share:.0%} of neighbouring listens). Their order "
+            f"Listens at the same time as another one of the user ({100 * share:.0f} % of neighbouring listens). Their order "
             "is not known, so no model uses it", n_equal,
         )  # fmt: skip
     return round(share, 4)

@@ -233,10 +233,12 @@ def data_sentences(split: Split) -> list[str]:
     first, last = split.manifest["steps"][0], split.manifest["steps"][-1]
     sizes = [f"{len(getattr(split, part)):,} for {part}" for part in PARTS]
     density = split.seen("train").nnz / (split.n_users * split.n_items)
+    n_nowhere = split.n_items_all - split.n_items - split.n_cold_items
+    nowhere = f" {n_nowhere:,} more songs are in no part, only in the list of all songs." if n_nowhere else ""
     return [
         f"Of {first['rows_in']:,} rows, {last['rows_out']:,} listens remain: {_listed(sizes)} "
         f"(split {split.manifest['split']}).",
-        f"Train has {split.n_users:,} listeners and {split.n_items:,} songs. {percent(density, 2)} of all pairs occur.",
+        f"Train has {split.n_users:,} listeners and {split.n_items:,} songs. {percent(density, 2)} of all pairs occur.{nowhere}",
         f"A recommender can find {split.account('test')['relevant']:,} new songs of known listeners in test.",
         *few_sentences(split),
     ]
