@@ -197,7 +197,7 @@ def test_the_error_names_each_failed_check_with_count_meaning_and_remedy():
     song = np.flatnonzero((broken.neighbours == np.arange(200)[:, None]).any(axis=1))[0]
     assert first == "expected all 12 checks to pass; 1 failed"
     found = f"20 violations (10.00 %), such as song {song}"
-    assert line.startswith(f"- no song is its own neighbour: {found}. Meaning: it takes a place")
+    assert line.startswith(f"- “no song is its own neighbour” has {found}. Meaning: it takes a place")
     assert line.endswith("Remedy: remove it before taking the best songs.")
     assert last.startswith("To go on all the same, prepare the data with ON_LEAK=report")
 

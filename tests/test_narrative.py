@@ -58,7 +58,8 @@ def test_a_failed_check_is_in_the_headline_and_in_the_first_sentence(results):
     headline = narrative.headline(evaluation, [PASSED, failed])
     assert headline.startswith("A check failed, so do not trust this: EASE has the highest NDCG@20 of 3 models: ")
     assert narrative.sentences(evaluation, accuracy, measures, [PASSED, failed])[0] == (
-        "1 of 2 checks failed: every listed song is in train: 3 violations (10.00 %), such as user 7."
+        "1 of 2 checks failed. “every listed song is in train” has 3 violations (10.00 %), such as user 7: "
+        "it takes two places."
     )
 
 
@@ -109,7 +110,7 @@ def test_the_third_sentence_says_what_a_listener_finds(results):
     listeners, songs = (len(np.unique(codes)) for codes in evaluation.split.relevant("test").nonzero())
     assert listeners < 200 and songs < 200
     few = f"Only {listeners} listeners can be evaluated and {songs} songs can be found in test. That is too few"
-    assert sentences[0].startswith(few) and narrative.data_sentences(evaluation.split)[-1].startswith(few)
+    assert sentences[0].startswith(few)
 
 
 def test_checks_are_one_line_and_a_failed_one_is_open():
@@ -119,7 +120,7 @@ def test_checks_are_one_line_and_a_failed_one_is_open():
     shown = tables.checks_table([PASSED, FAILED]).data
     first, folded = shown.split("<details>")
     assert "every listed song is in train" in first and "3 (10.0 %)" in first and PASSED.name not in first
-    assert "1 of 2 checks failed: every listed song is in train: 3 violations (10.00 %)." in folded
+    assert "1 of 2 checks failed. “every listed song is in train” has 3 violations (10.00 %): it" in folded
 
 
 @pytest.mark.parametrize(

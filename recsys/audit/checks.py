@@ -59,9 +59,10 @@ class Check:
 
     @property
     def found(self) -> str:
-        """The claim with what was found against it: "no song is its own neighbour: 3 violations (0.1 %), …"."""
+        """What was found against the claim, as a sentence without its full stop."""
         example = f", such as {self.example}" if self.example else ""
-        return f"{self.name}: {self.count:,} violation{'s' * (self.count != 1)} ({100 * self.share:.2f} %){example}"
+        violations = f"{self.count:,} violation{'s' * (self.count != 1)} ({100 * self.share:.2f} %)"
+        return f"“{self.name}” has {violations}{example}"
 
 
 class AuditError(ValueError):

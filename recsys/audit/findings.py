@@ -32,7 +32,9 @@ FINDINGS = (
         "no unknown user gets another user's scores"),
     Finding("Untrained songs are easy negatives",
         "Songs that occur only in validation or test are drawn as negatives, with untrained vectors.",
-        "{songs_not_in_train} songs are not in train. As negatives they add {untrained_songs} to the accuracy of {untrained_songs_model}.", "Ranks only songs of train."),
+        "{songs_not_in_train} songs are not in train. As negatives they add {untrained_songs} to the accuracy of "
+        "{untrained_songs_model}.",
+        "Ranks only songs of train."),
     Finding("A negative may be a song the listener likes",
         "A random negative may be the played song itself, or another song of the same listener.",
         "In {accidental_hits} of the test listens, one of the 20 is such a song.", "Evaluates without negatives."),

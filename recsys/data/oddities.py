@@ -35,9 +35,8 @@ def warn_of_alike_songs(engine: Engine, songs: Table) -> None:
     if {"artist", "name"} <= set(songs.columns):
         both = songs.select(artist=_plain(songs.artist).lower(), title=_plain(songs["name"]).lower())
         both = both.filter((both.artist != "") & (both.title != ""))
-        engine.warn(
-            "Songs that have the same artist and title as another. Each id counts as a song of its own", _count_alike(both)
-        )  # fmt: skip
+        sentence = "Songs that have the same artist and title as another. Each id counts as a song of its own"
+        engine.warn(sentence, _count_alike(both))
 
 
 def _plain(text: Column) -> Column:
@@ -120,8 +119,8 @@ def share_of_equal_times(engine: Engine, listens: Table) -> float:
     share = n_equal / (n - n_users) if n > n_users else 0.0
     if share > UNKNOWN_ORDER:
         engine.warn(
-            f"Listens at the same time as another one of the user ({100 * share:.0f} % of neighbouring listens). Their order "
-            "is not known, so no model uses it", n_equal,
+            f"Listens at the same time as another one of the user ({100 * share:.0f} % of neighbouring listens). Their "
+            "order is not known, so no model uses it", n_equal,
         )  # fmt: skip
     return round(share, 4)
 

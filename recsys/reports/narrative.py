@@ -178,9 +178,9 @@ def alike_sentence(alike: AlikeHistories) -> str:
 
 def checks_sentence(checks: list[Check]) -> str:
     """Say how many checks passed, and which failed, with what was found."""
-    failed = [check.found for check in checks if not check.passed]
+    failed = [f"{check.found}: {check.meaning}." for check in checks if not check.passed]
     if failed:
-        return f"{len(failed)} of {len(checks)} checks failed: {'; '.join(failed)}."
+        return f"{len(failed)} of {len(checks)} checks failed. {' '.join(failed)}"
     return f"All {len(checks)} checks passed."
 
 
@@ -238,7 +238,8 @@ def data_sentences(split: Split) -> list[str]:
     return [
         f"Of {first['rows_in']:,} rows, {last['rows_out']:,} listens remain: {_listed(sizes)} "
         f"(split {split.manifest['split']}).",
-        f"Train has {split.n_users:,} listeners and {split.n_items:,} songs. {percent(density, 2)} of all pairs occur.{nowhere}",
+        f"Train has {split.n_users:,} listeners and {split.n_items:,} songs. {percent(density, 2)} of all pairs occur."
+        f"{nowhere}",
         f"A recommender can find {split.account('test')['relevant']:,} new songs of known listeners in test.",
         *few_sentences(split),
     ]
