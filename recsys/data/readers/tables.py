@@ -47,8 +47,10 @@ class Opened:
         return by_number[self.table[FILE].right(8).cast("int64") - first]
 
     def with_columns(self, **columns: Column) -> "Opened":
-        """Return the same files with more columns, or other ones under the same names."""
-        return dataclasses.replace(self, table=self.table.mutate(**columns))
+        """Return the same files with more columns, or other ones under the same names in upper or lower case."""
+        lower = {name.lower() for name in columns}
+        others = [name for name in self.table.columns if name.lower() not in lower]
+        return dataclasses.replace(self, table=self.table.select(*others, **columns))
 
 
 def open_tables(
