@@ -135,7 +135,7 @@ def _write_tables(engine: Engine, data: Dataset, parameters: dict[str, Any]) -> 
     for what, names in read.names.items():
         warn_of_alike_ids(engine, names, what)
     counts: dict[str, int] = {}
-    for what, known, least in (("user", data.users, 2), ("item", data.items, parameters["n_candidates"])):
+    for what, least in (("user", 2), ("item", parameters["n_candidates"])):
         codes = number_ids(engine, listens, read, what)
         n_warm, n_all = count_rows(codes.filter(codes.first_part == TRAIN)), count_rows(codes)
         if n_all < least:
@@ -143,7 +143,7 @@ def _write_tables(engine: Engine, data: Dataset, parameters: dict[str, Any]) -> 
             raise DataError(f"{file_names(data)}: expected at least {least} {word} with positives, got {n_all}")
         n_nowhere = count_rows(codes.filter(codes.first_part == NOWHERE))
         counts |= {f"n_{what}s": n_warm, f"n_{what}s_all": n_all, f"n_{what}s_in_no_part": n_nowhere}
-        describe(engine, codes, read, known, what).to_parquet(engine.scratch / f"{what}s.parquet")
+        describe(engine, codes, read, what).to_parquet(engine.scratch / f"{what}s.parquet")
         numbered = codes.select(key="key", **{what: codes.code})
         listens = listens.inner_join(numbered, listens[f"{what}_id"] == numbered.key).drop(f"{what}_id", "key")
     rows = write_parts(engine.store(listens), engine.scratch)

@@ -22,8 +22,8 @@ user set. It looks at headers only; `prepare` reads the rows later. `music30.py`
    your own is `Kind(parse, expected)`. `items={"name": opened.table.track}` describes the songs, `users` the users, and
    `left_out={"podcasts": opened.table.track.isnull()}` drops rows that are no listens, and counts them.
    `open_sources(engine, files, fields)` does steps 2 and 4 at once. (`dataset.py`)
-5. Return `Dataset(sources, items, users, more_files)`; `items` and `users` are tables of other files, made with
-   `one_row_per_id`.
+5. Return `Dataset(sources)`, or `Dataset(sources, songs)` if a file has a row for each song: a `Source` whose fields
+   are `item_id` alone.
 
 Say what the reader found by itself with `engine.decide("Songs are pairs of artist and title.")`, and what is odd with
 `engine.warn("Songs without an album", n)`: `01_prepare` shows both, the first page the warnings. Raise DataError for
