@@ -126,4 +126,6 @@ def _explain(source: Source, error: duckdb.Error) -> DataError:
         arrived = f" {counts[2]} instead of {counts[1]} values; correct this line"
     elif "unterminated quote" in text:
         arrived = " a quotation mark without another one that ends the value; correct this line"
+    elif "state machine" in text:
+        arrived = " line ends of several kinds; save the file with one kind"
     return DataError(f"{place}: expected rows like the header, got{arrived}")

@@ -14,7 +14,7 @@ from ibis.expr.types import Column, Table
 from recsys.data.engine import Engine
 from recsys.data.errors import DataError
 from recsys.data.readers.dialect import UNKNOWN, Dialect, Form, as_utf8, find_dialect, find_names
-from recsys.data.readers.files import File
+from recsys.data.readers.files import PIECE, File
 
 FILE = "file of this row"  # the column with the safe name of each row's file
 NO_SEPARATOR = "\x1c\x1d\x1e\x1f"  # which no line has
@@ -98,11 +98,17 @@ def open_tables(
 
 
 def open_lines(engine: Engine, file: File, encoding: str = "") -> Opened:
-    """Open a text file as a table of its lines, in the column `text`."""
+    """Open a text file as a table of its lines, in the column `text`: every character stays as it is.
+
+    In a file whose first line ends with CR and LF, all lines must do so: DuckDB would lose characters after a lone CR.
+    """
     file = as_utf8(engine, file, encoding)
+    with file.stream() as stream:
+        first = stream.readline(PIECE)
     table = engine.connection.read_csv(
-        [str(file.opened)], columns={"text": "VARCHAR"}, header=False, delim=NO_SEPARATOR, quote="", auto_detect=False,
-        strict_mode=False, compression=file.compression or "none", hive_partitioning=False,
+        [str(file.opened)], columns={"text": "VARCHAR"}, header=False, delim=NO_SEPARATOR, quote="", escape="",
+        auto_detect=False, strict_mode=first.endswith(b"\r\n"), compression=file.compression or "none",
+        hive_partitioning=False,
     )  # fmt: skip
     return Opened((file,), table)
 
