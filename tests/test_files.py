@@ -249,7 +249,7 @@ def test_what_was_found_is_noted(engine, tmp_path):
     assert engine.decisions == [
         "The column 'USER_ID' is read as 'user_id'.", "The column 'Item_Id' is read as 'item_id'.",
         "The column 'TIMESTAMP' is read as 'timestamp'.",
-        "log.csv, column 'timestamp': the times are unix seconds, in UTC.",
+        "Times are read as unix seconds, in UTC.",
     ]  # fmt: skip
 
 

@@ -27,7 +27,8 @@ CHOICES = {
     "split": ("auto", *COLUMN_NEEDED), "positives": ("listened", "all"), "repeats": ("keep", "first"),
     "repeated_events": ("drop", "keep"), "empty_ids": ("error", "drop"), "times_outside": ("error", "drop"),
 }  # fmt: skip
-NOT_PREPARING = ("synthetic.py", "split.py", "interactions.py")  # the key depends on all other files of this package
+# the key depends on all other files of this package
+NOT_PREPARING = ("synthetic.py", "split.py", "interactions.py", "inspection.py", "guesses.py")
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,17 @@ def _manifest_if_complete(folder: Path) -> dict[str, Any] | None:
     return manifest if all((folder / name).exists() for name in manifest["files"]) else None
 
 
+def _describe_files(data: Dataset) -> list[dict[str, Any]]:
+    """Return the name, size and hash of each file; a number instead of the name if that may be a person's."""
+    n = len(data.paths)
+    names = [f"{number} of {n}" if data.named_after_people else path.name for number, path in enumerate(data.paths, 1)]
+    sizes = [path.stat().st_size for path in data.paths]
+    return [
+        {"name": name, "bytes": size, "sha256": sha256(path)}
+        for name, size, path in zip(names, sizes, data.paths, strict=True)
+    ]
+
+
 def _write_tables(engine: Engine, data: Dataset, parameters: dict[str, Any]) -> dict[str, Any]:
     """Write the Parquet files of the prepared folder into the scratch folder, and return the rest of the manifest."""
     read = read_all(engine, data, parameters["seed"], parameters["empty_ids"], parameters["times_outside"])
@@ -154,7 +166,7 @@ def _write_tables(engine: Engine, data: Dataset, parameters: dict[str, Any]) -> 
         )
     return {
         "split": split, "parameters": parameters,
-        "source": [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)} for path in data.paths],
+        "source": _describe_files(data),
         "steps": account.steps, "parts": rows, **counts, **equal, "decisions": engine.decisions,
         "warnings": [asdict(warning) for warning in engine.warnings],
         "files": {f"{name}.parquet": sha256(engine.scratch / f"{name}.parquet") for name in (*PARTS, "users", "items")},

@@ -89,7 +89,7 @@ def _read_songs(engine: Engine, source: Source) -> Table:
     table = engine.store(rows.table.select(item_id=rows.read("item_id"), **columns).distinct())
     songs = table.group_by("item_id").agg(n=table.count(), **{name: table[name].min() for name in source.items})
     n_several = count_rows(songs.filter(songs.n > 1))
-    engine.warn(f"Songs that have several rows in {source.name}, with different values. The first is taken", n_several)
+    engine.warn("Songs to which the file of names gives several. The first in the alphabet is taken", n_several)
     return songs.drop("n")
 
 

@@ -26,8 +26,8 @@ user set. It looks at headers only; `prepare` reads the rows later. `music30.py`
    are `item_id` alone.
 
 Say what the reader found by itself with `engine.decide("Songs are pairs of artist and title.")`, and what is odd with
-`engine.warn("Songs without an album", n)`: `01_prepare` shows both, the first page the warnings. Raise DataError for
-what cannot be used.
+`engine.warn("Songs without an album", n)`: `01_prepare` shows both, the first page the warnings. They name no file, as
+a file may be named after a person. Raise DataError, which may name it, for what cannot be used.
 """
 
 import difflib

@@ -1,6 +1,7 @@
 """`csv`: any table with a row for each listen, whose columns the user names: CSV, TSV, Parquet, JSON or JSON lines."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,8 @@ def _source(opened: Opened, user: str, item: list[str], options: Options) -> Sou
             by_song = rows.group_by("song").agg(n=rows.artist.nunique())
             engine.warn(
                 f"Values of the column {song!r} that occur with several artists. If they are titles, different songs "
-                f'are taken for one; set ITEM_COLUMN="{artist},{song}"', _count(by_song.filter(by_song.n > 1)),
+                f"are taken for one; set ITEM_COLUMN={json.dumps(f'{artist},{song}', ensure_ascii=False)}",
+                _count(by_song.filter(by_song.n > 1)),
             )  # fmt: skip
         if "rating" in rows.columns:
             engine.warn(

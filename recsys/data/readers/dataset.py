@@ -53,12 +53,14 @@ class Dataset:
 
     `songs` is a file with a row for each song, `item_id`, whose `items` describe it. `lists` are files with all ids of
     the data set, also those that no listen has, by what they list, "item" or "user". `more_files` were read as well.
+    `named_after_people` says that the name of a file or folder may be that of a user: no page shows it then.
     """
 
     sources: tuple[Source, ...]
     songs: Source | None = None
     lists: Mapping[str, Source] = field(default_factory=dict)
     more_files: tuple[File, ...] = ()
+    named_after_people: bool = False
 
     @property
     def paths(self) -> tuple[Path, ...]:

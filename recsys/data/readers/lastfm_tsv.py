@@ -84,7 +84,7 @@ def _source(opened: Opened, fields: Fields, n_values: int, **names: str) -> Sour
                 f"{opened.files[0].name}: expected {n_values} values in a line, with tabs between them, got another "
                 f"number in {n_odd:,} of {n:,} lines"
             )
-        engine.warn(f"Lines of {opened.files[0].name} without {n_values} values, which are left out", n_odd)
+        engine.warn(f"Lines without {n_values} values, which are left out", n_odd)
 
     items = {ours: table[column] for ours, column in names.items()}
     reason = f"lines without {n_values} values"

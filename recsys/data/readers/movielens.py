@@ -40,7 +40,7 @@ def _read_folder(engine: Engine, path: Path, options: Options) -> Dataset:
         raise DataError(f"DATA_PATH: expected one file of ratings in {path.name}, got {names}; name one")
     sources = open_sources(engine, ratings, FIELDS, form=_form(ratings[0], RATINGS, options.encoding))
     if ratings[0].path == path and path.suffix.lower() != ".zip":
-        engine.decide(f"{path.name} is read without the names of the films, which are in another file of its folder.")
+        engine.decide("The ratings are read without the names of the films, which are in another file of the folder.")
         return Dataset(sources)
     films = find_one(engine, path, f"movies{ratings[0].suffix}")
     form = _form(films, FILMS, options.encoding or _encoding(as_utf8(engine, films)))

@@ -19,7 +19,7 @@ from recsys.data.readers.files import PIECE, File
 FILE = "file of this row"  # the column with the safe name of each row's file
 NO_SEPARATOR = "\x1c\x1d\x1e\x1f"  # which no line has
 N_OBJECTS = 1_000  # JSON objects that are read to find the names of the columns
-JSON = (".json", ".jsonl", ".ndjson")
+JSON = (".json", ".jsonl", ".ndjson", ".listens")  # the last is that of ListenBrainz' dumps
 
 
 @dataclass(frozen=True, eq=False)
