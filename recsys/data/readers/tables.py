@@ -100,17 +100,26 @@ def open_tables(
 def open_lines(engine: Engine, file: File, encoding: str = "") -> Opened:
     """Open a text file as a table of its lines, in the column `text`: every character stays as it is.
 
-    In a file whose first line ends with CR and LF, all lines must do so: DuckDB would lose characters after a lone CR.
+    Where lines end with CR and LF, none may end with CR alone, as DuckDB would lose characters after it.
     """
     file = as_utf8(engine, file, encoding)
-    with file.stream() as stream:
-        first = stream.readline(PIECE)
     table = engine.connection.read_csv(
         [str(file.opened)], columns={"text": "VARCHAR"}, header=False, delim=NO_SEPARATOR, quote="", escape="",
-        auto_detect=False, strict_mode=first.endswith(b"\r\n"), compression=file.compression or "none",
+        auto_detect=False, strict_mode=_has_lone_cr(file), compression=file.compression or "none",
         hive_partitioning=False,
     )  # fmt: skip
     return Opened((file,), table)
+
+
+def _has_lone_cr(file: File) -> bool:
+    """Return whether the first line ends with CR and LF, and another with CR alone."""
+    with file.stream() as stream:
+        if not (piece := stream.readline(PIECE)).endswith(b"\r\n"):
+            return False
+        n_lone = 0
+        while piece := stream.read(PIECE) + stream.readline():  # whole lines, so that no CR is parted from its LF
+            n_lone += piece.count(b"\r") - piece.count(b"\r\n")
+    return n_lone > 0
 
 
 def _check_names(file: File, names: Sequence[str], wanted: Sequence[str], hint: str) -> None:
