@@ -1,6 +1,7 @@
 """Recommendations outside the notebooks: by raw id in Python, and for every listener as files by command."""
 
 import contextlib
+import csv
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +30,10 @@ PARAMETERS = {
     "RECIPE": Parameter("RECIPE", str, "", "recipe of that model; empty: the last of the run"),
     "K": Parameter("K", int, 20, "number of songs for each listener"),
 }
+
+READ_PARQUET = "For programs: pd.read_parquet({}, partitioning=None)"
+READ_CSV = "The CSV file has the same ids: pd.read_csv({}, dtype=str, keep_default_na=False)"
+IN_A_SPREADSHEET = "In a spreadsheet, import all columns as text: it runs text such as =1+1, and makes 7 of 007."
 
 
 class Recommender:
@@ -151,21 +156,25 @@ class Recommender:
 
 
 def write_lists(recommender: Recommender, k: int, log: Callable[[str], None] = print) -> Path:
-    """Write k songs for every listener of train to a .parquet and a .csv file of the run; return the first's path."""
+    """Write k songs for every listener of train to a .parquet and a .csv file of the run; return the first's path.
+
+    All ids and names are written as they came in, so a spreadsheet may take some of the .csv file for formulas.
+    """
     run, split, recipe = recommender.run, recommender.split, recommender.recipe
     path = run.folder / "recommendations" / f"{recipe}.parquet"
     facts = {"run": run.name, "recipe": recipe, "k": str(k), "prepared": split.manifest["key"]}
     n, done, started, file = split.n_users, 0, time.perf_counter(), None
     with contextlib.ExitStack() as stack:
-        parquet, csv = (stack.enter_context(write_atomically(path.with_suffix(each))) for each in (".parquet", ".csv"))
-        text = stack.enter_context(open(csv, "w", encoding="utf-8", newline=""))
+        paths = [path, path.with_suffix(".csv")]
+        parquet, table = (stack.enter_context(write_atomically(each)) for each in paths)
+        text = stack.enter_context(open(table, "w", encoding="utf-8", newline=""))
         for users in batches_of_users(np.arange(n), split.n_items):
             lists = recommender.recommend_by_code(users, k)
             if not file:
                 types = [(name, _arrow_type(kind)) for name, kind in lists.dtypes.items()]
                 file = stack.enter_context(pq.ParquetWriter(parquet, pa.schema(types, facts)))
             file.write_table(pa.Table.from_pandas(lists, file.schema, preserve_index=False))
-            _without_formulas(lists).to_csv(text, index=False, header=not done)
+            lists.to_csv(text, index=False, header=not done, quoting=csv.QUOTE_NONNUMERIC)
             done += len(users)
             left = (time.perf_counter() - started) * (n - done) / done
             log(f"{done:,} of {n:,} listeners, {left // 60:.0f}:{left % 60:02.0f} left")
@@ -174,12 +183,6 @@ def write_lists(recommender: Recommender, k: int, log: Callable[[str], None] = p
 
 def _arrow_type(kind: Any) -> pa.DataType:
     return pa.from_numpy_dtype(kind) if pd.api.types.is_numeric_dtype(kind) else pa.string()
-
-
-def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
-    """Put an apostrophe before each text that a spreadsheet would run as a formula."""
-    texts = frame.select_dtypes(exclude="number")
-    return frame.assign(**texts.replace(r"^(?=[=+\-@\t\r])", "'", regex=True))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -193,8 +196,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 2
-    for each in (path, path.with_suffix(".csv")):
-        print(f"{each.relative_to(recommender.run.root)}: {each.stat().st_size:,} bytes")
+    files = [each.relative_to(recommender.run.root) for each in (path, path.with_suffix(".csv"))]
+    for each in files:
+        print(f"{each}: {(recommender.run.root / each).stat().st_size:,} bytes")
+    print(READ_PARQUET.format(repr(str(files[0]))), READ_CSV.format(repr(str(files[1]))), IN_A_SPREADSHEET, sep="\n")
     return 0
 
 

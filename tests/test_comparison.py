@@ -142,3 +142,9 @@ def test_make_hands_over_the_names(tmp_path):
     command = ["make", "--no-print-directory", "--dry-run", f"VENV={tmp_path}", "compare", "A=reports/it's", "B=x"]
     lines = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     assert lines.splitlines()[-1].endswith("-m recsys.reports.comparison 'reports/it'\\''s' 'x'")
+
+
+def test_a_folder_called_like_a_column_changes_nothing(tmp_path):
+    folder = tmp_path / "user=5" / "metric=ndcg@20"
+    result = compare_reports(*(write_report(folder / name, best=BASE + add) for name, add in (("a", 0), ("b", 0.1))))
+    assert result["figures"]["best", "ndcg@20"][2]["value"] == pytest.approx(0.1)

@@ -237,3 +237,38 @@ def test_files_of_several_forms_in_one_folder(tmp_path):
     frame[:3].drop(columns="timestamp").to_csv(folder / "g.csv", index=False)
     with pytest.raises(DataError, match="expected the same columns in all files, got a.csv: item_id, timestamp, us"):
         prepare("csv", folder, root=tmp_path)
+
+
+NAMED = {"name": "t0", "artist": "a0"}
+WAYS = (  # how a file writes its names, the songs' columns and others as they are typed, and what is read of a song
+    (str.title, "artist,TITLE", {"listened_column": "LISTENED"}, ("a0 – t0", NAMED)),
+    (str.upper, "Artist , title", {"artist_column": "ARTIST", "seconds_column": "Seconds"}, ("a0 – t0", NAMED)),
+    (" {} ".format, "ARTIST,Title", {"positive_from": 1.0, "listened_column": "Seconds"}, ("a0 – t0", NAMED)),
+    (str.lower, "Item_ID", {"name_column": "ITEM_ID"}, ("s0", {"name": "s0", "artist": "a0"})),
+)
+
+
+@pytest.mark.parametrize(("header", "typed", "more", "song"), WAYS)
+def test_a_column_is_found_in_any_case_by_every_parameter(prepared, header, typed, more, song):
+    frame = some_rows().assign(listened=1, seconds=200, album="b").rename(columns=header)
+    columns = {"user_column": "USER_ID", "item_column": typed, "time_column": "TimeStamp"}
+    manifest, split = prepared(frame, **columns, **more)
+    (found,) = split.items[split.items.item_id == song[0]].to_dict("records")
+    assert found == {"item_id": song[0], "album": "b"} | song[1]
+    assert manifest["steps"][-1]["rows_out"] == 600 and split.n_items_all == 60
+
+
+def test_the_column_of_users_is_not_that_of_artists(prepared):
+    manifest, split = prepared(some_rows().rename(columns={"artist": "Artist"}), user_column="artist")
+    assert list(split.items.columns) == ["item_id"] and not manifest["warnings"]
+
+
+@pytest.mark.parametrize("typed", ["artist,Artist", "title,artist, TITLE ", ",", " , "])
+def test_a_song_of_the_same_column_twice_is_an_error(prepared, typed):
+    with pytest.raises(DataError, match="ITEM_COLUMN: expected a column, or several different ones, got"):
+        prepared(some_rows(), item_column=typed)
+
+
+def test_a_column_named_like_one_of_ours_is_left_alone(prepared):
+    frame = some_rows().assign(**{"Artist,Title": "x"})
+    assert prepared(frame, item_column="artist,title")[1].n_items_all == 60

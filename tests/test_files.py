@@ -3,12 +3,14 @@
 import gzip
 import io
 import json
+import random
 import shutil
 import subprocess
 import zipfile
 from functools import partial
 from pathlib import Path
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -19,7 +21,9 @@ from recsys.data.errors import DataError
 from recsys.data.listens import join_listens, settle
 from recsys.data.prepare import prepare
 from recsys.data.readers import files, open_dataset
+from recsys.data.readers.files import find_files
 from recsys.data.readers.options import Options
+from recsys.data.readers.tables import open_lines
 from recsys.data.split import Split
 
 ROWS = [(f"u{n % 7}", f"s{n % 30}", 1_478_000_000 + n) for n in range(300)]
@@ -245,7 +249,7 @@ def test_what_was_found_is_noted(engine, tmp_path):
     assert engine.decisions == [
         "The column 'USER_ID' is read as 'user_id'.", "The column 'Item_Id' is read as 'item_id'.",
         "The column 'TIMESTAMP' is read as 'timestamp'.",
-        "log.csv, column 'timestamp': the times are unix seconds, in UTC.",
+        "Times are read as unix seconds, in UTC.",
     ]  # fmt: skip
 
 
@@ -303,3 +307,63 @@ def test_json_in_every_layout(rows, tmp_path):
     ):  # fmt: skip
         with pytest.raises(DataError, match=message.replace("[", r"\[")):
             rows(save(tmp_path / "a.json", text))
+
+
+PIECES = [
+    '"', '""', "\\", "'", " ", "\t", ",", ";", "|", "#", "\x01", "\x1c", "\x1c\x1d", "\x7f", "\u2028", "ü", "🎈", "7"
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_every_character_of_a_line_survives(engine, tmp_path, end):
+    draw = random.Random(end)
+    lines = ["".join(draw.choices(PIECES, k=draw.randrange(1, 9))) for _ in range(3000)]
+    (tmp_path / "a.txt").write_bytes(end.join(lines).encode() + end.encode() * draw.randrange(2))
+    (file,) = find_files(engine, tmp_path / "a.txt")
+    assert open_lines(engine, file).table.text.to_pandas().tolist() == lines
+
+
+def test_line_ends_of_several_kinds_lose_nothing(engine, tmp_path):
+    draw, n_refused = random.Random(0), 0
+    for number in range(30):
+        kinds = draw.sample(["\n", "\r\n", "\r"], 2)
+        lines = [f"{draw.randrange(100)} {draw.randrange(100)}" for _ in range(20)]
+        path = tmp_path / f"{number}.txt"
+        path.write_bytes("".join(line + kinds[draw.random() < 0.2] for line in lines).encode())
+        (file,) = find_files(engine, path)
+        try:
+            found = open_lines(engine, file).table.text.to_pandas().dropna().tolist()
+        except duckdb.Error:
+            n_refused += 1
+        else:
+            assert found == lines, path.read_bytes()
+    assert 0 < n_refused < 30
+
+
+def test_no_row_of_lightgcn_is_lost_to_a_quotation_mark_or_a_line_end(tmp_path):
+    lines = [f"{user} {user + 1} {user + 2} {user + 3}" for user in range(40)]
+    (tmp_path / "test.txt").write_text("0 9\n")
+    train = tmp_path / "train.txt"
+    train.write_text("\n".join(lines))
+    assert prepare("lightgcn", tmp_path, root=tmp_path).manifest["steps"][0]["rows_out"] == 121
+    for odd in ('"7 8 9', '7 "8" 9', '7 8\n"9 1', '"7 8 9"'):
+        train.write_text("\n".join([*lines[:7], odd, *lines[8:]]))
+        with pytest.raises(DataError, match="train.txt, line [89], column '.*': expected a whole number .*, got '.*\""):
+            prepare("lightgcn", tmp_path, root=tmp_path)
+    train.write_bytes("\r\n".join([*lines[:7], "7 8\r9 3", *lines[8:]]).encode())
+    with pytest.raises(DataError, match="train.txt: expected .*, got line ends of several kinds; save the file"):
+        prepare("lightgcn", tmp_path, root=tmp_path)
+
+
+def test_a_first_row_that_begins_with_a_number_sign_is_not_lost(rows, tmp_path):
+    names = {"columns": "user_id item_id timestamp"}
+    lines = [f"u{n},s{n},{1_478_000_000 + n}" for n in range(9)]
+    row, message = "#1,s1,1478000000", "a.csv: expected rows, got the line '#1,s1,1478000000', which can be a row"
+    for first in ([row], ["", "# a comment", row], [row, "#2,s2,1478000000"]):
+        path = save(tmp_path / "a.csv", "\n".join(first + lines))
+        with pytest.raises(DataError, match=message):
+            rows(path, **names)
+    assert len(rows(save(tmp_path / "a.csv", "\n".join(['"#1",s1,1478000000', *lines])), **names)) == 10
+    for comment in ("# two values, not three", "# user_id,item_id,Timestamp", "#", "# a\n\n# b"):
+        assert len(rows(save(tmp_path / "a.csv", "\n".join([comment, *lines])), **names)) == 9
+    assert len(rows(save(tmp_path / "a.csv", "\n".join(["user_id,item_id,timestamp", row, *lines])))) == 10

@@ -3,6 +3,8 @@
 import csv
 import hashlib
 import random
+import subprocess
+import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +15,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from recsys.data import prepare as prepare_module
-from recsys.data.prepare import PARTS, prepare
+from recsys.data.prepare import NOT_PREPARING, PARTS, prepare
 from recsys.data.readers.files import DataError
 from recsys.data.split import Split
 from recsys.reports.narrative import data_sentences
@@ -423,3 +425,11 @@ def test_many_alike_ids_stay_different(tmp_path):
     rows = [(f"user {n % 9:010}", each, START + 60 * n, 1) for n, each in enumerate(ids * 2)]
     made = prepare("csv", write_csv(tmp_path / "log.csv", rows), root=tmp_path, split="by-user-last")
     assert Split.load(made.folder).n_items_all == 1000
+
+
+def test_the_key_depends_on_no_code_that_only_inspect_runs():
+    code = "import sys, recsys.data.prepare; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    ours = {name.rpartition(".")[2] + ".py" for name in modules if name.startswith("recsys.data.")}
+    assert "reading.py" in ours and "recognition.py" in ours
+    assert {"inspection.py", "guesses.py"} == set(NOT_PREPARING) - ours

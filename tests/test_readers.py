@@ -56,7 +56,7 @@ def described(engine):
         data = open_dataset(name, path, engine)
         read = read_all(engine, data, 0, "error", "error")
         codes = number_ids(engine, read.listens.mutate(part=ibis.literal(0)), read, what)
-        return describe(engine, codes, read, getattr(data, f"{what}s"), what).to_pandas()
+        return describe(engine, codes, read, what).to_pandas()
 
     return describe_all
 

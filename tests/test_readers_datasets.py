@@ -38,7 +38,7 @@ def read(engine):
         rows = [settle(engine, source) for source in data.sources]
         listens = join_listens(rows)
         listens = listens.filter(listens.why.isnull()).to_pandas()
-        items = rows[0].described("item") if data.items is None else data.items
+        items = (settle(engine, data.songs) if data.songs else rows[0]).described("item")
         return listens, None if items is None else items.to_pandas()
 
     return read_listens
@@ -76,7 +76,7 @@ def test_a_line_of_lastfm_1k_with_a_tab_in_a_name_is_left_out_and_counted(tmp_pa
     assert made["steps"][1] == {
         "step": "other rows", "rows_in": 80, "dropped": {"lines without 6 values": 1}, "rows_out": 79
     }  # fmt: skip
-    assert {"sentence": f"Lines of {LISTENS} without 6 values, which are left out", "count": 1} in made["warnings"]
+    assert {"sentence": "Lines without 6 values, which are left out", "count": 1} in made["warnings"]
     assert made["split"] == "by-time" and sum(made["parts"].values()) == 79
 
 
@@ -199,7 +199,7 @@ def test_a_zip_of_grouplens_and_a_file_of_ratings_alone_are_read(engine, read, t
     pd.testing.assert_frame_equal(from_zip, alone)
     assert films.name.notna().all() and nothing is None
     assert (
-        "ratings.csv is read without the names of the films, which are in another file of its folder."
+        "The ratings are read without the names of the films, which are in another file of the folder."
         in engine.decisions
     )
 
@@ -211,6 +211,73 @@ def test_a_folder_of_grouplens_that_is_not_complete_or_holds_two_is_an_error(rea
     shutil.copy(FILES / "movielens-dat" / "ratings.dat", tmp_path)
     with pytest.raises(DataError, match=r"expected one file of ratings in .*, got ratings.csv, ratings.dat; name one"):
         read("movielens", tmp_path)
+
+
+NAME_FILES = {  # the file of names, its data set, what separates the values, and the number of its first line
+    "movies.csv": ("movielens", ",", 2), "movies.dat": ("movielens", "::", 1), "artists.dat": ("lastfm", "\t", 2),
+}  # fmt: skip
+
+
+def write_named(folder: Path, name: str) -> tuple[str, list[str]]:
+    """Write a data set whose names are in a file of their own; return this file's header and its rows."""
+    dataset, separator, _ = NAME_FILES[name]
+    draw = random.Random(0)
+    columns = {"movielens": ("userId", "movieId", "rating", "timestamp"), "lastfm": ("userID", "artistID", "weight")}
+    columns = columns[dataset]
+    pairs = [(user, song) for user in range(9) for song in draw.sample(range(30), 20)]
+    rows = [(*pair, 5, 1_400_000_000 + 100 * n)[: len(columns)] for n, pair in enumerate(pairs)]
+    lines = [separator.join(map(str, row)) for row in rows]
+    lines[:0] = [] if name == "movies.dat" else [separator.join(columns)]
+    folder.mkdir()
+    ratings = {"movies.csv": "ratings.csv", "movies.dat": "ratings.dat", "artists.dat": "user_artists.dat"}[name]
+    (folder / ratings).write_text("\n".join(lines))
+    header = {"movies.csv": "movieId,title,genres\n", "movies.dat": "", "artists.dat": "id\tname\turl\n"}[name]
+    return header, [f"{song}{separator}Name {song}{separator}x\n" for song in range(30)]
+
+
+@pytest.mark.parametrize("name", NAME_FILES)
+def test_a_damaged_file_of_names_is_an_error_that_names_its_line(tmp_path, name):
+    dataset, separator, first = NAME_FILES[name]
+    header, rows = write_named(tmp_path / "in", name)
+    many = rows + [f"{song}{separator}y{separator}y\n" for song in range(100, 9000)]  # more than a look at the start
+    value = f"line {first + 5}, column '.*[iI]d': expected a whole number of at most 64 bits, got"
+    for content, message in (
+        ([*rows[:5], f"5{separator}a\n", *rows[6:]], f"line {first + 5}: .*, got 2 instead of 3 values; correct"),
+        ([*many, f"7{separator}a{separator}b{separator}c\n"], f"line {first + 8930}: .* got 4 instead of 3 values"),
+        ([*many, "9"], f"line {first + 8930}: .*, got 1 instead of 3 values"),
+        ([*rows[:5], f"x{separator}a{separator}b\n", *rows[6:]], f"{value} 'x'"),
+        ([*rows[:5], f"{separator}a{separator}b\n", *rows[6:]], f"{value} nothing"),
+        ([], "expected rows, got an empty file"),
+    ):  # fmt: skip
+        (tmp_path / "in" / name).write_text(header * bool(content) + "".join(content))
+        with pytest.raises(DataError, match=f"^{name}.*{message}"):
+            prepare(dataset, tmp_path / "in", root=tmp_path)
+    (tmp_path / "in" / name).write_bytes(gzip.compress((header + "".join(rows)).encode())[:-9])
+    with pytest.raises(DataError, match=f"^{name}: expected a complete gzip, got"):
+        prepare(dataset, tmp_path / "in", root=tmp_path)
+    text = (header + "".join(many) + f"40{separator}é{separator}b\n").encode("latin-1")
+    (tmp_path / "in" / name).write_bytes(text)
+    if name == "movies.dat":
+        assert "Text is read as LATIN-1." in prepare(dataset, tmp_path / "in", root=tmp_path).manifest["decisions"]
+    else:
+        with pytest.raises(DataError, match=f"^{name}, line {first + 8930}: expected text in UTF-8, .* set ENCODING"):
+            prepare(dataset, tmp_path / "in", root=tmp_path)
+
+
+@pytest.mark.parametrize("name", NAME_FILES)
+def test_songs_without_a_name_or_with_two_are_counted(tmp_path, name):
+    dataset, separator, _ = NAME_FILES[name]
+    header, rows = write_named(tmp_path / "in", name)
+    for content, expected in (
+        (rows, []), (rows[:20], [("Songs that the file of names lacks", 10)]), (rows + rows, []),
+        ([*rows, f"4{separator}A{separator}x\n"], [("Songs to which the file of names gives several. The first", 1)]),
+    ):  # fmt: skip
+        (tmp_path / "in" / name).write_text(header + "".join(content), encoding="utf-16")
+        made = prepare(dataset, tmp_path / "in", root=tmp_path)
+        found = [(each["sentence"].partition(" in the alph")[0], each["count"]) for each in made.manifest["warnings"]]
+        assert [each for each in found if each[0].startswith("Songs")] == expected
+        names = pd.read_parquet(made.folder / "items.parquet").set_index("item_id").name
+        assert names[4] == ("A" if len(content) == 31 else "Name 4")
 
 
 def damage(content: bytes, rng: random.Random) -> bytes:

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import re
 import shutil
 import tempfile
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from recsys.data.prepare import prepare
 from recsys.data.readers import find_dataset, open_dataset
 from recsys.data.readers.options import NOTHING_SET, Options
 from recsys.data.reading import read_all
+from recsys.data.split import Split
 
 FILES = Path(__file__).parent / "files"
 NAME, ARTIST = "master_metadata_track_name", "master_metadata_album_artist_name"
@@ -486,3 +488,28 @@ def test_the_account_adds_up(tmp_path, dataset, n_rows):
         assert steps["other rows"]["dropped"] == {"podcasts and audiobooks": 4, "plays without a track": 1}
         n_skipped = sum(not listened for *_, listened in expected_of_spotify())
         assert steps["positives"]["dropped"] == {"skipped": n_skipped}
+
+
+@pytest.mark.parametrize("place", ["spotify", "spotify-one-year", "lastfm-scrobbles"])
+def test_the_manifest_names_no_person_and_the_prepared_folder_is_named_after_the_reader(tmp_path, place):
+    folder = shutil.copytree(FILES / place, tmp_path / "logs")
+    if place == "lastfm-scrobbles":
+        (folder / "dan.csv").write_bytes((folder / "ben.csv").read_bytes())  # a second file without a column of users
+    made = prepare("auto", folder, root=tmp_path, n_candidates=2)
+    dataset = place.removesuffix("-one-year")
+    assert made.folder.name == f"{dataset}-{made.manifest['key']}" and made.manifest["dataset"] == dataset
+    people = set(Split.load(made.folder).users.user_id)
+    people |= {part for path in folder.rglob("*") for part in (path.stem, path.name) if path.stem != "listens"}
+    assert len(people) > 5
+    text = json.dumps(made.manifest, ensure_ascii=False)
+    assert [name for name in people if re.search(rf"\b{re.escape(name)}\b", text)] == []
+    names = [each["name"] for each in made.manifest["source"]]
+    assert names == [f"{number} of {len(names)}" for number in range(1, len(names) + 1)]
+
+
+def test_an_export_with_a_name_in_its_header_keeps_it_to_itself(tmp_path):
+    rows = "".join(f"Okko;Sol {n};;{1_600_000_000_000 + 60_000 * n}\n" for n in range(40))
+    for person in ("zed", "yul"):
+        write(tmp_path / "logs" / f"{person}.csv", f"Artist;Track;Album;Date#{person}\n{rows}")
+    manifest = prepare("auto", tmp_path / "logs", root=tmp_path, n_candidates=2).manifest
+    assert manifest["n_users_all"] == 2 and not re.search("zed|yul", json.dumps(manifest))

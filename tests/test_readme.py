@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from conftest import REPOSITORY, run_reports
 from test_ground import committed
 
 from recsys import workflow
+from recsys.data.readers import READERS
 from recsys.reports import runner
 from recsys.runs import Run, read_json, write_json
 from recsys.training.recipes import RECIPES
@@ -117,6 +119,12 @@ def test_the_python_lines_recommend(project):
     lists = [eval(line, names) for line in lines]
     assert [len(each) for each in lists] == [20, 10, 10]
     assert all({"item_id", "name", "artist", "score"} < set(each) for each in lists)
+
+
+def test_the_table_of_data_sets_is_made_from_the_readers():
+    (written,) = datasets.PLACE.findall(README)
+    assert written == datasets.table(), "type `python tools/datasets.py`"
+    assert written.count("\n") == len(READERS) + 3
 
 
 def test_help_lists_the_parameters(capsys):

@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 
 from recsys import inspect as command
+from recsys import workflow
+from recsys.data import prepare as preparation
 from recsys.data import synthetic
 from recsys.data.engine import start_engine
 from recsys.data.errors import DataError
@@ -19,7 +21,9 @@ from recsys.data.prepare import prepare
 from recsys.data.readers import READERS, find_dataset, open_dataset
 from recsys.data.readers.options import Options
 from recsys.data.readers.recognition import never
-from recsys.runs import project_root
+from recsys.reports import runner
+from recsys.reports.parameters import read_parameters, read_values
+from recsys.runs import Run, project_root
 
 FILES = Path(__file__).parent / "files"
 REAL = project_root().parent / "shared" / "data"
@@ -269,3 +273,58 @@ def test_the_command_prints_text_and_ends_with_the_next_command(capsys):
     ):
         assert command.main(arguments) == 2
         assert re.search(message, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [
+    ("", "sample"), ("DATASET=auto", "sample"), ("DATASET=dsg17", "dsg17"), ("DATA_PATH=tests/files/yambda", "yambda"),
+    ("DATASET=auto DATA_PATH=tests/files/movielens-dat", "movielens"), ("DATASET=csv DATA_PATH=nowhere", "csv"),
+    ("DATA_PATH=tests/files/yambda USER_COLUMN=uid", "csv"), ("DATA_PATH=nowhere", "auto"),
+])  # fmt: skip
+def test_an_empty_dataset_is_the_sample_or_what_the_path_holds(monkeypatch, arguments, expected):
+    """The runner, which names the report, and the notebook, which reads the data, decide in the same way."""
+    parameters = read_parameters([project_root() / "notebooks" / "01_prepare.ipynb"])
+    used = {name: each.default for name, each in parameters.items()}
+    used |= read_values(arguments.split(), parameters, project_root())
+    assert runner._dataset(used, project_root()) == expected
+    asked = []
+
+    def remember(dataset, path, **given):
+        asked.append((dataset, path))
+        raise DataError("read no further")
+
+    monkeypatch.setattr(preparation, "prepare", remember)
+    with pytest.raises(DataError):
+        workflow.prepare_run(Run("any", project_root()), used["DATASET"], used["DATA_PATH"])
+    path = project_root() / used["DATA_PATH"] if used["DATA_PATH"] else None
+    assert asked == [(used["DATASET"] or ("auto" if path else "sample"), path)]
+
+
+HEAD = "user_id,item_id,timestamp\n"
+WRONG = {  # what the file holds, the parameters, and the start of the error
+    "a value": (HEAD + "a,b,1478000000\na,b,yesterday\n", {}, "log 1.csv, line 3, column 'timestamp': expected a time"),
+    "a column": ("who,what\na,b\n", {}, "DATASET: expected files of one of .*, got log 1.csv with the columns 'who'"),
+    "a named column": (HEAD + "a,b,1\n", {"user_column": "who"}, "log 1.csv: expected a column 'who', got 'user_id'"),
+    "a row": (HEAD + "a,b,1478000000\na\n", {}, "log 1.csv, line 3: expected rows like the header"),
+    "bytes": (b"\xff\xfe\xfd", {}, "DATASET: expected files of one of .*, got log 1.csv, which is no table"),
+    "nothing": ("", {}, "log 1.csv: expected rows, got an empty file"),
+    "no file": (None, {}, "DATA_PATH: expected a file or a folder at .*log 1.csv, got nothing there"),
+    "no listens": (HEAD + "a,b,1478000000\n", {}, "log 1.csv: expected at least 2 users with positives, got 1"),
+    "another reader": (HEAD + "a,b,1478000000\n", {"dataset": "yambda"}, "log 1.csv: expected a column 'uid'"),
+    "a list": ("[1, 2]", {"dataset": "spotify"}, "log 1.csv: expected Spotify's ts, ms_played, .*, got '.1', '2.'"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_every_error_of_reading_ends_with_the_command_that_shows_the_files(tmp_path, case):
+    content, parameters, message = WRONG[case]
+    if content is not None:
+        (tmp_path / "log 1.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError, match=message) as error:
+        workflow.prepare_run(Run("any", tmp_path), parameters.pop("dataset", ""), "log 1.csv", **parameters)
+    assert str(error.value).endswith("read them, type: make inspect DATA_PATH='log 1.csv'")
+
+
+def test_an_error_without_a_path_has_no_such_line(tmp_path):
+    with pytest.raises(DataError) as error:
+        workflow.prepare_run(Run("any", tmp_path), split="by-date")
+    assert "SPLIT: expected one of" in str(error.value) and "inspect" not in str(error.value)

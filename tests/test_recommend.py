@@ -1,6 +1,7 @@
 """Recommendations by raw id, files of all lists, and lists for new listeners."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -129,16 +130,34 @@ def test_the_files_hold_all_lists_and_are_written_completely_or_not_at_all(recom
     assert path.read_bytes() == before and len(list(path.parent.glob("*"))) == len(list(path.parent.glob("[ab]*")))
 
 
-def test_the_csv_file_holds_no_formula(root):
+AWKWARD = [
+    "NULL", "NaN", "None", "nan", "n/a", "+44", "007", "-1", "1e3", "0x1F", "=1+1", "@x", "\tx", "\rx", " x ", "'x",
+    '"', "a,b", 'with "quotes", and\na line', "a\r\nb", "#", "TRUE", "2020-01-01", "1,5", "ö", "o\u0308", "🎵",
+]  # fmt: skip
+
+
+def test_ids_and_names_are_exported_as_they_came_in(root, capsys, monkeypatch):
+    (root / "pyproject.toml").touch()
+    monkeypatch.chdir(root)
     recommender = Recommender.load("mine", "author", root)
-    names = ["=1+1", "+1", "-1", "@x", "\tx", "fine", 'with "quotes", and\na line', None]
-    items = recommender.split.items.assign(name=(names * len(recommender.split.items))[: len(recommender.split.items)])
-    recommender.split = replace(recommender.split, items=items)
-    path = write_lists(recommender, 20, lambda line: None)
-    table = pd.read_csv(path.with_suffix(".csv"), keep_default_na=False)
-    assert set(table["name"]) == {"'=1+1", "'+1", "'-1", "'@x", "'\tx", "fine", 'with "quotes", and\na line', ""}
-    assert (table["score"] > 0).any() and table["score"].dtype == float
-    assert set(pd.read_parquet(path)["name"].dropna()) == set(names) - {None}
+    split = recommender.split
+    listed = split.items.item_id.isin(recommender.recommend_by_code(np.arange(1), len(AWKWARD)).item_id)
+    users = [*AWKWARD, *(f"user {number}" for number in range(len(AWKWARD), len(split.users)))]
+    awkward = iter(AWKWARD)
+    items = [next(awkward) if each else f"song {number}" for number, each in enumerate(listed)]
+    named = split.items.assign(item_id=items, name=[None if each == "+44" else each for each in items])
+    recommender.split = replace(split, users=split.users.assign(user_id=users), items=named)
+    monkeypatch.setattr(Recommender, "load", lambda *given: recommender)
+    assert main(["K=100"]) == 0
+    lines = re.findall(r"pd\.read_.*", capsys.readouterr().out)
+    assert [line.partition("(")[0] for line in lines] == ["pd.read_parquet", "pd.read_csv"]
+    for line in lines:
+        found = eval(line, {"pd": pd})
+        assert found.user_id.drop_duplicates().tolist() == users[: split.n_users]
+        assert set(AWKWARD) <= set(found.item_id) <= set(items)
+        nameless = found.item_id == "+44"
+        assert (found.name == found.item_id)[~nameless].all() and not found.name[nameless].any()
+        assert (found["score"].astype(float).groupby(found.user_id).diff().dropna() <= 0).all()
 
 
 def test_the_newest_finished_run_is_taken(tmp_path):

@@ -6,6 +6,8 @@ import faults
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
+from nbconvert.filters import markdown2html
 
 from recsys.audit import checks, warnings
 from recsys.data.prepare import prepare
@@ -165,3 +167,13 @@ def test_the_page_of_01_has_every_decision_and_every_warning():
     shown = tables.reading_table(manifest).data
     assert "Found &lt;b&gt;." in shown and "Odd lines." in shown and "1,234" in shown and "Nothing" not in shown
     assert "Nothing had to be decided" in tables.reading_table({}).data
+
+
+def test_a_name_in_a_warning_is_no_markup_in_a_list():
+    column = "</li> <b>*a* _b_ `c`\n# d\n$x$ [e](http://host.example/) | ~~f~~ ![g](h.png) &lt; \\*"
+    manifest = {"warnings": [{"sentence": f"Values of the column {column}", "count": 2}]}
+    list_of_one = narrative.bullets(narrative.warning_sentences(manifest), "A *headline*")
+    page = BeautifulSoup(markdown2html(list_of_one), "html.parser")
+    assert not page.find_all(["b", "em", "code", "a", "img", "h1", "del", "table"]) and len(page.find_all("li")) == 1
+    assert page.li.get_text() == f"Odd: 2 values of the column {' '.join(column.split())}."
+    assert page.strong.get_text() == "A *headline*"

@@ -33,12 +33,13 @@ def number_ids(engine: Engine, listens: Table, read: Read, what: str) -> Table:
     return engine.store(found.mutate(code=ibis.row_number().over(ibis.window(order_by=order)).cast("int32")))
 
 
-def describe(engine: Engine, codes: Table, read: Read, known: Table | None, what: str) -> Table:
-    """Return a row for each code, in their order: the id, and what files of songs or users and the listens know."""
+def describe(engine: Engine, codes: Table, read: Read, what: str) -> Table:
+    """Return a row for each code, in their order: the id, and what the file of the songs and the listens know."""
     described = codes.select("code", "key", codes.id.name(f"{what}_id"))
-    if known is not None:
-        known = known.mutate(key=key_of(known[f"{what}_id"])).drop(f"{what}_id")
+    if what == "item" and read.songs is not None:
+        known = read.songs.mutate(key=key_of(read.songs.item_id)).drop("item_id")
         described = add_columns(described, known, "key")
+        engine.warn("Songs that the file of names lacks", count_rows(codes.anti_join(known, "key")))
     tables = [table for rows in read.rows if (table := rows.described(what)) is not None]
     if tables:
         rows = _union(tables, f"{what}_id")

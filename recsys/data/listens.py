@@ -38,7 +38,8 @@ class Rows:
         why = ibis.null("string")
         if "timestamp" in self.kinds and (is_outside := self.kinds["timestamp"].is_outside):
             why = is_outside(self.table.timestamp).ifelse(OUTSIDE, why)
-        why = (is_empty(self.table.user_id) | is_empty(self.table.item_id)).ifelse(EMPTY, why)
+        if {"user_id", "item_id"} <= set(self.kinds):
+            why = (is_empty(self.table.user_id) | is_empty(self.table.item_id)).ifelse(EMPTY, why)
         for reason in reversed(list(self.source.left_out)):
             why = self.table[f"left out {reason}"].fill_null(False).ifelse(reason, why)
         return why

@@ -35,7 +35,8 @@ CHOICES = {
     "repeated_events": ("drop", "keep"), "empty_ids": ("error", "drop"), "times_outside": ("error", "drop"),
     "on_leak": ("stop", "drop", "report"),
 }  # fmt: skip
-NOT_PREPARING = ("synthetic.py", "split.py", "interactions.py")  # the key depends on all other files of this package
+# the key depends on all other files of this package
+NOT_PREPARING = ("synthetic.py", "split.py", "interactions.py", "inspection.py", "guesses.py")
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,17 @@ def _manifest_if_complete(folder: Path) -> dict[str, Any] | None:
     return manifest if all((folder / name).exists() for name in manifest["files"]) else None
 
 
+def _describe_files(data: Dataset) -> list[dict[str, Any]]:
+    """Return the name, size and hash of each file; a number instead of the name if that may be a person's."""
+    n = len(data.paths)
+    names = [f"{number} of {n}" if data.named_after_people else path.name for number, path in enumerate(data.paths, 1)]
+    sizes = [path.stat().st_size for path in data.paths]
+    return [
+        {"name": name, "bytes": size, "sha256": sha256(path)}
+        for name, size, path in zip(names, sizes, data.paths, strict=True)
+    ]
+
+
 def _write_tables(engine: Engine, data: Dataset, parameters: dict[str, Any]) -> dict[str, Any]:
     """Write the Parquet files of the prepared folder into the scratch folder, and return the rest of the manifest."""
     read = read_all(engine, data, parameters["seed"], parameters["empty_ids"], parameters["times_outside"])
@@ -151,7 +163,7 @@ def _write_tables(engine: Engine, data: Dataset, parameters: dict[str, Any]) -> 
     for what, names in read.names.items():
         warn_of_alike_ids(engine, names, what)
     counts: dict[str, int] = {}
-    for what, known, least in (("user", data.users, 2), ("item", data.items, parameters["n_candidates"])):
+    for what, least in (("user", 2), ("item", parameters["n_candidates"])):
         codes = number_ids(engine, listens, read, what)
         n_warm, n_all = count_rows(codes.filter(codes.first_part == TRAIN)), count_rows(codes)
         if n_all < least:
@@ -159,7 +171,7 @@ def _write_tables(engine: Engine, data: Dataset, parameters: dict[str, Any]) -> 
             raise DataError(f"{file_names(data)}: expected at least {least} {word} with positives, got {n_all}")
         n_nowhere = count_rows(codes.filter(codes.first_part == NOWHERE))
         counts |= {f"n_{what}s": n_warm, f"n_{what}s_all": n_all, f"n_{what}s_in_no_part": n_nowhere}
-        described = describe(engine, codes, read, known, what)
+        described = describe(engine, codes, read, what)
         described.to_parquet(engine.scratch / f"{what}s.parquet")
         if what == "item":
             warn_of_alike_songs(engine, described)
@@ -173,7 +185,7 @@ def _write_tables(engine: Engine, data: Dataset, parameters: dict[str, Any]) -> 
         )
     return {
         "split": split, "parameters": parameters,
-        "source": [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)} for path in data.paths],
+        "source": _describe_files(data),
         "steps": account.steps, "parts": rows, **counts, **equal, "decisions": engine.decisions,
         "warnings": [asdict(warning) for warning in engine.warnings],
         "files": {f"{name}.parquet": sha256(engine.scratch / f"{name}.parquet") for name in (*PARTS, "users", "items")},

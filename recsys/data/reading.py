@@ -22,7 +22,8 @@ class Read:
     `listens` has `user_id` and `item_id` as numbers, `listened`, `order` (a hash of the row) and, where known,
     `timestamp` and `part`. `names` gives the table of the ids that the numbers stand for, where ids are text: its
     columns are `key` and `id`. `left_out` counts the rows that are no listens, by reason. `lists` has the same columns
-    as `names`, for all users or songs of the data set, where a file lists them.
+    as `names`, for all users or songs of the data set, where a file lists them. `songs` describes songs where a file
+    does so: one row for each `item_id`.
     """
 
     rows: list[Rows]
@@ -31,6 +32,7 @@ class Read:
     n_rows: int
     left_out: dict[str, int]
     lists: dict[str, Table]
+    songs: Table | None
 
 
 def read_all(engine: Engine, data: Dataset, seed: int, empty_ids: str, times_outside: str) -> Read:
@@ -59,7 +61,8 @@ def read_all(engine: Engine, data: Dataset, seed: int, empty_ids: str, times_out
     text = [what for what in ("user", "item") if raw[f"{what}_id"].type().is_string()]
     names = {what: name_keys(engine, raw, what) for what in text}
     lists = {what: _read_list(engine, source, listens, what) for what, source in data.lists.items()}
-    return Read(rows, listens, names, n_rows, left_out, lists)
+    songs = _read_songs(engine, data.songs) if data.songs else None
+    return Read(rows, listens, names, n_rows, left_out, lists, songs)
 
 
 def _read_list(engine: Engine, source: Source, listens: Table, what: str) -> Table:
@@ -76,6 +79,18 @@ def _read_list(engine: Engine, source: Source, listens: Table, what: str) -> Tab
             f"{count_rows(found):,}; use the list of these parts, or move it away"
         )
     return table
+
+
+def _read_songs(engine: Engine, source: Source) -> Table:
+    """Read what a file says of the songs. Where it says several things of one, the first in the alphabet is taken."""
+    rows = _settle(engine, source)
+    check_values(rows)
+    columns = {name: rows.table[f"item {name}"] for name in source.items}
+    table = engine.store(rows.table.select(item_id=rows.read("item_id"), **columns).distinct())
+    songs = table.group_by("item_id").agg(n=table.count(), **{name: table[name].min() for name in source.items})
+    n_several = count_rows(songs.filter(songs.n > 1))
+    engine.warn("Songs to which the file of names gives several. The first in the alphabet is taken", n_several)
+    return songs.drop("n")
 
 
 def _settle(engine: Engine, source: Source) -> Rows:
@@ -106,4 +121,11 @@ def _explain(source: Source, error: duckdb.Error) -> DataError:
         return DataError(not_utf8(place))
     if isinstance(error, duckdb.OutOfMemoryException):
         return DataError(f"{place}: expected rows that fit in memory, got: {text.splitlines()[0]}")
-    return DataError(f"{place}: expected rows like the header, got: {text.splitlines()[-1]}")
+    arrived = f": {text.splitlines()[-1]}"
+    if counts := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text):
+        arrived = f" {counts[2]} instead of {counts[1]} values; correct this line"
+    elif "unterminated quote" in text:
+        arrived = " a quotation mark without another one that ends the value; correct this line"
+    elif "state machine" in text:
+        arrived = " line ends of several kinds; save the file with one kind"
+    return DataError(f"{place}: expected rows like the header, got{arrived}")

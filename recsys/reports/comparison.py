@@ -62,7 +62,7 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
 def _per_user(folder: Path, models: list[str], judged: str) -> pd.DataFrame:
     """Read one row for each user and one column for each (model, metric); the judged model also as JUDGED."""
     filters = [("model", "in", [*models, judged]), ("metric", "in", list(METRICS))]
-    table = pd.read_parquet(folder / "per_user.parquet", filters=filters)
+    table = pd.read_parquet(folder / "per_user.parquet", filters=filters, partitioning=None)
     table = table.pivot(index="user", columns=["model", "metric"], values="value")
     table[JUDGED, MAIN_METRIC] = table[judged, MAIN_METRIC]
     return table.sort_index()

@@ -1,6 +1,7 @@
 """The sentences of the pages: each is computed from results, and stays true if two models' results are swapped."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -63,8 +64,13 @@ def signed(value: float, digits: int = 4) -> str:
 
 
 def bullets(sentences: Sequence[str], headline: str = "") -> str:
-    """Return sentences as a Markdown list, under a bold headline if there is one."""
-    return f"**{headline}**\n\n" * bool(headline) + "\n".join(f"- {sentence}" for sentence in sentences)
+    """Return sentences as a Markdown list, under a bold headline if there is one. They are shown as they are."""
+    return f"**{plain(headline)}**\n\n" * bool(headline) + "\n".join(f"- {plain(sentence)}" for sentence in sentences)
+
+
+def plain(text: str) -> str:
+    """Return a text as one line of Markdown in which nothing is markup, a link, HTML or a formula."""
+    return re.sub(r"[\\`*_<>&\[\]$~|#]|:(?=//)", lambda found: f"&#{ord(found[0])};", " ".join(text.split()))
 
 
 def headline(evaluation: Evaluation, checks: Sequence[Check] = ()) -> str:

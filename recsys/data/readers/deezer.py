@@ -56,14 +56,14 @@ def read_deezer_splits(engine: Engine, path: Path, options: Options) -> Dataset:
         fields = {ours: (column, kind) for ours, (column, kind) in FIELDS.items() if column in present}
         sources.append(Source(opened, fields, part))
     lists = {
-        what: _read_list(engine, file, column, kind, options)
+        what: _read_list(engine, file, what, column, kind, options)
         for what, name, column, kind in LISTS
         for file in find_optional(engine, path, name)
     }
     return Dataset(tuple(sources), lists=lists)
 
 
-def _read_list(engine: Engine, file: File, column: str, kind: Kind, options: Options) -> Source:
+def _read_list(engine: Engine, file: File, what: str, column: str, kind: Kind, options: Options) -> Source:
     """Open a list of ids: a file with the column of this name or, if it has one column only, that one."""
     header, *_ = [*first_text(as_utf8(engine, file, options.encoding)).splitlines(), ""]
     names = [name.strip('" ') for name in header.split(",")]
@@ -73,4 +73,4 @@ def _read_list(engine: Engine, file: File, column: str, kind: Kind, options: Opt
     else:
         form = Form(encoding=options.encoding)
     (opened,) = open_tables(engine, [file], [column], form=form)
-    return Source(opened, {"user_id": (column, kind), "item_id": (column, kind)})
+    return Source(opened, {f"{what}_id": (column, kind)})

@@ -135,7 +135,21 @@ def find_dialect(file: File, wanted: Sequence[str], form: Form, hint: str = "") 
         found = " or ".join(SEPARATORS.get(each.separator.strip(" "), repr(each.separator)) for each in best)
         line = f"got {found} in the line {_first_line(text)!r}"
         raise DataError(f"{file.name}: expected one separator and one header, {line}; set SEPARATOR")
+    if form.names:
+        _check_comments(file, text, best[0])
     return best[0]
+
+
+def _check_comments(file: File, text: str, dialect: Dialect) -> None:
+    """Raise DataError if a line that is skipped as a comment could be a row. A header in a comment is no row."""
+    for line in _lines(text)[: dialect.skip]:
+        values = next(iter(_rows(line, dialect.separator, dialect.quote)), [])
+        is_header = [same_name(value.lstrip("#")) for value in values] == [same_name(name) for name in dialect.names]
+        if len(values) == len(dialect.names) > 1 and not is_header:
+            raise DataError(
+                f"{file.name}: expected rows, got the line {_first_line(line)!r}, which can be a row or a comment; put "
+                "its first value in quotation marks, or delete the line"
+            )
 
 
 def _fewest(readings: list[Dialect], faults: Callable[[Dialect], int]) -> list[Dialect]:

@@ -129,12 +129,9 @@ def find_one(engine: Engine, path: Path, name: str) -> File:
     """Return the file of this name in the folder or zip `path`, plain or compressed."""
     if path.is_file() and not zipfile.is_zipfile(path):
         raise DataError(f"DATA_PATH: expected a folder or a zip with {name}, got a file, {path.name}")
-    try:
-        found = find_files(engine, path, (name,))
-    except DataError as error:
-        if path.is_file() or not path.is_dir():
-            raise
-        raise DataError(f"DATA_PATH: expected a file at {path / name}, got nothing there") from error
+    if path.is_dir() and not _has(path, name) and not list(path.rglob("*.zip")):
+        raise DataError(f"DATA_PATH: expected a file at {path / name}, got nothing there")
+    found = find_files(engine, path, (name,))
     if len(found) > 1:
         names = ", ".join(file.name for file in found)
         raise DataError(f"DATA_PATH: expected one file {name} in {path.name}, got {names}")
@@ -143,12 +140,17 @@ def find_one(engine: Engine, path: Path, name: str) -> File:
 
 def find_optional(engine: Engine, path: Path, name: str) -> list[File]:
     """Return the file of this name in the folder or zip `path`, in a list that is empty if there is none."""
+    return [find_one(engine, path, name)] if _has(path, name) else []
+
+
+def _has(path: Path, name: str) -> bool:
+    """Return whether a folder or a zip has a file of this name."""
     if path.is_dir():
         names = [each.name for each in _all_files(path)]
     else:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    return [find_one(engine, path, name)] if any(_fits(PurePosixPath(each), (name,)) for each in names) else []
+    return any(_fits(PurePosixPath(each), (name,)) for each in names)
 
 
 def open_file(engine: Engine, path: Path, inside: PurePosixPath | None = None) -> File | None:

@@ -19,9 +19,9 @@ from recsys.data.errors import DataError
 from recsys.data.readers.dialect import BOMS, SAMPLE, find_names
 from recsys.data.readers.files import File, find_files
 from recsys.data.readers.options import Options
+from recsys.data.readers.tables import JSON
 
 TABLES = ("*.csv", "*.tsv", "*.txt", "*.dat", "*.parquet", "*.json", "*.jsonl", "*.ndjson", "*.listens")
-JSON = (".json", ".jsonl", ".ndjson", ".listens")
 SEPARATORS = (",", "\t", ";", "|", "::")
 WRITTEN = {"tab": "\t", "\\t": "\t"}  # how a user may write a tab
 N_FILES = 40  # files that are opened; files whose names differ by digits only count as one

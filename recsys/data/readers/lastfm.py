@@ -4,7 +4,7 @@ from pathlib import Path
 
 from recsys.data.engine import Engine
 from recsys.data.readers.columns import WHOLE_NUMBER, Fields, more_than
-from recsys.data.readers.dataset import Dataset, one_row_per_id, open_sources
+from recsys.data.readers.dataset import Dataset, Source, open_sources
 from recsys.data.readers.dialect import Form
 from recsys.data.readers.files import find_one
 from recsys.data.readers.options import Options
@@ -25,5 +25,5 @@ def read_lastfm(engine: Engine, path: Path, options: Options) -> Dataset:
     plays, artists = (find_one(engine, path, name) for name in ("user_artists.dat", "artists.dat"))
     sources = open_sources(engine, [plays], PLAYS, form=form)
     (opened,) = open_tables(engine, [artists], ("id", "name"), form=form)
-    items = one_row_per_id(opened.table, "item_id", "id", WHOLE_NUMBER, name=opened.table["name"])
-    return Dataset(sources, items, more_files=(artists,))
+    names = Source(opened, {"item_id": ("id", WHOLE_NUMBER)}, items={"name": opened.table["name"]})
+    return Dataset(sources, names)

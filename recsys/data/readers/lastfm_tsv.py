@@ -3,6 +3,7 @@
 A quotation mark is part of a name, and so is, in a few lines, a tab: such a line is left out and counted.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,11 +14,10 @@ from recsys.data.engine import Engine
 from recsys.data.errors import DataError
 from recsys.data.readers.columns import ID, Fields, epoch_us, is_empty, join_names, more_than
 from recsys.data.readers.dataset import Dataset, Source
-from recsys.data.readers.dialect import as_utf8
 from recsys.data.readers.files import File, find_files
 from recsys.data.readers.options import Options
 from recsys.data.readers.recognition import has_rows
-from recsys.data.readers.tables import Opened
+from recsys.data.readers.tables import Opened, open_lines
 from recsys.data.readers.times import Form, in_range, try_strptime
 
 LISTENS = ("user", "time", "artist id", "artist", "track id", "track")
@@ -29,7 +29,6 @@ LISTEN_FIELDS: Fields = {"user_id": ("user", ID), "item_id": ("song", ID), "time
 PLAY_FIELDS: Fields = {
     "user_id": ("user", ID), "item_id": ("song", ID), "listened": ("plays", more_than(0, "a number of plays")),
 }  # fmt: skip
-NOWHERE = "\x01\x1f\x02\x1e"  # a separator that no line has, so that a line is one value
 MOST_ODD = 0.05  # the share of lines with a wrong number of values from which the file is taken for another format
 TIME_PATTERN, MBID = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", r"([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?"
 
@@ -67,14 +66,11 @@ def _either(first: Column, second: Column) -> Column:
 
 def _open(engine: Engine, file: File, names: Sequence[str], options: Options) -> Opened:
     """Open a file as a table of its values, with the number of each line and how many values it has."""
-    file = as_utf8(engine, file, options.encoding)
-    lines = engine.connection.read_csv(
-        [str(file.opened)], columns={"text": "VARCHAR"}, header=False, delim=NOWHERE, quote="", escape="",
-        auto_detect=False, strict_mode=False, compression=file.compression or "none", hive_partitioning=False,
-    )  # fmt: skip
-    lines = lines.select(line=ibis.row_number() + 1, values=lines.text.fill_null("").split("\t"))
+    opened = open_lines(engine, file, options.encoding)
+    lines = opened.table.select(line=ibis.row_number() + 1, values=opened.table.text.fill_null("").split("\t"))
     values = {name: lines["values"][number] for number, name in enumerate(names)}
-    return Opened((file,), lines.select(line=lines.line, n_values=lines["values"].length(), **values))
+    table = lines.select(line=lines.line, n_values=lines["values"].length(), **values)
+    return dataclasses.replace(opened, table=table)
 
 
 def _source(opened: Opened, fields: Fields, n_values: int, **names: str) -> Source:
@@ -88,7 +84,7 @@ def _source(opened: Opened, fields: Fields, n_values: int, **names: str) -> Sour
                 f"{opened.files[0].name}: expected {n_values} values in a line, with tabs between them, got another "
                 f"number in {n_odd:,} of {n:,} lines"
             )
-        engine.warn(f"Lines of {opened.files[0].name} without {n_values} values, which are left out", n_odd)
+        engine.warn(f"Lines without {n_values} values, which are left out", n_odd)
 
     items = {ours: table[column] for ours, column in names.items()}
     reason = f"lines without {n_values} values"

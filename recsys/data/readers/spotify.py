@@ -50,7 +50,7 @@ def read_spotify(engine: Engine, path: Path, options: Options) -> Dataset:
     if not is_extended:
         engine.decide("Songs are pairs of artist and track, as the history of one year has no ids.")
     read = _extended if is_extended else _one_year
-    return Dataset(tuple(read(each, people, options) for each in tables))
+    return Dataset(tuple(read(each, people, options) for each in tables), named_after_people=True)
 
 
 def _is_extended(tables: list[Opened]) -> bool:

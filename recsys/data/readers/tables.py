@@ -14,12 +14,12 @@ from ibis.expr.types import Column, Table
 from recsys.data.engine import Engine
 from recsys.data.errors import DataError
 from recsys.data.readers.dialect import UNKNOWN, Dialect, Form, as_utf8, find_dialect, find_names
-from recsys.data.readers.files import File
+from recsys.data.readers.files import PIECE, File
 
 FILE = "file of this row"  # the column with the safe name of each row's file
 NO_SEPARATOR = "\x1c\x1d\x1e\x1f"  # which no line has
 N_OBJECTS = 1_000  # JSON objects that are read to find the names of the columns
-JSON = (".json", ".jsonl", ".ndjson")
+JSON = (".json", ".jsonl", ".ndjson", ".listens")  # the last is that of ListenBrainz' dumps
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +47,10 @@ class Opened:
         return by_number[self.table[FILE].right(8).cast("int64") - first]
 
     def with_columns(self, **columns: Column) -> "Opened":
-        """Return the same files with more columns, or other ones under the same names."""
-        return dataclasses.replace(self, table=self.table.mutate(**columns))
+        """Return the same files with more columns, or other ones under the same names in upper or lower case."""
+        lower = {name.lower() for name in columns}
+        others = [name for name in self.table.columns if name.lower() not in lower]
+        return dataclasses.replace(self, table=self.table.select(*others, **columns))
 
 
 def open_tables(
@@ -96,13 +98,28 @@ def open_tables(
 
 
 def open_lines(engine: Engine, file: File, encoding: str = "") -> Opened:
-    """Open a text file as a table of its lines, in the column `text`."""
+    """Open a text file as a table of its lines, in the column `text`: every character stays as it is.
+
+    Where lines end with CR and LF, none may end with CR alone, as DuckDB would lose characters after it.
+    """
     file = as_utf8(engine, file, encoding)
     table = engine.connection.read_csv(
-        [str(file.opened)], columns={"text": "VARCHAR"}, header=False, delim=NO_SEPARATOR, quote="", auto_detect=False,
-        strict_mode=False, compression=file.compression or "none", hive_partitioning=False,
+        [str(file.opened)], columns={"text": "VARCHAR"}, header=False, delim=NO_SEPARATOR, quote="", escape="",
+        auto_detect=False, strict_mode=_has_lone_cr(file), compression=file.compression or "none",
+        hive_partitioning=False,
     )  # fmt: skip
     return Opened((file,), table)
+
+
+def _has_lone_cr(file: File) -> bool:
+    """Return whether the first line ends with CR and LF, and another with CR alone."""
+    with file.stream() as stream:
+        if not (piece := stream.readline(PIECE)).endswith(b"\r\n"):
+            return False
+        n_lone = 0
+        while piece := stream.read(PIECE) + stream.readline():  # whole lines, so that no CR is parted from its LF
+            n_lone += piece.count(b"\r") - piece.count(b"\r\n")
+    return n_lone > 0
 
 
 def _check_names(file: File, names: Sequence[str], wanted: Sequence[str], hint: str) -> None:

@@ -108,7 +108,7 @@ class Time(Kind):
         if type_.is_temporal():
             return in_range(Form("", Column.notnull, lambda values: epoch_us(values.cast("timestamp"))))
         if self.format:
-            engine.decide(f"{place}: the times are read as TIME_FORMAT says, {self.format!r}.")
+            engine.decide(f"Times are read as TIME_FORMAT says, {self.format!r}.")
             return in_range(Form("", Column.notnull, lambda values: epoch_us(self._by_format(values))))
         return in_range(self._find_form(engine, column, place))
 
@@ -138,7 +138,7 @@ class Time(Kind):
             arrived = repr(first[0]) if first else "nothing"
             raise DataError(f"{place}: expected {EXPECTED}, got {arrived}; for another form, set {EXAMPLE} or the like")
         form = forms[next(iter(found))]
-        engine.decide(f"{place}: the times are {form.name}, in UTC.")
+        engine.decide(f"Times are read as {form.name}, in UTC.")
         return form
 
 
