@@ -160,12 +160,12 @@ def fit_seconds(fitted: dict[str, baselines.Fitted], histories: dict[str, dict[s
 
 
 def save_evaluation(
-    run: Run, evaluation: Evaluation, headline: str, sentences: list[str], *, sampled: dict[str, Any],
+    run: Run, evaluation: Evaluation, answer: dict[str, Any], *, sampled: dict[str, Any],
     seconds: dict[str, float], by_seed: dict[str, list[float]],
 ) -> None:  # fmt: skip
     """Write metrics.json, per_user.parquet, recommendations.parquet and summary.json into the run's folder."""
     evaluation.save(run.folder, sampled_accuracy=sampled, fit_seconds=seconds, by_seed=by_seed)
-    write_json(run.folder / "summary.json", {"headline": headline, "sentences": sentences})
+    write_json(run.folder / "summary.json", answer)
 
 
 def import_trainer() -> ModuleType:

@@ -75,23 +75,13 @@ def headline(evaluation: Evaluation) -> str:
     return _sentence(f"{named(first)} has the highest NDCG@20 of {n_models} models: {value:.3f}")
 
 
-def sentences(
-    evaluation: Evaluation, accuracy: dict[str, dict[str, Any]], measures: Measured, checks: list[Check],
-    alike: AlikeHistories | None = None,
-) -> list[str]:  # fmt: skip
-    """Say if the headline is certain, what it means, what the 1-of-21 accuracy is worth, what is odd, what was checked.
-
-    `alike` are the users with alike histories, if they were looked for.
-    """
+def lead_sentences(evaluation: Evaluation) -> list[str]:
+    """Say if there are enough listeners, if the headline is certain, and what it means for a listener."""
     few = f"Only {evaluation.n_users:,} listeners can be evaluated. That is too few for a firm conclusion."
     return [
         *([few] if evaluation.n_users < FEW_LISTENERS else []),
         *([certainty_sentence(evaluation)] if len(evaluation.rankings) > 1 else []),
         meaning_sentence(evaluation),
-        *accuracy_sentences(accuracy, measures),
-        account_sentence(evaluation.split),
-        *warning_sentences(evaluation.split.manifest, alike),
-        checks_sentence(checks),
     ]
 
 
