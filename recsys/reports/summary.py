@@ -37,7 +37,7 @@ def summarise(
         "sentences": [sentence for topic in topics.values() for sentence in topic],
         **topics,
         "flow": flow(evaluation.split),
-        "accuracy": accuracy_curves(evaluation, measures),
+        "accuracy": accuracy_curves(evaluation, accuracy, measures),
         "checks": [{"name": check.name, "passed": check.passed} for check in checks],
         "listener": one_listener(evaluation),
     }
@@ -51,16 +51,19 @@ def flow(split: Split) -> dict[str, int]:
     return {**rows, **kept, "users": split.n_users, "songs": split.n_items}
 
 
-def accuracy_curves(evaluation: Evaluation, measures: Measured) -> dict[str, Any]:
-    """Return the expected accuracy by the number of random songs: of the described system, the best and popularity.
+def accuracy_curves(
+    evaluation: Evaluation, accuracy: dict[str, dict[str, Any]], measures: Measured
+) -> dict[str, Any]:
+    """Return the 1-of-21 accuracy of the described system, and its curve, that of the best model and of popularity.
 
-    Without the described system, the model of the equivalent rank takes its place.
+    A curve is the expected accuracy by the number of random songs. Without the described system, the model of the equivalent rank takes its place.
     """
     curves = measures.sweep.pivot(index="negatives", columns="model", values="value")
-    names = dict.fromkeys([measures["equivalent_rank"].model, evaluation.ordered()[0], "popularity"])
+    model = measures["equivalent_rank"].model
+    names = dict.fromkeys([model, evaluation.ordered()[0], "popularity"])
     return {
-        "model": measures["equivalent_rank"].model,
-        "value": float(curves.loc[NEGATIVES, measures["equivalent_rank"].model]),
+        "model": model,
+        "value": float(accuracy[model]["tie_fair"]["value"]),
         "negatives": [int(n) for n in curves.index],
         "curves": {name: curves[name].round(4).tolist() for name in names if name in curves},
         "mark": NEGATIVES,
