@@ -56,7 +56,8 @@ def accuracy_curves(
 ) -> dict[str, Any]:
     """Return the 1-of-21 accuracy of the described system, and its curve, that of the best model and of popularity.
 
-    A curve is the expected accuracy by the number of random songs. Without the described system, the model of the equivalent rank takes its place.
+    A curve is the expected accuracy by the number of random songs. Without the described system, the model of the
+    equivalent rank takes its place.
     """
     curves = measures.sweep.pivot(index="negatives", columns="model", values="value")
     model = measures["equivalent_rank"].model
