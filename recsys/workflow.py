@@ -11,7 +11,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from recsys.audit.checks import Check
 from recsys.data import prepare as preparation
 from recsys.data.errors import DataError
 from recsys.data.split import Split
@@ -161,14 +160,17 @@ def fit_seconds(fitted: dict[str, baselines.Fitted], histories: dict[str, dict[s
 
 
 def save_evaluation(
-    run: Run, evaluation: Evaluation, headline: str, sentences: list[str], *, checks: list[Check],
-    sampled: dict[str, Any], seconds: dict[str, float], by_seed: dict[str, list[float]],
+    run: Run, evaluation: Evaluation, answer: dict[str, Any], *, sampled: dict[str, Any],
+    seconds: dict[str, float], by_seed: dict[str, list[float]],
 ) -> None:  # fmt: skip
-    """Write metrics.json, per_user.parquet, recommendations.parquet and summary.json into the run's folder."""
-    failed = [check.name for check in checks if not check.passed]
+    """Write metrics.json, per_user.parquet, recommendations.parquet and summary.json into the run's folder.
+
+    `answer` is what `reports.summary.summarise` returns.
+    """
+    failed = [check["name"] for check in answer["checks"] if not check["passed"]]
     facts = {"sampled_accuracy": sampled, "by_seed": by_seed, "failed_checks": failed}
     evaluation.save(run.folder, fit_seconds=seconds, **facts)
-    write_json(run.folder / "summary.json", {"headline": headline, "sentences": sentences})
+    write_json(run.folder / "summary.json", answer)
 
 
 def import_trainer() -> ModuleType:

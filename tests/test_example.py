@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import nbformat
@@ -79,3 +80,11 @@ def test_it_is_complete_small_and_private(record):
     assert record["status"] == "succeeded" and record["files"] == sorted(path.name for path in files), STALE
     assert sum(path.stat().st_size for path in files) < 3e6
     assert not [path.name for path in files if ABSOLUTE.search(contents(path))]
+
+
+def test_links_of_the_first_page_lead_to_places_that_exist():
+    page = (EXAMPLE / "index.html").read_text(encoding="utf-8")
+    links = re.findall(r'href="([\w.]+)#([^"]+)"', page)
+    assert len(links) >= 2
+    for name, place in links:
+        assert f'id="{place}"' in (EXAMPLE / name).read_text(encoding="utf-8"), (name, place)

@@ -20,6 +20,7 @@ from recsys.evaluation.evaluate import evaluate
 from recsys.evaluation.sampled import draw_candidates, sampled_accuracy
 from recsys.models import baselines
 from recsys.reports import figures, narrative, tables
+from recsys.reports.summary import summarise
 
 matplotlib.use("Agg")
 
@@ -215,7 +216,8 @@ def test_every_text_stays_true_when_two_models_results_are_swapped():
         found = checks.check_split(split)
         rows = [tables.measures_table(measures), tables.findings_table(measures, found)]
         texts.append([row for table in rows for row in table.data.split("<tr>")])
-        texts[-1] += [narrative.headline(evaluation), *narrative.sentences(evaluation, accuracy, measures, found)]
+        answer = summarise(evaluation, accuracy, measures, found)
+        texts[-1] += [answer["headline"], *answer["sentences"]]
         texts[-1] += [narrative.sweep_sentence(measures), narrative.exposure_sentence(evaluation, measures)]
     exchange = {"alpha": "beta", "beta": "alpha", "Alpha": "Beta", "Beta": "Alpha"}
     swapped = [re.sub("[Aa]lpha|[Bb]eta", lambda match: exchange[match[0]], text) for text in texts[1]]

@@ -17,6 +17,7 @@ from recsys.evaluation import evaluate, sampled
 from recsys.models import baselines
 from recsys.models.baselines import scorers
 from recsys.reports import exploration, narrative, tables
+from recsys.reports.summary import summarise
 from recsys.runs import Run
 from recsys.training.recipes import RECIPES
 
@@ -45,7 +46,7 @@ def test_every_sentence_follows_when_two_models_swap_their_results(results):
     for names in (("itemknn", "random", "ease"), ("ease", "random", "itemknn")):
         evaluation, accuracy, measures = results(*names)
         told.append([narrative.headline(evaluation), narrative.sweep_sentence(measures)])
-        told[-1] += narrative.sentences(evaluation, accuracy, measures, [PASSED])
+        told[-1] += summarise(evaluation, accuracy, measures, [PASSED])["sentences"]
     exchange = {"EASE": "item kNN", "item kNN": "EASE", "Item kNN": "EASE"}
     exchanged = [re.sub("EASE|[Ii]tem kNN", lambda name: exchange[name[0]], line) for line in told[1]]
     exchanged = [line[:1].upper() + line[1:] for line in exchanged]
@@ -57,7 +58,7 @@ def test_a_failed_check_is_in_the_headline_and_in_the_first_sentence(results):
     failed = dataclasses.replace(FAILED, example="user 7")
     headline = narrative.headline(evaluation, [PASSED, failed])
     assert headline.startswith("A check failed, so do not trust this: EASE has the highest NDCG@20 of 3 models: ")
-    assert narrative.sentences(evaluation, accuracy, measures, [PASSED, failed])[0] == (
+    assert summarise(evaluation, accuracy, measures, [PASSED, failed])["sentences"][0] == (
         "1 of 2 checks failed. “every listed song is in train” has 3 violations (10.00 %), such as user 7: "
         "it takes two places."
     )
@@ -105,7 +106,7 @@ def test_the_second_sentence_claims_only_differences_that_are_real(results):
 def test_the_third_sentence_says_what_a_listener_finds(results):
     evaluation, accuracy, measures = results("random", "popularity", "ease")
     hits = 20 * evaluation.means.loc[("ease", "precision@20"), "value"]
-    sentences = narrative.sentences(evaluation, accuracy, measures, [PASSED])
+    sentences = summarise(evaluation, accuracy, measures, [PASSED])["sentences"]
     assert f"a listener finds {hits:.2g} new songs that they go on to play." in sentences[2]
     listeners, songs = (len(np.unique(codes)) for codes in evaluation.split.relevant("test").nonzero())
     assert listeners < 200 and songs < 200
@@ -189,11 +190,10 @@ def evaluate_run(run, names, seed=0):
     candidates = sampled.draw_candidates(split.test.item, 20, split.n_items_all, seed)
     accuracy = {k: sampled.sampled_accuracy(each, split.test[:], candidates, seed=seed) for k, each in models.items()}
     measures = measure(split, models, evaluation, accuracy, histories, seed)
-    headline, by_seed = narrative.headline(evaluation), workflow.ndcg_by_seed(run, evaluation)
-    sentences = narrative.sentences(evaluation, accuracy, measures, [PASSED])
+    answer, by_seed = summarise(evaluation, accuracy, measures, [PASSED]), workflow.ndcg_by_seed(run, evaluation)
     saved = {"sampled": accuracy, "seconds": workflow.fit_seconds(fitted, histories), "by_seed": by_seed}
-    workflow.save_evaluation(run, evaluation, headline, sentences, **saved)
-    return evaluation, by_seed, headline
+    workflow.save_evaluation(run, evaluation, answer, **saved)
+    return evaluation, by_seed, answer["headline"]
 
 
 def test_the_sample_is_made_on_the_spot_and_the_same_seed_gives_the_same_figures(tmp_path, capsys, monkeypatch):
@@ -219,6 +219,26 @@ def test_the_sample_is_made_on_the_spot_and_the_same_seed_gives_the_same_figures
         assert np.isin(["model", "user", "metric", "value"], columns).all()
     assert found[0] == found[1]
     assert "has no trained model yet" in capsys.readouterr().out
+
+
+def test_the_summary_draws_what_the_evaluation_found(results):
+    evaluation, accuracy, measures = results("author", "popularity", "best")
+    found = summarise(evaluation, accuracy, measures, [PASSED, FAILED])
+    assert json.loads(json.dumps(found)) == found
+    split, listener = evaluation.split, found["listener"]
+    values = evaluation.per_user["best"]["ndcg@20"]
+    nearest = (values - values.mean()).abs().idxmin()
+    assert listener["ndcg"] == values[nearest] and listener["model"] == evaluation.ordered()[0] == "best"
+    assert listener["found"] == round(20 * evaluation.per_user["best"]["precision@20"][nearest])
+    assert all(each["times"] >= 1 for each in listener["played"]) and len(listener["list"]) == 6
+    known = {f"song {item}" for item in split.known[[nearest]].indices}
+    assert {each["song"] for each in listener["played"]} <= known
+    assert not known & {each["song"] for each in listener["list"]}
+    flow = found["flow"]
+    assert flow["listens"] == flow["train"] + flow["validation"] + flow["test"] <= flow["rows"]
+    assert found["accuracy"]["curves"].keys() == {"author", "best", "popularity"}
+    assert found["accuracy"]["value"] == accuracy["author"]["tie_fair"]["value"]
+    assert [each["passed"] for each in found["checks"]] == [True, False]
 
 
 def test_several_seeds_are_trained_and_their_spread_is_told(tmp_path):

@@ -14,8 +14,8 @@ import pytest
 from conftest import REPOSITORY
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from recsys.reports import charts
 from recsys.reports.pages import (
-    _chart,
     best_model,
     clean_html,
     comparison_page,
@@ -72,6 +72,31 @@ RECORD = {
     "hashes": {"notebooks": {"01_prepare": "a1", "02_train": "b2"}, "lock": None, "data": {"source": None}},
     "files": ["01_prepare.html", "index.html"],
 }
+HIGHER = {**ENTRY, "value": 0.3}
+LISTED = [  # newest first
+    ("c", {**RECORD, "started": "2026-01-03T03:04:05+00:00"}, {"models": {"best": {"ndcg@20": HIGHER}}}),
+    ("a", RECORD, METRICS),
+    ("other", {**RECORD, "dataset": "lastfm"}, METRICS),
+]
+SUMMARY = {
+    "headline": f"best: {HOSTILE[1]}",
+    "sentences": HOSTILE,
+    "lead": HOSTILE[:2],
+    "worth": [HOSTILE[2]],
+    "account": [HOSTILE[3]],
+    "odd": [HOSTILE[4]],
+    "checked": ["All checks passed."],
+    "flow": {"rows": 5000, "listens": 4000, "train": 3000, "validation": 400, "test": 600, "users": 70, "songs": 80},
+    "accuracy": {
+        "model": "author", "value": 0.736, "negatives": [1, 20, 3000], "mark": 20,
+        "curves": {"author": [0.9, 0.736, 0.0], "popularity": [0.8, 0.4, 0.0]},
+    },
+    "checks": [{"name": "no event is in two parts", "passed": True}, {"name": HOSTILE[0], "passed": False}],
+    "listener": {
+        "model": "best", "ndcg": 0.25, "found": 1, "played": [{"song": HOSTILE[0], "times": 3}],
+        "list": [{"song": HOSTILE[1], "found": True}, {"song": "plain", "found": False}],
+    },
+}  # fmt: skip
 COMPARISON = {
     "reports": ["a", "b"],
     "verdict": f"B is better {HOSTILE[0]}",
@@ -100,13 +125,12 @@ def pages(tmp_path_factory) -> Path:
     ]
     cells.append(new_code_cell("print('code')  # <b>", execution_count=1, outputs=outputs))
     names = ["01_prepare", "02_train"]
-    summary = {"headline": f"best: {HOSTILE[1]}", "sentences": HOSTILE}
     failed = {**RECORD, "status": "failed", "error": HOSTILE[0], "revision": None, "started": "2026-01-01T00:00:00"}
     made = {
         "01_prepare": notebook_page(new_notebook(cells=cells), "01_prepare", names),
-        "index": report_page(RECORD, METRICS, summary, dict.fromkeys(names, HOSTILE[0])),
+        "index": report_page(RECORD, METRICS, SUMMARY, dict.fromkeys(names, HOSTILE[0])),
         "bare": report_page({**failed, "reused": {}}, {}, {}, {}),
-        "list": index_page([("a", RECORD, METRICS), ("b.failed", failed, {})], ["a_and_b.html"]),
+        "list": index_page(LISTED + [("b.failed", failed, {})], ["a_and_b.html"]),
         "comparison": comparison_page(COMPARISON),
     }
     for name, page in made.items():
@@ -167,8 +191,26 @@ def test_the_list_can_be_sorted_without_a_network(pages, tmp_path, column):
     press = f"<script>{find}.click()</script></main>"
     page.write_text(re.sub("<meta http-equiv.*>", "", text).replace("</main>", press))
     seen = browse(page, tmp_path / "profile")[0]
-    assert text.index('href="a/index.html"') < text.index('href="b.failed/run.json"')
-    assert seen.index('href="a/index.html"') > seen.index('href="b.failed/run.json"')
+    assert text.index('href="c/index.html"') < text.index('href="a/index.html"')
+    assert seen.index('href="c/index.html"') > seen.index('href="a/index.html"')
+
+
+@needs_browser
+def test_the_list_can_be_searched(pages, tmp_path):
+    page, text = tmp_path / "page.html", (pages / "list.html").read_text()
+    typed = "document.getElementById('search').value = 'LastFM system'"
+    typed += "; document.getElementById('search').dispatchEvent(new Event('input'))"
+    shown = "[...document.querySelectorAll('tbody tr')].filter((row) => row.checkVisibility())"
+    press = f"<script>{typed}; document.title = {shown}.length</script></main>"
+    page.write_text(re.sub("<meta http-equiv.*>", "", text).replace("</main>", press))
+    assert "<title>1</title>" in browse(page, tmp_path / "profile")[0]
+
+
+def test_a_data_set_has_a_line_over_time_if_it_has_several_reports(pages):
+    page = (pages / "list.html").read_text()
+    first, *others = re.findall("<h2>.*?</h2>", page, flags=re.DOTALL)
+    assert 'points="0.0,18.0 120.0,0.0"' in first and "0.2000 0.3000" in first
+    assert "<svg" not in others[0]
 
 
 @needs_browser
@@ -244,10 +286,10 @@ def test_a_line_that_moves_becomes_a_line_each_time():
 def test_many_sections_are_listed_at_the_top():
     heads = ["One", "Two", "Two", "<script>alert()</script> & $5", "日本"]
     few, many = (section(*(new_markdown_cell(f"## {head}") for head in heads[:n])) for n in (4, 5))
-    assert "contents" not in few and 'id="section-1"' in few
+    assert "contents" not in few and 'id="one"' in few
     assert re.findall('<a href="#(.*?)">', many) == re.findall('<h2 id="(.*?)">', many)
     assert len(set(re.findall('<h2 id="(.*?)">', many))) == 5 and "<script" not in many
-    contents = '<ul class="contents"><li><a href="#section-1">One</a>'
+    contents = '<ul class="contents"><li><a href="#one">One</a>'
     assert many.index("A step") < many.index(contents) < many.index("<h2")
 
 
@@ -280,17 +322,20 @@ def test_the_command_that_repeats_a_report_is_read_by_make_as_it_was_given(tmp_p
 
 def test_a_reports_page_puts_the_answer_first(pages):
     page = (pages / "index.html").read_text()
-    order = ["<h1>best: ", '<p class="lead">&lt;script', '<p class="lead">&lt;img', 'class="chart"', "What it means"]
-    order += ["<li>&lt;style", "to left", "NDCG@20</th>", "<th>the described system</th>", "<th>popularity</th>"]
-    order += ["the described system is better than popularity", "Read on", "How to repeat it", "make reports SONG="]
+    order = ["<h1>best: ", '<p class="lead">&lt;script', '<p class="lead">&lt;img', 'class="chart"']
+    order += ["Is 73.6&nbsp;% too", "Does anything leak?"]
+    order += ['<li class="passed">no event', '<li class="failed">&lt;script', 'class="odd"']
+    order += ["What would a listener get?", '<li class="hit">&lt;img', "<li>plain</li>", "<b>5,000</b> rows read"]
+    order += ["NDCG@20</th>", "<th>the described system</th>", "<th>popularity</th>"]
+    order += ["Read on", "How to repeat it", "make reports SONG="]
     order += ["How it was made", "<details><summary>All parameters"]
     places = [page.index(text) for text in order]
     assert places == sorted(places)
     label = "NDCG@20, means over listeners with 95 % intervals: the described system 0.2000 (0.1000 to 0.3000), popu"
     assert f'aria-label="{label}' in page
     assert "<th>Prepare</th><td>reused from 2026-01-01_010101_sample" in page
-    assert '<span class="name trained">the described system</span>' in page
-    assert '<span class="name">popularity</span>' in page
+    assert '<span class="name described">the described system</span>' in page
+    assert '<span class="name other">popularity</span>' in page
     assert "<script" not in page
     assert "0.2000" in page and "0.1000 to 0.3000" in page and "2 min 1 s" in page and "0123456789 with changes" in page
     assert "ndcg@5" not in page and "1,234" in page and '<tr class="best"><th>the described' in page
@@ -314,7 +359,7 @@ def test_the_list_shows_failures(pages):
      (1.0, ["0", "0.2", "0.4", "0.6", "0.8", "1"]), (0.31, ["0", "0.1", "0.2", "0.3"])],
 )  # fmt: skip
 def test_the_scale_of_the_figure_is_round(top, ticks):
-    assert _chart([("a", {"value": top})])["ticks"] == ticks
+    assert charts.intervals([("a", {"value": top})])["ticks"] == ticks
 
 
 def test_the_best_model_has_the_highest_ndcg():

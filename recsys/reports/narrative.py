@@ -81,24 +81,13 @@ def headline(evaluation: Evaluation, checks: Sequence[Check] = ()) -> str:
     return _sentence(f"{failed}{named(first)} has the highest NDCG@20 of {n_models} models: {value:.3f}")
 
 
-def sentences(
-    evaluation: Evaluation, accuracy: dict[str, dict[str, Any]], measures: Measured, checks: list[Check],
-    alike: AlikeHistories | None = None,
-) -> list[str]:  # fmt: skip
-    """Say if the headline is certain, what it means, what the 1-of-21 accuracy is worth, what is odd, what was checked.
-
-    `alike` are the users with alike histories, if they were looked for. A check that failed comes first.
-    """
-    checked, all_passed = checks_sentence(checks), all(check.passed for check in checks)
+def lead_sentences(evaluation: Evaluation, checks: Sequence[Check] = ()) -> list[str]:
+    """Say which checks failed, if there are few listeners, if the headline is certain, and what it means for a listener."""
     return [
-        *([] if all_passed else [checked]),
+        *([] if all(check.passed for check in checks) else [checks_sentence(checks)]),
         *few_sentences(evaluation.split),
         *([certainty_sentence(evaluation)] if len(evaluation.rankings) > 1 else []),
         meaning_sentence(evaluation),
-        *accuracy_sentences(accuracy, measures),
-        account_sentence(evaluation.split),
-        *warning_sentences(evaluation.split.manifest, alike),
-        *([checked] if all_passed else []),
     ]
 
 
@@ -182,7 +171,7 @@ def alike_sentence(alike: AlikeHistories) -> str:
     )
 
 
-def checks_sentence(checks: list[Check]) -> str:
+def checks_sentence(checks: Sequence[Check]) -> str:
     """Say how many checks passed, and which failed, with what was found."""
     failed = [f"{check.found}: {check.meaning}." for check in checks if not check.passed]
     if failed:

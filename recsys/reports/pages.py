@@ -2,9 +2,9 @@
 
 import base64
 import hashlib
-import math
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from itertools import groupby, zip_longest
@@ -20,6 +20,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
 from recsys.evaluation.evaluate import MAIN_METRIC
+from recsys.reports import charts
 from recsys.reports.narrative import model_name, named
 
 METRICS = {"ndcg@20": "NDCG@20", "recall@20": "Recall@20", "precision@20": "Precision@20", "hit@20": "Hit rate@20"}
@@ -32,6 +33,8 @@ ATTRIBUTES = {"alt", "class", "colspan", "href", "id", "open", "rowspan", "scope
 TEXT, CODE = "div.text_cell", "div.code_cell"  # the classes that nbconvert gives to a notebook's cells
 LONG_LOG = 3  # lines; a longer log is folded
 LONG_NUMBER = 40  # characters; a longer cell counts as text, even if it begins with a number
+CURVES = (240, 120)  # width and height of the curves on the first page
+LINE = (120, 18)  # width and height of the line over time in the list of reports
 MANY_SECTIONS = 4  # a page with more has a table of contents
 
 
@@ -77,10 +80,13 @@ def _fold(body: BeautifulSoup, kind: str, label: str, content: Iterable[Tag]) ->
 def _add_contents(body: BeautifulSoup) -> None:
     """Give each section an id, and list the sections below the introduction if there are many."""
     contents = body.new_tag("ul", attrs={"class": "contents"})
-    for number, heading in enumerate(body.select(f"{TEXT} h2"), start=1):
-        heading["id"] = f"section-{number}"
+    used: Counter[str] = Counter()
+    for heading in body.select(f"{TEXT} h2"):
+        name = re.sub(r"\W+", "-", heading.text.lower()).strip("-")
+        used[name] += 1
+        heading["id"] = name if used[name] == 1 else f"{name}-{used[name]}"
         entry = body.new_tag("li")
-        entry.append(body.new_tag("a", href=f"#section-{number}", string=heading.text))
+        entry.append(body.new_tag("a", href=f"#{heading['id']}", string=heading.text))
         contents.append(entry)
     if len(contents) > MANY_SECTIONS:
         body.select(TEXT)[0].append(contents)
@@ -137,15 +143,17 @@ def report_page(
     best = best_model(metrics)
     models = list(metrics.get("models", {}).items())
     models.sort(key=lambda model: -model[1].get(MAIN_METRIC, {}).get("value", -1))
-    gaps = {gap["b"]: gap for gap in metrics.get("differences", ()) if (gap["a"], gap["metric"]) == (best, MAIN_METRIC)}
+    columns = [metric for metric in METRICS if any(metric in model for _, model in models)]
+    gaps = [gap for gap in metrics.get("differences", ()) if (gap["a"], gap["metric"]) == (best, MAIN_METRIC)]
     return _render(
         "report.html", title=summary.get("headline") or f"Report on {record['dataset']}", page="index",
         names=list(record["hashes"]["notebooks"]), titles=titles, record=record, command=repeat_command(record),
-        sentences=summary.get("sentences", []), metrics=metrics, models=models, best=best,
-        chart=_chart([(name, model[MAIN_METRIC]) for name, model in models if MAIN_METRIC in model]),
+        summary=summary, metrics=metrics, models=models, best=best, columns=columns,
+        gaps={gap["b"]: gap for gap in gaps},
+        chart=charts.intervals([(name, model[MAIN_METRIC]) for name, model in models if MAIN_METRIC in model]),
+        tops={column: charts.end([model[column] for _, model in models if column in model]) for column in columns},
+        curves=charts.curves(summary["accuracy"], *CURVES) if "accuracy" in summary else None, size=CURVES,
         trained=str(record["parameters"].get("RECIPES", {}).get("value", "")).split(),
-        columns=[metric for metric in METRICS if any(metric in model for _, model in models)],
-        differences=[gaps[name] for name, _ in models if name in gaps],
     )  # fmt: skip
 
 
@@ -156,28 +164,27 @@ def repeat_command(record: dict[str, Any]) -> str:
     return " ".join(["make", target, *(f"{name}={shlex.quote(str(value))}" for name, value in given.items())])
 
 
-def _chart(entries: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-    """Lay out means and intervals on a scale from 0: its end, and 2 to 5 ticks at round numbers."""
-    top = max((entry.get("high") or entry["value"] for _, entry in entries), default=0) or 1
-    power = 10 ** math.floor(math.log10(top))
-    step = next(step for step in (0.2 * power, 0.5 * power, power, 2 * power) if top / step <= 5)
-    return {"entries": entries, "top": top, "ticks": [f"{step * i:.6g}" for i in range(int(top / step) + 1)]}
-
-
 def comparison_page(result: dict[str, Any]) -> str:
     """Return the result of `comparison.compare_reports` as a page."""
     return _render("comparison.html", title=result["verdict"], **result)
 
 
 def index_page(reports: Iterable[tuple[str, dict[str, Any], dict[str, Any]]], comparisons: Sequence[str] = ()) -> str:
-    """Return the list of reports, each given as (folder name, run.json, metrics.json or empty), in that order.
+    """Return the reports by data set, each given as (folder name, run.json, metrics.json or empty), newest first.
 
-    `comparisons` are the file names of comparison pages. This page alone has a script: it sorts the list.
+    `comparisons` are the file names of comparison pages. This page has a script, which searches and sorts.
     """
-    rows = [(*report, best_model(report[2])) for report in reports]
+    groups: dict[str, dict[str, Any]] = {}
+    for folder, record, metrics in reports:
+        group = groups.setdefault(record["dataset"], {"finished": [], "others": [], "values": []})
+        best, finished = best_model(metrics), record["status"] == "succeeded"
+        group["finished" if finished else "others"].append((folder, record, metrics, best))
+        if finished and best:
+            group["values"].insert(0, metrics["models"][best][MAIN_METRIC]["value"])
+    lines = {dataset: charts.history(group["values"], *LINE) for dataset, group in groups.items()}
     script = (files("recsys.reports") / "templates" / "index.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    listed = {"reports": rows, "comparisons": comparisons}
+    listed = {"groups": groups, "lines": lines, "size": LINE, "comparisons": comparisons}
     return _render("index.html", title="Reports", script=Markup(script), allowed=f"'sha256-{digest}'", **listed)
 
 
@@ -190,6 +197,6 @@ def best_model(metrics: dict[str, Any]) -> str | None:
 def _render(template: str, **values: Any) -> str:
     loader = PackageLoader("recsys.reports")
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"words": model_name, "named": named}
+    environment.filters |= {"words": model_name, "named": named, "capital": lambda text: text[:1].upper() + text[1:]}
     css = Markup(loader.get_source(environment, "page.css")[0])
     return environment.get_template(template).render(css=css, metric=MAIN_METRIC, metric_names=METRICS, **values)
