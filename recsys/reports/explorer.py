@@ -171,9 +171,8 @@ def _texts(split: Split, songs: np.ndarray) -> dict[str, list[Any]]:
         texts["names"] = [one_line(each) for each in rows["name"].fillna("")]
     column = next((each for each in ("artist", "artist_id") if each in rows), None)
     if column:
-        prefix = "artist " if column == "artist_id" else ""
-        artists = [f"{prefix}{one_line(each)}".rstrip() if known else "" for each, known
-                   in zip(rows[column], rows[column].notna(), strict=True)]  # fmt: skip
+        prefix, values = "artist " if column == "artist_id" else "", rows[column].convert_dtypes()  # 5.0 becomes 5
+        artists = [prefix + one_line(each) if known else "" for each, known in zip(values, values.notna(), strict=True)]
         numbers = {name: number for number, name in enumerate(dict.fromkeys(filter(None, artists)))}
         texts |= {"artists": list(numbers), "artist": [numbers.get(name, -1) for name in artists]}
     return texts

@@ -71,7 +71,7 @@ function start(data) {
 
   function go(target) {
     try { location.hash = target; } catch { /* a frame without an address of its own */ }
-    if ((location.hash || "#") !== target) show(read(target));
+    show(read(target));
   }
 
   function link(song) {
@@ -209,15 +209,17 @@ function start(data) {
   const input = find("search"), list = find("found");
   let found = [], active = -1;
 
-  // Return the songs that contain all words, first those that begin with the text, then those with words that do.
+  // Return the songs that contain all words: first the one with this id, then those that begin with the text, then those
+  // with words that do.
   function search(text) {
-    const query = fold(text), parts = query.split(" "), ranks = [[], [], []];
+    const query = fold(text), parts = query.split(" "), ranks = [[], [], [], []];
     if (!query) return [];
     for (let song = 0; song < n; song++) {
       const own = texts[song];
       if (!parts.every((part) => own.includes(part))) continue;
-      const rank = own.startsWith(` ${query}`) ? 0 : parts.every((part) => own.includes(` ${part}`)) ? 1 : 2;
-      ranks[rank].push(song);
+      if (data.ids[song] === text.trim()) ranks[0].push(song);
+      else if (own.startsWith(` ${query}`)) ranks[1].push(song);
+      else ranks[parts.every((part) => own.includes(` ${part}`)) ? 2 : 3].push(song);
     }
     return ranks.flat();
   }
@@ -291,7 +293,7 @@ function start(data) {
     event.preventDefault(); // inside a frame without an address, a link would open the page around it
     go(to.getAttribute("href"));
   });
-  addEventListener("hashchange", () => show(read(location.hash)));
+  addEventListener("hashchange", () => location.hash === address({}) || show(read(location.hash)));
   const all = n < data.n_songs ? `the ${number(n)} most played of ${number(data.n_songs)} songs` : `${number(n)} songs`;
   find("about").textContent = `The data set ${data.dataset}: ${all}, ${number(data.n_listeners)} listeners. The model: ${data.model}.`;
   find("columns").hidden = false;
