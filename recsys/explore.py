@@ -20,13 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 2
-    data = explorer.collect(
-        recommender.split, recommender.vectors, map_positions(recommender.vectors), recommender.listener_map,
-        recommender.model.similarity, recommender.recipe,
-    )  # fmt: skip
     path = recommender.run.folder / explorer.PAGE
+    page = explorer_page(recommender.explorer_data(map_positions(recommender.vectors)))
     with write_atomically(path) as temporary:
-        temporary.write_text(explorer_page(data), encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8")
     print(f"{path.relative_to(recommender.run.root)}: {path.stat().st_size:,} bytes; open it in a browser")
     return 0
 

@@ -19,6 +19,7 @@ from recsys.evaluation.bootstrap import estimate, estimate_mean, ratio
 from recsys.evaluation.ranking import Ranking, Scorer, batches_of_users, rank
 from recsys.models.baselines.scorers import Product
 from recsys.models.neighbours import nearest, unit_vectors
+from recsys.reports import explorer
 from recsys.reports.parameters import Parameter, read_values
 from recsys.runs import Run, newest_run, project_root, run_of_report, write_atomically
 from recsys.workflow import open_models
@@ -116,6 +117,11 @@ class Recommender:
         songs = directions if self.model.similarity == "cosine" else self.vectors
         new = unit_vectors(histories @ directions) @ self.listener_map  # (listeners, dim)
         return Product(np.pad(new, ((0, 1), (0, 0))), songs.T)
+
+    def explorer_data(self, positions: np.ndarray, seed: int = 0) -> bytes:
+        """Return the data of the page that `make explore` writes, with the songs at these positions: (n_items, 2)."""
+        found = self.listener_map, self.model.similarity, self.recipe
+        return explorer.collect(self.split, self.vectors, positions, *found, seed)
 
     def check_fold_in(self, k: int = 20, most: int = 2000, seed: int = 0) -> dict[str, Any]:
         """Compare lists from `fold_in` with those of the trained vectors, for up to `most` listeners of test.

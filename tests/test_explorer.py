@@ -51,13 +51,12 @@ def recommender(split: Split, similarity: str = "cosine", seed: int = 0) -> Reco
     made = object.__new__(Recommender)
     made.split = split
     model = Embeddings(range(split.n_users), range(split.n_items), DIM, similarity=similarity, seed=seed)
-    made.model = model
+    made.model, made.recipe = model, "best"
     return made
 
 
 def collected(made: Recommender) -> bytes:
-    positions = neighbours.map_positions(made.vectors)
-    return explorer.collect(made.split, made.vectors, positions, made.listener_map, made.model.similarity, "best")
+    return made.explorer_data(neighbours.map_positions(made.vectors))
 
 
 def unpack(data: bytes) -> dict[str, Any]:
@@ -178,7 +177,7 @@ def test_the_command_writes_the_page_of_a_run(tmp_path, monkeypatch, capsys):
     (tmp_path / "pyproject.toml").touch()
     monkeypatch.chdir(tmp_path)
     made = recommender(planted())
-    made.recipe, made.run = "best", type("Run", (), {"folder": tmp_path / "data/runs/mine", "root": tmp_path})
+    made.run = type("Run", (), {"folder": tmp_path / "data/runs/mine", "root": tmp_path})
     monkeypatch.setattr(Recommender, "load", lambda run, recipe: made if run == "mine" else Recommender(None))
     assert explore.main(["RUN=mine"]) == 0
     assert capsys.readouterr().out.startswith("data/runs/mine/explorer.html: ")

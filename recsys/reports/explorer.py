@@ -69,10 +69,11 @@ def collect(
         n = int(0.98 * n * LARGEST / len(data))
 
 
-def save(data: bytes, folder: Path) -> None:
-    """Write the explorer's data into the folder of a run, where the report finds them."""
+def save(data: bytes, folder: Path) -> "Shown":
+    """Write the explorer's data into the folder of a run, where the report finds them, and return them to be shown."""
     with write_atomically(folder / DATA) as temporary:
         temporary.write_bytes(data)
+    return Shown(data)
 
 
 class Shown:
@@ -80,6 +81,9 @@ class Shown:
 
     def __init__(self, data: bytes):
         self.data = data
+
+    def __repr__(self) -> str:
+        return "the explorer of songs"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         size, page = 'width="100%" height="820" frameborder="0"', html.escape(explorer_page(self.data))

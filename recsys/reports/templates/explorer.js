@@ -143,7 +143,7 @@ function start(data) {
     const note = "Similarity is the cosine of the two songs’ vectors. In common are the people who listen to both songs; " +
       `lift is that number divided by the one expected by chance. Counts below ${data.fewest} are withheld.`;
     section.replaceChildren(make("div", { class: "title" }, head, addButton(song, "Add to mix")), facts, table,
-      make("p", { class: "muted" }, note, " ", make("a", { href: address({ song: -1 }) }, "Most played songs")));
+      make("p", { class: "muted" }, note, " ", make("a", { href: address({ song: -1 }) }, "Songs with the most listeners")));
   }
 
   function showStart(section) {
@@ -416,7 +416,13 @@ function drawMap(data, { title, words, neighbours, people, open }) {
     dots(near, radius + 2.5, accent);
     dots([song], radius + 5, style("--paper"));
     dots([song], radius + 4, ink);
-    near.forEach((i, place) => write(String(place + 1), left(i), top(i), false));
+    const written = [];
+    near.forEach((i, place) => {
+      const [x, y] = [left(i), top(i)];
+      if (written.some((each) => Math.abs(each[0] - x) < 15 && Math.abs(each[1] - y) < 12)) return;
+      written.push([x, y]);
+      write(String(place + 1), x, y, false);
+    });
     write(title(song).slice(0, 40), left(song), top(song), true);
   }
 
