@@ -32,14 +32,17 @@ def until(seconds: float, find: Callable[[], Any], wanted: str) -> Any:
 
 
 class Page:
-    """A browser's page. `events` are what the page reports, once their domain is enabled."""
+    """A browser's page, or the frame in it. `events` are what it reports, once their domain is enabled."""
 
-    def __init__(self, port: str):
+    def __init__(self, port: str, kind: str = "page"):
         from websocket import create_connection
 
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as listed:
-            (page,) = [each for each in json.load(listed) if each["type"] == "page"]
-        self.socket = create_connection(page["webSocketDebuggerUrl"], suppress_origin=True, timeout=60)
+        def listed() -> list[str]:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
+                return [each["webSocketDebuggerUrl"] for each in json.load(answer) if each["type"] == kind]
+
+        (address,) = until(60, listed, f"a {kind}")
+        self.port, self.socket = port, create_connection(address, suppress_origin=True, timeout=60)
         self.events: list[dict[str, Any]] = []
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:

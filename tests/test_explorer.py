@@ -1,7 +1,5 @@
 """The explorer: its data equal slow references, and its page works in a real browser, by mouse and by keyboard."""
 
-import base64
-import gzip
 import json
 import re
 from dataclasses import replace
@@ -60,14 +58,7 @@ def collected(made: Recommender) -> bytes:
 
 
 def unpack(data: bytes) -> dict[str, Any]:
-    """Return the texts and arrays of an explorer's data by name."""
-    line, content = gzip.decompress(data).split(b"\n", 1)
-    texts, at = json.loads(line), 0
-    for name, kind, size in texts.pop("arrays"):
-        texts[name] = np.frombuffer(content, kind, size, at)
-        at += size * np.dtype(kind).itemsize
-    assert at == len(content)
-    return texts
+    return explorer.unpack(explorer_page(data))
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])
@@ -134,6 +125,14 @@ def test_a_large_catalogue_shows_the_most_played_and_says_so(monkeypatch):
     monkeypatch.setattr(explorer, "LARGEST", 1500)
     smaller = collected(made)
     assert len(smaller) <= 1500 and 5 < len(unpack(smaller)["ids"]) < 30
+
+
+@needs_browser
+def test_the_page_says_which_songs_it_leaves_out(browser, tmp_path, monkeypatch):
+    monkeypatch.setattr(explorer, "MOST_SONGS", 30)
+    visit(browser, save(collected(recommender(planted())), tmp_path))
+    about = f"The data set arrays: the 30 songs with the most listeners, of {N} songs; {LISTENERS} listeners."
+    assert browser.value("document.querySelector('#about').innerText").startswith(about)
 
 
 def test_long_and_odd_ids_stay_different_and_short():
@@ -480,21 +479,22 @@ def test_the_page_fits_a_phone(browser, address):
 
 @needs_browser
 def test_it_works_inside_the_output_of_a_cell(browser, made, tmp_path):
-    """The frame has no address of its own. Here it also lets the test look inside."""
-    frame = explorer.Shown(collected(made))._repr_mimebundle_()["text/html"]
-    frame = frame.replace('sandbox="allow-scripts"', 'sandbox="allow-scripts allow-same-origin"')
-    (tmp_path / "cell.html").write_text(f"<!doctype html><meta charset=utf-8><p>cell</p>{frame}", encoding="utf-8")
+    """Its frame has no address and no origin of its own."""
+    bundle = explorer.Shown(collected(made))._repr_mimebundle_()
+    (tmp_path / "cell.html").write_text(f"<!doctype html><meta charset=utf-8>{bundle['text/html']}", encoding="utf-8")
     browser.call("Page.navigate", url=(tmp_path / "cell.html").as_uri())
-    browser.events.clear()
-    inside = "document.querySelector('iframe').contentDocument"
-    heading = f"{inside}.querySelector('#song h2')?.innerText"
-    until(30, lambda: browser.value(heading), "a page that is ready")
-    browser.value(f"{inside}.querySelector('#song a').click()")
-    name = until(10, lambda: browser.value(heading), "a song")
-    assert name in made.split.items["name"].tolist()
-    browser.value(f"{inside}.querySelectorAll('#song tbody a')[1].click()")
-    until(10, lambda: browser.value(heading) != name, "another song")
-    assert browser.value(f"{inside}.querySelectorAll('p').length") > 2 and complaints(browser) == []
+    frame = Page(browser.port, "iframe")
+    for domain in ("Runtime", "Network", "Log"):
+        frame.call(f"{domain}.enable")
+    until(30, lambda: frame.value("!!document.querySelector('#song h2')"), "a page that is ready")
+    names = [shown(frame)]
+    for link in ("#song a", "#song tbody tr:nth-child(2) a"):
+        frame.value(f"document.querySelector('{link}').click()")
+        names.append(shown(frame))
+    assert len(set(names)) == 3 and set(names[1:]) <= set(made.split.items["name"])
+    frame.value("history.back()")
+    until(10, lambda: shown(frame) == names[1], "the song before")
+    assert complaints(frame) == []
 
 
 @pytest.fixture(scope="module")
@@ -519,8 +519,7 @@ def large(tmp_path_factory) -> Path:
 
 def test_the_page_of_20_000_songs_is_smaller_than_5_mb(large):
     assert 3e6 < large.stat().st_size < 5e6
-    packed = re.search(r'id="data">(.*?)</script>', large.read_text())[1]
-    assert len(unpack(base64.b64decode(packed))["vectors"]) == 20_000 * 128
+    assert len(explorer.unpack(large.read_text())["vectors"]) == 20_000 * 128
 
 
 @needs_browser

@@ -90,3 +90,6 @@ def test_a_notebook_runs_from_the_menu_without_an_error(project, server, page, n
     assert not [output["evalue"] for output in outputs if output["output_type"] == "error"]
     assert not [output["text"] for output in outputs if output.get("name") == "stderr"]
     assert "Error displaying widget" not in page.value("document.body.innerText")
+    if name == "04_explore":
+        frame = Page(page.port, "iframe")
+        until(60, lambda: frame.value("document.querySelectorAll('#song li').length") == 10, "the explorer")

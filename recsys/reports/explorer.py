@@ -1,9 +1,11 @@
 """The explorer of songs: collects its data in one compressed file, and shows it in a notebook."""
 
+import base64
 import gzip
 import hashlib
 import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +158,17 @@ def pack(texts: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
     line = json.dumps(texts, ensure_ascii=False).encode() + b"\n"
     content = line + b"".join(each.astype(each.dtype.newbyteorder("<")).tobytes() for each in stored.values())
     return gzip.compress(content, mtime=0)
+
+
+def unpack(page: str) -> dict[str, Any]:
+    """Return the texts and arrays that the explorer's page holds, by name: the inverse of `pack`."""
+    (packed,) = re.findall(r'id="data">([^<]*)</script>', page)
+    line, content = gzip.decompress(base64.b64decode(packed)).split(b"\n", 1)
+    found, at = json.loads(line), 0
+    for name, kind, size in found.pop("arrays"):
+        found[name] = np.frombuffer(content, np.dtype(kind).newbyteorder("<"), size, at)
+        at += found[name].nbytes
+    return found
 
 
 def _unsigned(values: np.ndarray) -> np.ndarray:

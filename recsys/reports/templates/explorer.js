@@ -294,8 +294,9 @@ function start(data) {
     go(to.getAttribute("href"));
   });
   addEventListener("hashchange", () => location.hash === address({}) || show(read(location.hash)));
-  const all = n < data.n_songs ? `the ${number(n)} most played of ${number(data.n_songs)} songs` : `${number(n)} songs`;
-  find("about").textContent = `The data set ${data.dataset}: ${all}, ${number(data.n_listeners)} listeners. The model: ${data.model}.`;
+  const some = `the ${number(n)} songs with the most listeners, of ${number(data.n_songs)} songs`;
+  const told = `${n < data.n_songs ? some : `${number(n)} songs`}; ${number(data.n_listeners)} listeners`;
+  find("about").textContent = `The data set ${data.dataset}: ${told}. The model: ${data.model}.`;
   find("columns").hidden = false;
   show(read(location.hash));
 }
