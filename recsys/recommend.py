@@ -20,6 +20,7 @@ from recsys.evaluation.bootstrap import estimate, estimate_mean, ratio
 from recsys.evaluation.ranking import Ranking, Scorer, batches_of_users, rank
 from recsys.models.baselines.scorers import Product
 from recsys.models.neighbours import nearest, unit_vectors
+from recsys.reports import explorer
 from recsys.reports.parameters import Parameter, read_values
 from recsys.runs import Run, newest_run, project_root, run_of_report, write_atomically
 from recsys.workflow import open_models
@@ -82,6 +83,18 @@ class Recommender:
         return self.model.item_embeddings.numpy()[: self.split.n_items]
 
     @cached_property
+    def listener_map(self) -> np.ndarray:
+        """The linear map from the mean direction of a history to a listener's vector: (dim, dim).
+
+        It is fitted to the model's own listeners by ridge regression.
+        """
+        users = self.model.user_embeddings.numpy()[: self.split.n_users]
+        if self.model.similarity == "cosine":
+            users = unit_vectors(users)
+        known = unit_vectors(self.split.known @ unit_vectors(self.vectors))  # (n_users, dim)
+        return np.linalg.solve(known.T @ known + np.eye(known.shape[1], dtype=known.dtype), known.T @ users)
+
+    @cached_property
     def other_vectors(self) -> np.ndarray | None:
         """The warm songs' vectors from a training with another seed: (n_items, dim); None if the run has one seed."""
         from recsys.models.embeddings import load
@@ -103,15 +116,17 @@ class Recommender:
     def fold_in(self, histories: sparse.csr_matrix) -> Product:
         """Return a scorer for listeners whom the model does not know, from their histories: 0/1 (listeners, n_items).
 
-        A listener's vector is a linear map of the mean direction of their songs, fitted to the model's own listeners.
+        A listener's vector is the mean direction of their songs times `listener_map`.
         """
-        users, songs = self.model.user_embeddings.numpy()[: self.split.n_users], self.vectors
-        if self.model.similarity == "cosine":
-            users, songs = unit_vectors(users), unit_vectors(songs)
         directions = unit_vectors(self.vectors)
-        known, new = (unit_vectors(each @ directions) for each in (self.split.known, histories))  # (listeners, dim)
-        linear_map = np.linalg.solve(known.T @ known + np.eye(known.shape[1], dtype=known.dtype), known.T @ users)
-        return Product(np.pad(new @ linear_map, ((0, 1), (0, 0))), songs.T)
+        songs = directions if self.model.similarity == "cosine" else self.vectors
+        new = unit_vectors(histories @ directions) @ self.listener_map  # (listeners, dim)
+        return Product(np.pad(new, ((0, 1), (0, 0))), songs.T)
+
+    def explorer_data(self, positions: np.ndarray, seed: int = 0) -> bytes:
+        """Return the data of the page that `make explore` writes, with the songs at these positions: (n_items, 2)."""
+        found = self.listener_map, self.model.similarity, self.recipe
+        return explorer.collect(self.split, self.vectors, positions, *found, seed)
 
     def check_fold_in(self, k: int = 20, most: int = 2000, seed: int = 0) -> dict[str, Any]:
         """Compare lists from `fold_in` with those of the trained vectors, for up to `most` listeners of test.

@@ -44,8 +44,6 @@ def test_a_song_is_found_by_id_or_name_and_the_error_lists_the_choices(named):
     with pytest.raises(KeyError, match=r"got 'zzz'\""):
         exploration.find_song(named, "zzz")
     assert exploration.find_songs(named, "one | 9").tolist() == [0, 2]
-    assert exploration.search_songs(named, "W").tolist() == [2, 1]
-    assert exploration.search_songs(named, "(").tolist() == []
 
 
 def test_a_list_marks_the_songs_played_in_test_and_has_none_of_the_history():
@@ -289,21 +287,6 @@ def test_songs_without_name_and_artist_go_by_their_ids():
     assert exploration.choose_anchors(split, "7") == {"chosen": 7}
     with pytest.raises(KeyError, match="expected the id of a song in train, got 'x'"):
         exploration.choose_anchors(split, "x")
-
-
-def test_the_widget_searches_songs_and_a_click_shows_the_neighbours_of_a_song():
-    split, vectors = planted()
-    search, heading, box = exploration.browse(split, vectors, 3, 5).children
-    expected = neighbours.nearest(neighbours.unit_vectors(vectors), [3], 5)[0][0]
-    assert [each.description.split(" –")[0] for each in box.children] == [f"song {song}" for song in expected]
-    search.value = "song 1"
-    assert {each.description.split(" –")[0] for each in box.children} == {"song 1", *(f"song 1{i}" for i in range(10))}
-    box.children[0].click()
-    assert heading.value.startswith("Neighbours of song 1") and len(box.children) == 5
-    box.children[2].click()
-    assert len(box.children) == 5
-    search.value = "<b>nothing</b>"
-    assert len(box.children) == 0 and "<" not in heading.value
 
 
 def test_the_sentences_state_the_computed_figures():

@@ -17,6 +17,8 @@ from conftest import REPOSITORY, run_reports
 from hostile import MARK, NAMES, write_log
 from test_pages import browse, needs_browser
 
+from recsys.reports import explorer
+
 PAGES = ("index", "01_prepare", "02_train", "03_evaluate", "04_explore")
 ACTIVE = ("script", "iframe", "object", "embed", "form", "input", "button", "link", "base", "math", "animate", "video")
 ABSOLUTE = re.compile(r"(?<![\w+.:/~<-])/(?:home|root|tmp|usr|var|opt|mnt|work|Users|private)/\w")
@@ -70,7 +72,7 @@ def test_figures_are_drawn_and_described(pages):
 
 
 @needs_browser
-@pytest.mark.parametrize("name", ["index", "01_prepare", "03_evaluate", "04_explore", "../index"])
+@pytest.mark.parametrize("name", ["index", "01_prepare", "03_evaluate", "04_explore", "explorer", "../index"])
 def test_a_page_runs_no_script_requests_nothing_and_fits_a_phone(hostile_report, tmp_path, name):
     """The page's own policy, which would stop scripts, is removed; a script added here reads title and width."""
     text = (hostile_report / f"{name}.html").read_text()
@@ -89,6 +91,8 @@ def contents(path: Path) -> str:
     if path.suffix == ".parquet":
         table = pq.read_table(path)
         text = f"{table.schema.metadata}{table.to_pydict()}"
+    if path.name == explorer.PAGE:
+        text += str(explorer.unpack(text))
     for image in re.findall(r"iVBORw0[A-Za-z0-9+/=\\n]+", text):
         text += base64.b64decode(image.replace("\\n", "")).decode("latin-1")
     return text

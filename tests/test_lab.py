@@ -4,78 +4,31 @@ import json
 import os
 import re
 import shlex
-import shutil
-import signal
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import Page, needs_browser, open_browser, stop, until
 from conftest import REPOSITORY
 
 NOTEBOOKS = sorted(path.stem for path in (REPOSITORY / "notebooks").glob("*.ipynb"))
-BROWSER = next(filter(shutil.which, ("chromium", "chromium-browser", "google-chrome")), None)
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--remote-debugging-port=0", "--window-size=1400,1000"]
 TOKEN = "of-this-test"
 SETTINGS = {"ServerApp": {"allow_root": True, "open_browser": False}, "IdentityProvider": {"token": TOKEN}}
-PLACE = "(e => e && (r => [r.x + r.width / 2, r.y + r.height / 2])(e.getBoundingClientRect()))({})"
 SMALL = [("RECIPES", r'str = \"author best\"', r'str = \"author\"'), ("EPOCHS", "int = 0", "int = 1")]
 SMALL += [("BASELINES", r'str = \"random popularity itemknn ease als\"', r'str = \"popularity\"')]
 READY = (".jp-Toolbar-kernelName[aria-label*=ipykernel]", ".jp-Notebook-ExecutionIndicator[data-status=idle]")
 
-pytestmark = pytest.mark.skipif(not BROWSER, reason="no Chromium on this machine: apt-get install chromium")
+pytestmark = needs_browser
 
 
-def until(seconds: float, find: Callable[[], Any], wanted: str) -> Any:
-    """Call `find` until it returns something, and return that."""
-    deadline = time.monotonic() + seconds
-    while not (found := find()):
-        assert time.monotonic() < deadline, f"expected {wanted} within {seconds} s"
-        time.sleep(0.2)
-    return found
-
-
-class Page:
-    """A browser's page, controlled by the DevTools protocol."""
-
-    def __init__(self, port: str):
-        from websocket import create_connection
-
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as listed:
-            (page,) = [each for each in json.load(listed) if each["type"] == "page"]
-        self.socket = create_connection(page["webSocketDebuggerUrl"], suppress_origin=True, timeout=60)
-
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        self.socket.send(json.dumps({"id": 1, "method": method, "params": parameters}))
-        while (answer := json.loads(self.socket.recv())).get("id") != 1:
-            pass
-        assert "error" not in answer, answer
-        return answer["result"]
-
-    def value(self, expression: str) -> Any:
-        return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
-
-    def click(self, element: str) -> None:
-        """Click on the element that a JavaScript expression returns, as soon as there is one."""
-        x, y = until(60, lambda: self.value(PLACE.format(element)), element)
-        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
-            button = {} if kind == "mouseMoved" else {"button": "left", "clickCount": 1}
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **button)
-
-    def choose(self, menu: str, command: str) -> None:
-        """Choose a command from a menu of JupyterLab."""
-        self.click(f"[...document.querySelectorAll('.lm-MenuBar-item')].find(e => e.innerText == '{menu}')")
-        self.click(f"""document.querySelector('.lm-Menu-item[data-command="{command}"]')""")
-
-
-def stop(process: subprocess.Popen) -> None:
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait(30)
+def choose(page: Page, menu: str, command: str) -> None:
+    """Choose a command from a menu of JupyterLab."""
+    page.click(f"[...document.querySelectorAll('.lm-MenuBar-item')].find(e => e.innerText == '{menu}')")
+    page.click(f"""document.querySelector('.lm-Menu-item[data-command="{command}"]')""")
 
 
 @pytest.fixture(scope="module")
@@ -114,25 +67,19 @@ def server(project, tmp_path_factory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory) -> Iterator[Page]:
-    profile = tmp_path_factory.mktemp("browser")
-    command = [BROWSER, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0)
-    port = profile / "DevToolsActivePort"
-    try:
-        yield Page(until(30, lambda: port.exists() and port.read_text().split(), "a browser")[0])
-    finally:
-        stop(process)
+    with open_browser(tmp_path_factory.mktemp("browser")) as page:
+        yield page
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_runs_from_the_menu_without_an_error(project, server, page, name):
     page.call("Page.navigate", url=f"{server}lab/tree/notebooks/{name}.ipynb?reset&token={TOKEN}")
     until(60, lambda: all(page.value(f"!!document.querySelector('{each}')") for each in READY), "a kernel that is idle")
-    page.choose("Run", "runmenu:run-all")
+    choose(page, "Run", "runmenu:run-all")
     saved = project / "notebooks" / f"{name}.ipynb"
 
     def cells() -> list[dict[str, Any]]:
-        page.choose("File", "docmanager:save")
+        choose(page, "File", "docmanager:save")
         time.sleep(1)
         code = [cell for cell in json.loads(saved.read_text())["cells"] if cell["cell_type"] == "code"]
         failed = [output for cell in code for output in cell["outputs"] if output["output_type"] == "error"]
@@ -143,3 +90,6 @@ def test_a_notebook_runs_from_the_menu_without_an_error(project, server, page, n
     assert not [output["evalue"] for output in outputs if output["output_type"] == "error"]
     assert not [output["text"] for output in outputs if output.get("name") == "stderr"]
     assert "Error displaying widget" not in page.value("document.body.innerText")
+    if name == "04_explore":
+        frame = Page(page.port, "iframe")
+        until(60, lambda: frame.value("document.querySelectorAll('#song li').length") == 10, "the explorer")

@@ -4,13 +4,13 @@ import contextlib
 import os
 import re
 import shlex
-import shutil
 import socketserver
 import subprocess
 import threading
 from pathlib import Path
 
 import pytest
+from browser import BROWSER, FLAGS, needs_browser
 from conftest import REPOSITORY
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -25,10 +25,6 @@ from recsys.reports.pages import (
     report_page,
 )  # fmt: skip
 
-BROWSER = next(filter(shutil.which, ("chromium", "chromium-browser", "google-chrome")), None)
-needs_browser = pytest.mark.skipif(not BROWSER, reason="no Chromium on this machine: apt-get install chromium")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync", "--disable-default-apps", "--dump-dom"]
 BROWSERS_OWN = re.compile(r"(?<!fonts)(?<!ajax)\.google(apis)?\.com")  # requests for its updates
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 HOSTILE = [
@@ -157,7 +153,7 @@ def browse(page: Path, profile: Path, *more: str) -> tuple[str, list[str]]:
     """Return the page's content after the browser has loaded it, and the requests that the browser sent."""
     with listening() as (port, calls):
         own = [f"--proxy-server=127.0.0.1:{port}", f"--user-data-dir={profile}", page.as_uri()]
-        done = subprocess.run([BROWSER, *FLAGS, *more, *own], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([BROWSER, *FLAGS, "--dump-dom", *more, *own], capture_output=True, text=True, timeout=60)
     return done.stdout, [call for call in calls if not BROWSERS_OWN.search(call)]
 
 

@@ -61,7 +61,7 @@ def execute(source: Path, target: Path, values: dict[str, Any], root: Path, time
                 for each in (*psutil.Process(process.pid).children(recursive=True), process):
                     each.kill()
             process.wait()
-            _remove_paths(target, root)
+            _clean(target, root)
     _check(target, cells[-1].source, process.returncode, log, where)
 
 
@@ -107,11 +107,17 @@ def _check(target: Path, last: str, status: int, log: list[str], where: str) -> 
         raise RunFailed(f"{where}: the notebook ended before its last cell", "\n".join(idle[:1]))
 
 
-def _remove_paths(notebook: Path, root: Path) -> None:
-    """Remove this machine's folders from an executed notebook. An incomplete file stays as it is."""
+def _clean(notebook: Path, root: Path) -> None:
+    """Remove this machine's folders and embedded pages from an executed notebook. An incomplete file stays as it is.
+
+    Of an output that is a page in a frame, its other form stays, such as a link.
+    """
     with contextlib.suppress(OSError, ValueError):
         content = read_json(notebook)
         content["metadata"]["papermill"] |= {"input_path": notebook.name, "output_path": notebook.name}
+        for data in (each["data"] for cell in content["cells"] for each in cell.get("outputs", ()) if "data" in each):
+            if len(data) > 1 and "".join(data.get("text/html", ""))[:7] == "<iframe":
+                del data["text/html"]
         text = json.dumps(content, indent=1, ensure_ascii=False)
         notebook.write_text(hide_paths(text, root) + "\n", encoding="utf-8")
 

@@ -1,7 +1,6 @@
 """Look at single songs and listeners: find a song, explain its neighbours, set a history next to recommendations."""
 
 import difflib
-import html
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +11,7 @@ import pandas as pd
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import Evaluation
 from recsys.evaluation.ranking import Scorer, rank
-from recsys.models.neighbours import nearest, shared_listeners, unit_vectors
+from recsys.models.neighbours import shared_listeners, unit_vectors
 
 NAME_COLUMNS = ("name", "artist", "album")  # of a song, where known, in the order in which they are shown
 ANCHOR_RANKS = {"popular": 0.01, "less popular": 0.1, "rare": 0.5}  # rank by listens, as a share of all songs
@@ -58,14 +57,6 @@ def find_songs(split: Split, songs: str) -> np.ndarray:
     return np.array([find_song(split, each.strip()) for each in songs.split(" | ") if each.strip()], int)
 
 
-def search_songs(split: Split, text: str, n: int = 15) -> np.ndarray:
-    """Return the codes of the n most popular songs whose id, name or artist contains the text, in any case."""
-    warm = split.items.iloc[: split.n_items]
-    columns = [warm[each].astype(str).str.casefold() for each in ("item_id", *NAME_COLUMNS[:2]) if each in warm]
-    found = np.flatnonzero(np.any([each.str.contains(text.casefold(), regex=False) for each in columns], axis=0))
-    return found[np.argsort(-_listens(split)[found], kind="stable")][:n]
-
-
 def choose_anchors(split: Split, song: str = "") -> dict[str, int]:
     """Return the codes of the songs to look at: the given one, or a popular, a less popular and a rare one."""
     if song:
@@ -90,35 +81,6 @@ def neighbour_table(split: Split, song: int, items: np.ndarray, similarity: np.n
     chance = listeners[items] * listeners[song] / split.n_users  # shared, if the two songs had independent listeners
     facts = {"listen to both": both, "by chance": [f"{n:.2g}" for n in chance], "lift": np.round(both / chance, 1)}
     return song_table(split, items, similarity=np.round(similarity.astype(float), 3), **facts)
-
-
-def browse(split: Split, vectors: np.ndarray, item: int, k: int = 10) -> Any:
-    """Return a widget for a live notebook: a search box, and a list of songs; a click shows a song's neighbours."""
-    import ipywidgets
-
-    search = ipywidgets.Text(placeholder="part of a song's name, artist or id")
-    heading, box = ipywidgets.HTML(), ipywidgets.VBox()
-
-    def show_songs(title: str, items: np.ndarray, facts: list[str]) -> None:
-        heading.value, buttons = html.escape(title), []
-        for each, fact in zip(items, facts, strict=True):
-            buttons.append(ipywidgets.Button(description=label(split, each) + fact, layout={"width": "95%"}))
-            buttons[-1].on_click(lambda _, each=each: show_neighbours(each))
-        box.children = buttons
-
-    def show_neighbours(item: int) -> None:
-        codes, cosines = nearest(unit_vectors(vectors), [item], k)
-        both = shared_listeners(split.known, [item])[0, codes[0]]
-        facts = [f" (cosine {cosine:.2f}, {n:.0f} listen to both)" for cosine, n in zip(cosines[0], both, strict=True)]
-        show_songs(f"Neighbours of {label(split, item)}", codes[0], facts)
-
-    def show_matches(change: dict[str, Any]) -> None:
-        found = search_songs(split, change["new"])
-        show_songs(f"The {len(found)} most popular songs that match", found, [""] * len(found))
-
-    search.observe(show_matches, "value")
-    show_neighbours(item)
-    return ipywidgets.VBox([search, heading, box])
 
 
 def typical_user(split: Split) -> int:

@@ -1,4 +1,4 @@
-"""HTML pages: executed notebooks, a report's first page, a comparison, the list of reports. They need no network."""
+"""HTML pages: notebooks, a report's first page, the explorer, a comparison, the list of reports. All work offline."""
 
 import base64
 import hashlib
@@ -182,10 +182,26 @@ def index_page(reports: Iterable[tuple[str, dict[str, Any], dict[str, Any]]], co
         if finished and best:
             group["values"].insert(0, metrics["models"][best][MAIN_METRIC]["value"])
     lines = {dataset: charts.history(group["values"], *LINE) for dataset, group in groups.items()}
-    script = (files("recsys.reports") / "templates" / "index.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    script = _template("index.js")
     listed = {"groups": groups, "lines": lines, "size": LINE, "comparisons": comparisons}
-    return _render("index.html", title="Reports", script=Markup(script), allowed=f"'sha256-{digest}'", **listed)
+    return _render("index.html", title="Reports", script=Markup(script), allowed=_allowed(script), **listed)
+
+
+def explorer_page(data: bytes) -> str:
+    """Return the page that shows the data of `explorer.collect`. Its policy allows its own script and style alone."""
+    style, script = _template("page.css") + _template("explorer.css"), _template("explorer.js")
+    policy = f"default-src 'none'; script-src {_allowed(script)}; style-src {_allowed(style)}; img-src data:"
+    parts = {"style": Markup(style), "script": Markup(script), "data": base64.b64encode(data).decode()}
+    return _render("explorer.html", policy=Markup(policy), **parts)
+
+
+def _template(name: str) -> str:
+    return (files("recsys.reports") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _allowed(text: str) -> str:
+    """Return the words by which a content security policy allows this script or style, and no other."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def best_model(metrics: dict[str, Any]) -> str | None:

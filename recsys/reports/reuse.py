@@ -10,7 +10,8 @@ from recsys.runs import Run, sha256
 
 PACKAGE = Path(__file__).parents[1]
 REPORTING = ["__main__", "comparison", "execution", "kernel", "pages", "parameters", "reuse", "runner"]
-OUTSIDE_NOTEBOOKS = {"tune.py", *(f"reports/{name}.py" for name in REPORTING)}  # they change no result of a notebook
+# they change no result of a notebook
+OUTSIDE_NOTEBOOKS = {"explore.py", "tune.py", *(f"reports/{name}.py" for name in REPORTING)}
 SHOWN = 3  # changes that a message names
 SHOWN_AS = {"the module": "the module recsys", "what an earlier step left": "the results of an earlier step"}
 
@@ -68,7 +69,8 @@ def _steps(run: Run) -> dict[str, Any]:
 def _results(run: Run) -> dict[str, Any]:
     """Return everything that steps have left: the facts in the run's record, and the files' sizes and times."""
     facts = {key: value for key, value in run.record.items() if key not in ("given", "steps")}
-    no_results = {run.folder / "run.json", *run.folder.glob("*.ipynb"), *run.folder.glob("recommendations/*")}
+    by_commands = {run.folder / "explorer.html", *run.folder.glob("recommendations/*")}
+    no_results = {run.folder / "run.json", *run.folder.glob("*.ipynb"), *by_commands}
     paths = [path for path in run.folder.rglob("[!.]*") if path not in no_results]
     paths.append(run.root / facts.get("prepared", "") / "manifest.json")
     return facts | {path.relative_to(run.root).as_posix(): _stamp(path) for path in paths if path.is_file()}

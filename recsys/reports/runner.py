@@ -31,9 +31,9 @@ from recsys.data.errors import DataError
 from recsys.data.readers import find_dataset
 from recsys.data.readers.options import Options
 from recsys.data.readers.recognition import AUTO, WITHOUT_PATH
-from recsys.reports import reuse
+from recsys.reports import explorer, reuse
 from recsys.reports.execution import RunFailed, execute, hide_paths
-from recsys.reports.pages import index_page, notebook_page, report_page
+from recsys.reports.pages import explorer_page, index_page, notebook_page, report_page
 from recsys.reports.parameters import describe, read_parameters, read_values
 from recsys.runs import Run, project_root, read_json, run_of_report, sha256, write_atomically, write_json
 
@@ -170,6 +170,8 @@ def _write_pages(folder: Path, record: dict[str, Any], run: Run) -> None:
         notebook = nbformat.read(folder / f"{name}.ipynb", as_version=4)
         titles[name] = notebook.cells[0].source.partition("\n")[0].lstrip("# ")
         (folder / f"{name}.html").write_text(notebook_page(notebook, name, names), encoding="utf-8")
+    if (songs := run.folder / explorer.DATA).exists():
+        (folder / explorer.PAGE).write_text(explorer_page(songs.read_bytes()), encoding="utf-8")
     record["files"] = sorted([*(path.name for path in folder.iterdir()), "index.html", "run.json"])
     page = report_page(record, _read(folder / "metrics.json"), _read(run.folder / "summary.json"), titles)
     (folder / "index.html").write_text(page, encoding="utf-8")
