@@ -82,7 +82,7 @@ def headline(evaluation: Evaluation, checks: Sequence[Check] = ()) -> str:
 
 
 def lead_sentences(evaluation: Evaluation, checks: Sequence[Check] = ()) -> list[str]:
-    """Say which checks failed, if there are few listeners, if the headline is certain, and what it means for a listener."""
+    """Say which checks failed, if listeners are few, if the headline is certain, and what it means for a listener."""
     return [
         *([] if all(check.passed for check in checks) else [checks_sentence(checks)]),
         *few_sentences(evaluation.split),
