@@ -11,7 +11,7 @@ from recsys.data.split import UNKNOWN_ORDER
 DAY, MINUTE = 86_400_000_000, 60_000_000  # in microseconds
 ENOUGH = 2_000_000  # listens, of whole users, that are looked at
 COPY = 0.25  # share of listens that are followed by the same listen at one distance; a shifted copy has about a half
-HEAVY = 0.05  # share of all listens from which one user is heavy, if it is also more than twice that of an equal user
+HEAVY = 0.05  # share of all listens from which one user is heavy, if it is also over three equal shares
 LATE, LONGER = 0.1, 3  # share of the listens that count as the end of a log, and how often longer a gap there is
 AROUND = r"^[\s\p{Z}\p{Cf}]+|[\s\p{Z}\p{Cf}]+$"  # what cannot be seen at the ends of an id
 
@@ -54,7 +54,7 @@ def warn_of_heavy_users(engine: Engine, listens: Table) -> None:
     """Warn if single users have a large part of all listens: training and the songs' popularity then follow them."""
     sizes = listens.group_by("user_id").agg(n=ibis._.count())
     total, n_users = count_rows(listens), count_rows(sizes)
-    heavy = sizes.filter(sizes.n > max(HEAVY, 2 / max(n_users, 1)) * total)
+    heavy = sizes.filter(sizes.n > max(HEAVY, 3 / max(n_users, 1)) * total)
     found = heavy.agg(users=heavy.count(), n=heavy.n.sum(), most=heavy.n.max()).to_pyarrow().to_pylist()[0]
     if found["users"]:
         who = "one user" if found["users"] == 1 else f"{found['users']} users"
