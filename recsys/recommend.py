@@ -17,19 +17,22 @@ from scipy import sparse
 
 from recsys.evaluation import metrics
 from recsys.evaluation.bootstrap import estimate, estimate_mean, ratio
-from recsys.evaluation.ranking import Ranking, Scorer, batches_of_users, rank
+from recsys.evaluation.ranking import Ranking, Scorer, batches_of_users, rank, top_k
 from recsys.models.baselines.scorers import Product
 from recsys.models.neighbours import nearest, unit_vectors
+from recsys.models.repeats import activation
 from recsys.reports import explorer
 from recsys.reports.parameters import Parameter, read_values
 from recsys.runs import Run, newest_run, project_root, run_of_report, write_atomically
 from recsys.workflow import open_models
 
+REPEATS = ("new", "again", "both")
 SONG_COLUMNS = ("name", "artist")  # columns of the split's songs that stand in every list, where the data have them
 PARAMETERS = {
     "RUN": Parameter("RUN", str, "", "name of the run whose model recommends; empty: the newest finished run"),
     "RECIPE": Parameter("RECIPE", str, "", "recipe of that model; empty: the last of the run"),
     "K": Parameter("K", int, 20, "number of songs for each listener"),
+    "REPEATS": Parameter("REPEATS", str, "new", "songs new to the listener, songs to hear again, or both"),
 }
 
 READ_PARQUET = "For programs: pd.read_parquet({}, partitioning=None)"
@@ -62,9 +65,14 @@ class Recommender:
         folder = root or project_root()
         return cls(Run(run_of_report(run, folder / "reports") or newest_run(folder), root), recipe)
 
-    def recommend(self, user_ids: Sequence[Any], k: int = 20) -> pd.DataFrame:
-        """Return the k best songs for each listener, without the songs that they have in train and validation."""
-        return self.recommend_by_code(self._codes("user", user_ids), k)
+    def recommend(self, user_ids: Sequence[Any], k: int = 20, repeats: str = "new") -> pd.DataFrame:
+        """Return the k best songs for each listener: new ones, ones to hear again, or both.
+
+        New are the songs that the listener does not have in train and validation, ranked by the model. Those to hear
+        again are ranked by how often and how recently they were played: see `models.repeats`. With "both" the two
+        lists take turns, the column `again` tells them apart, and scores compare only within a list.
+        """
+        return self.recommend_by_code(self._codes("user", user_ids), k, repeats)
 
     def similar(self, song_ids: Sequence[Any], k: int = 20) -> pd.DataFrame:
         """Return the k songs most similar to each song, by the cosine of their vectors."""
@@ -102,10 +110,39 @@ class Recommender:
         folders = [self.run.folder / self.recipe / seed for seed in self.run.record.get("other_seeds", [])]
         return load(folders[0]).item_embeddings.numpy()[: self.split.n_items] if folders else None
 
-    def recommend_by_code(self, users: np.ndarray, k: int) -> pd.DataFrame:
+    def recommend_by_code(self, users: np.ndarray, k: int, repeats: str = "new") -> pd.DataFrame:
         """Return the same as `recommend`, for codes of listeners."""
+        if repeats not in REPEATS:
+            raise ValueError(f"repeats: expected one of {', '.join(REPEATS)}; got {repeats!r}")
+        kinds = {"new": [self._new], "again": [self._again], "both": [self._again, self._new]}[repeats]
+        items, scores = (np.stack(each, axis=2) for each in zip(*(kind(users, k) for kind in kinds), strict=True))
+        items, scores = items.reshape(len(users), -1), scores.reshape(len(users), -1)  # the lists take turns
+        kept = np.argsort(items < 0, axis=1, kind="stable")[:, :k]  # where one list ends, the other goes on
+        items, scores = np.take_along_axis(items, kept, axis=1), np.take_along_axis(scores, kept, axis=1)
+        table = self._table("user_id", self.split.users["user_id"].to_numpy()[users], items, scores)
+        if repeats == "both":
+            row, place = np.nonzero(items >= 0)
+            table["again"] = np.asarray(self.split.known[users[row], items[row, place]]).ravel() > 0
+        return table
+
+    def _new(self, users: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return codes and scores of the k best songs that the listeners do not know: (len(users), k) each."""
         ranking = rank(self.model, users, self.split.known, sparse.csr_matrix(self.split.known.shape), k)
-        return self._table("user_id", self.split.users["user_id"].to_numpy()[users], ranking.items, ranking.scores)
+        return ranking.items, ranking.scores
+
+    def _again(self, users: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return codes and activations of the k songs that are most present to the listeners: (len(users), k) each."""
+        parts = []
+        for batch in batches_of_users(users, self.split.n_items):
+            scores = self.activation[batch].toarray()
+            parts.append(top_k(np.where(scores > 0, scores, -np.inf), k))
+        items, scores = zip(*parts, strict=True)
+        return np.concatenate(items), np.concatenate(scores)
+
+    @cached_property
+    def activation(self) -> sparse.csr_matrix:
+        """How present each song is in each listener's memory: see `models.repeats`."""
+        return activation(self.split)
 
     def rank_liked(self, songs: np.ndarray, k: int) -> Ranking:
         """Rank all other songs for one new listener who likes the songs with these codes."""
@@ -170,21 +207,23 @@ class Recommender:
         return pd.DataFrame(columns | {"score": scores[row, place]})
 
 
-def write_lists(recommender: Recommender, k: int, log: Callable[[str], None] = print) -> Path:
+def write_lists(
+    recommender: Recommender, k: int, log: Callable[[str], None] = print, repeats: str = "new"
+) -> Path:  # fmt: skip
     """Write k songs for every listener of train to a .parquet and a .csv file of the run; return the first's path.
 
     All ids and names are written as they came in, so a spreadsheet may take some of the .csv file for formulas.
     """
     run, split, recipe = recommender.run, recommender.split, recommender.recipe
-    path = run.folder / "recommendations" / f"{recipe}.parquet"
-    facts = {"run": run.name, "recipe": recipe, "k": str(k), "prepared": split.manifest["key"]}
+    path = run.folder / "recommendations" / f"{recipe}{'' if repeats == 'new' else f'-{repeats}'}.parquet"
+    facts = {"run": run.name, "recipe": recipe, "k": str(k), "repeats": repeats, "prepared": split.manifest["key"]}
     n, done, started, file = split.n_users, 0, time.perf_counter(), None
     with contextlib.ExitStack() as stack:
         paths = [path, path.with_suffix(".csv")]
         parquet, table = (stack.enter_context(write_atomically(each)) for each in paths)
         text = stack.enter_context(open(table, "w", encoding="utf-8", newline=""))
         for users in batches_of_users(np.arange(n), split.n_items):
-            lists = recommender.recommend_by_code(users, k)
+            lists = recommender.recommend_by_code(users, k, repeats)
             if not file:
                 types = [(name, _arrow_type(kind)) for name, kind in lists.dtypes.items()]
                 file = stack.enter_context(pq.ParquetWriter(parquet, pa.schema(types, facts)))
@@ -201,13 +240,13 @@ def _arrow_type(kind: Any) -> pa.DataType:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the lists of a run: `python -m recsys.recommend RUN=… RECIPE=… K=…`. Return the exit status, 0 or 2."""
+    """Write a run's lists: `python -m recsys.recommend RUN=… RECIPE=… K=… REPEATS=…`. Return the status, 0 or 2."""
     values = {name: each.default for name, each in PARAMETERS.items()}
     try:
         values |= read_values(sys.argv[1:] if arguments is None else arguments, PARAMETERS, project_root())
         recommender = Recommender.load(values["RUN"], values["RECIPE"])
         print(f"run {recommender.run.name}, recipe {recommender.recipe}, {recommender.split}")
-        path = write_lists(recommender, values["K"])
+        path = write_lists(recommender, values["K"], repeats=values["REPEATS"])
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -118,7 +118,7 @@ def test_the_python_lines_recommend(project):
     names: dict = {}
     exec(f"import recsys\n{first}", names)
     lists = [eval(line, names) for line in lines]
-    assert [len(each) for each in lists] == [20, 10, 10]
+    assert [len(each) for each in lists] == [20, 15, 10, 10]
     assert all({"item_id", "name", "artist", "score"} < set(each) for each in lists)
 
 

@@ -10,9 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys import workflow
+from recsys.data.interactions import Interactions
+from recsys.data.split import Split
 from recsys.evaluation import ranking
 from recsys.evaluation.evaluate import evaluate
 from recsys.models.embeddings import Embeddings
+from recsys.models.repeats import activation
 from recsys.recommend import Recommender, main, write_lists
 from recsys.runs import Run, newest_run
 
@@ -57,6 +60,49 @@ def test_no_list_holds_a_song_of_the_history_and_scores_fall(recommender):
     assert not split.known[user, item].any() and item.max() < split.n_items
     assert (lists.groupby("user_id")["score"].diff().dropna() <= 0).all()
     assert (lists.groupby("user_id")["rank"].agg(list).map(tuple) == tuple(range(1, 11))).all()
+
+
+def test_songs_to_hear_again_are_ranked_by_how_often_and_how_recently_they_were_played(recommender):
+    split, users = recommender.split, np.array([3, 0, 700])
+    rows = split.warm("train", "validation")
+    last, ids = rows.timestamp.max(), split.items["item_id"].to_numpy()
+    found = recommender.recommend_by_code(users, 15, repeats="again")
+    for user, raw_id in zip(users, split.users["user_id"].to_numpy()[users], strict=True):
+        expected: dict[int, float] = {}
+        for song, when in zip(rows.item[rows.user == user], rows.timestamp[rows.user == user], strict=True):
+            hours = (last - when) / np.timedelta64(1, "h") + 1
+            expected[ids[song]] = expected.get(ids[song], 0) + hours**-0.5
+        own = found[found["user_id"] == raw_id]
+        assert set(own["item_id"]) <= set(expected) and own["rank"].tolist() == list(range(1, len(own) + 1))
+        np.testing.assert_allclose(own["score"], sorted(expected.values(), reverse=True)[:15], rtol=1e-5)
+        np.testing.assert_allclose(own["score"], [expected[each] for each in own["item_id"]], rtol=1e-5)
+
+
+def test_activation_grows_with_listens_and_recency_and_counts_without_times():
+    split = Split.from_arrays([(0, 0), (0, 0), (0, 1), (1, 2)], [(0, 1), (0, 1)], [(1, 0)])
+    np.testing.assert_array_equal(activation(split).toarray(), [[2, 3, 0], [0, 0, 1]])
+    hours = np.array([0, 2, 98, 99]).astype("timedelta64[h]") + np.datetime64("2026-01-01")
+    train = Interactions(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 2]), hours)
+    empty = Interactions(np.array([0]), np.array([0]), np.array([hours[0]]))
+    timed = replace(split, train=train, validation=empty[:0], test=empty[:0])
+    expected = [[100**-0.5 + 98**-0.5, 2**-0.5, 0], [0, 0, 1]]
+    np.testing.assert_allclose(activation(timed).toarray(), expected, rtol=1e-6)
+
+
+def test_both_kinds_take_turns_and_one_goes_on_where_the_other_ends(recommender):
+    lengths = np.diff(recommender.split.known.indptr)
+    users = np.array([np.argmin(lengths), np.argmax(lengths)])
+    again, new, both = (recommender.recommend_by_code(users, 20, kind) for kind in ("again", "new", "both"))
+    assert list(new) == list(again) == list(both)[:-1] and (both.groupby("user_id").size() == 20).all()
+    for raw_id, length in zip(recommender.split.users["user_id"].to_numpy()[users], lengths[users], strict=True):
+        own = both[both["user_id"] == raw_id]
+        turns = min(length, 10)
+        assert own["again"].tolist() == [True, False] * turns + [False] * (20 - 2 * turns)
+        for kind, flag in ((again, True), (new, False)):
+            listed = kind[kind["user_id"] == raw_id]["item_id"].tolist()
+            assert own[own["again"] == flag]["item_id"].tolist() == listed[: (own["again"] == flag).sum()]
+    with pytest.raises(ValueError, match="repeats: expected one of new, again, both; got 'old'"):
+        recommender.recommend_by_code(users, 20, "old")
 
 
 def test_similar_songs_have_the_highest_cosines(recommender):
@@ -180,8 +226,13 @@ def test_the_command_writes_both_files_and_says_what_is_wrong(root, monkeypatch,
     assert main(["RECIPE=author", "K=3"]) == 0
     assert "data/runs/mine/recommendations/author.csv: " in capsys.readouterr().out
     assert pq.read_metadata("data/runs/mine/recommendations/author.parquet").num_rows == 3 * 1463
-    for arguments, message in ((["K=0"], "k: expected 1 or more, got 0"), (["RECIPE=none"], "expected one of author, "
-                               "best"), (["RUN=none"], "run 'none': expected"), (["TOP=3"], "got 'TOP'")):  # fmt: skip
+    assert main(["RECIPE=author", "K=4", "REPEATS=both"]) == 0
+    assert pd.read_parquet("data/runs/mine/recommendations/author-both.parquet")["again"].value_counts()[True] > 1463
+    for arguments, message in (
+        (["K=0"], "k: expected 1 or more, got 0"), (["RECIPE=none"], "expected one of author, best"),
+        (["REPEATS=old"], "expected one of new, again, both"), (["RUN=none"], "run 'none': expected"),
+        (["TOP=3"], "got 'TOP'"),
+    ):  # fmt: skip
         assert main(arguments) == 2 and message in capsys.readouterr().err
 
 
