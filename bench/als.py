@@ -13,7 +13,6 @@ from recsys.models.baselines import factorisation
 from recsys.training.recipes import RECIPES
 from recsys.training.trainer import make_loop
 
-DIM = 64  # of both
 EPOCHS, TEMPERATURES = (*range(1, 9), *range(10, 24, 2), 24, 28, 32, 48, 64, 96), (0.1, 0.15, 0.2)
 
 
@@ -26,7 +25,7 @@ def compare(split: Split, runs: int) -> dict[str, Any]:
     settings = baselines.fit("als", split).settings
     fit_als = functools.partial(factorisation.fit_als, split, ("train",), 0, **settings)
     goal = validation_ndcg(fit_als(), split)
-    recipe = RECIPES["best"].for_size(split.n_users, split.n_items).override(dim=DIM)
+    recipe = RECIPES["best"].for_size(split.n_users, split.n_items).override(dim=int(settings["factors"]))
     loop, rows = make_loop(split, recipe, xla=True), split.pairs("train")
 
     def train(epochs: int, temperature: float) -> float:

@@ -9,19 +9,42 @@ from recsys.data.split import Split
 from recsys.evaluation.evaluate import validation_ndcg
 from recsys.evaluation.ranking import Scorer
 from recsys.models.baselines.factorisation import fit_als
-from recsys.models.baselines.item_item import fit_ease, fit_itemknn
+from recsys.models.baselines.item_item import fit_ease, fit_itemknn, neighbourhoods
 from recsys.models.baselines.popularity import fit_popularity, fit_random, fit_recent
 from recsys.models.baselines.scorers import DoesNotApply
+from recsys.models.baselines.sequential import fit_itemknn_recent, fit_markov, fit_markov_knn
 
-# name: (function that fits it to (split, parts, seed, **settings), settings to try on validation)
+REGULARISATIONS = (3.0, 5.0, 10.0, 20.0, 30.0, 50.0, 100.0, 200.0, 300.0, 500.0, 1000.0, 2000.0)
+ALS_SETTINGS = [(3.0, 50.0), (10.0, 50.0), (30.0, 50.0), (50.0, 100.0), (200.0, 100.0), (1000.0, 300.0)]
+
+# name: (function that fits it to (split, parts, seed, **settings), settings to try on validation: as many for each)
 BASELINES: dict[str, tuple[Callable[..., Scorer], list[dict[str, Any]]]] = {
     "random": (fit_random, [{}]),
     "popularity": (fit_popularity, [{}]),
-    "recent": (fit_recent, [{"share": share} for share in (0.01, 0.03, 0.1, 0.3)]),
-    "itemknn": (fit_itemknn, [{"k": k} for k in (10, 30, 100, 300)]),
-    "ease": (fit_ease, [{"regularisation": value} for value in (100.0, 300.0, 1000.0, 3000.0)]),
-    "als": (fit_als, [{"regularisation": r, "alpha": a} for r, a in ((0.01, 1), (1.0, 5), (10.0, 5), (30.0, 20))]),
-}
+    "recent": (fit_recent, [{"share": 0.5**n} for n in range(12)]),
+    "itemknn": (fit_itemknn, [
+        *({"k": k, "shrinkage": each} for k in (30, 100, 300) for each in (0.0, 10.0)),
+        *({"k": k, "weighting": "tfidf", "shrinkage": each} for k, each in ((100, 0.0), (100, 10.0), (300, 10.0))),
+        *({"k": k, "weighting": "bm25"} for k in (30, 100, 300)),
+    ]),
+    "ease": (fit_ease, [{"regularisation": value} for value in REGULARISATIONS]),
+    "als": (fit_als, [
+        {"factors": n, "alpha": alpha, "regularisation": value} for n in (64, 128) for alpha, value in ALS_SETTINGS
+    ]),
+    "itemknn-recent": (fit_itemknn_recent, [
+        {"half_life": n} for n in (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+    ]),
+    "markov": (fit_markov, [
+        {"half_life": n, "steps": steps, "symmetric": symmetric}
+        for n in (0.5, 1.0, 4.0, 32.0) for steps, symmetric in ((5, False), (5, True), (10, True))
+    ]),
+    "markov-knn": (fit_markov_knn, [
+        {"half_life": n, "weight": weight} for n in (0.5, 1.0, 4.0, 32.0) for weight in (1.0, 3.0, 10.0)
+    ]),
+}  # fmt: skip
+# name: function of (split, parts) that returns what all trials share
+SHARED = {"ease": lambda split, parts: {"shared": neighbourhoods(split, parts)}}
+TRIALS = max(len(grid) for _, grid in BASELINES.values())
 
 
 @dataclass(frozen=True)
@@ -57,7 +80,8 @@ def fit(name: str, split: Split, seed: int = 0) -> Fitted:
     fitter, grid = BASELINES[name]
     trials = []
     if len(grid) > 1:
-        trials = [(each, validation_ndcg(fitter(split, ("train",), seed, **each), split)) for each in grid]
+        shared = SHARED[name](split, ("train",)) if name in SHARED else {}
+        trials = [(each, validation_ndcg(fitter(split, ("train",), seed, **each, **shared), split)) for each in grid]
     settings = max(trials, key=lambda trial: trial[1])[0] if trials else grid[0]
     start = time.perf_counter()
     scorer = fitter(split, ("train", "validation"), seed, **settings)

@@ -1,0 +1,77 @@
+"""Baselines that know the order of listens: item kNN on the latest songs, a Markov chain, and their weighted sum."""
+
+import numpy as np
+from scipy import sparse
+
+from recsys.data.interactions import Interactions
+from recsys.data.split import Split
+from recsys.models.baselines.item_item import similarity
+from recsys.models.baselines.scorers import DoesNotApply, Product
+
+WINDOW = np.timedelta64(1, "h")  # between two listens that count as one after the other
+K, SHRINKAGE = 300, 10.0  # of the item kNN: similar songs that are kept, and listeners added to each song
+DAMPING = 10.0  # added to each song's transitions, so that songs with few of them count less
+
+
+def fit_itemknn_recent(split: Split, parts: tuple[str, ...], seed: int, half_life: float) -> Product:
+    """Score by item kNN, where each listen of the history counts ½ ^ (later listens / half-life).
+
+    This and the other fits here raise DoesNotApply if the order of the listens is not known.
+    """
+    return _on_recent(split, _ordered(split, parts), _similarity(split, parts), half_life)
+
+
+def fit_markov(
+    split: Split, parts: tuple[str, ...], seed: int, half_life: float, steps: int, symmetric: bool
+) -> Product:
+    """Score by how often a song came within the next `steps` songs after those of a history weighted by recency."""
+    rows = _ordered(split, parts)
+    return _on_recent(split, rows, transitions(rows, split.n_items, steps, symmetric), half_life)
+
+
+def fit_markov_knn(split: Split, parts: tuple[str, ...], seed: int, half_life: float, weight: float) -> Product:
+    """Score by item kNN plus `weight` times a symmetric Markov chain of 5 steps, on a history weighted by recency."""
+    rows = _ordered(split, parts)
+    chain = transitions(rows, split.n_items, 5, symmetric=True)
+    return _on_recent(split, rows, _similarity(split, parts) + np.float32(weight) * chain, half_life)
+
+
+def recency_weights(rows: Interactions, n_users: int, n_items: int, half_life: float) -> sparse.csr_matrix:
+    """Return ½ ^ (the user's later listens / half-life) of each song of ordered rows; those of repeats add up."""
+    later = np.bincount(rows.user, minlength=n_users).cumsum()[rows.user] - 1 - np.arange(len(rows))
+    weights = np.exp2(-later / half_life, dtype=np.float32)
+    return sparse.csr_matrix((weights, (rows.user, rows.item)), shape=(n_users, n_items))
+
+
+def transitions(rows: Interactions, n_items: int, steps: int, symmetric: bool) -> sparse.csr_matrix:
+    """Return how often songs (columns) follow songs (rows), float32 (n_items, n_items), of ordered rows.
+
+    The d-th song after another counts 1 / d, up to `steps` and within `WINDOW`. Each entry is divided by the square
+    roots of the sums of its row and of its column, each with `DAMPING` added; `symmetric` adds the transpose.
+    """
+    user, item, time = rows.user, rows.item, rows.timestamp
+    assert time is not None
+    counts = sparse.csr_matrix((n_items, n_items), dtype=np.float32)
+    for d in range(1, min(steps, len(rows) - 1) + 1):
+        follows = (user[d:] == user[:-d]) & (time[d:] - time[:-d] <= WINDOW)
+        pairs = item[:-d][follows], item[d:][follows]
+        counts += sparse.csr_matrix((np.full(len(pairs[0]), 1 / d, np.float32), pairs), shape=counts.shape)
+    scales = (sparse.diags_array(1 / np.sqrt(np.asarray(counts.sum(axis)).ravel() + DAMPING)) for axis in (1, 0))
+    scaled = sparse.csr_matrix(next(scales) @ counts @ next(scales), dtype=np.float32)
+    return scaled + scaled.T if symmetric else scaled
+
+
+def _ordered(split: Split, parts: tuple[str, ...]) -> Interactions:
+    """Return the warm rows of the parts by user and time; rows of equal times keep their order, which is by a hash."""
+    rows = split.warm(*parts)
+    if rows.timestamp is None or not split.has_order:
+        raise DoesNotApply("it needs the order of the listens, which these data do not have")
+    return rows[np.lexsort((rows.timestamp, rows.user))]
+
+
+def _similarity(split: Split, parts: tuple[str, ...]) -> sparse.csr_matrix:
+    return similarity(split.seen(*parts), K, shrinkage=SHRINKAGE)
+
+
+def _on_recent(split: Split, rows: Interactions, songs: sparse.csr_matrix, half_life: float) -> Product:
+    return Product.for_split(split, recency_weights(rows, split.n_users, split.n_items, half_life), songs)
