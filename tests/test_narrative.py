@@ -191,8 +191,10 @@ def evaluate_run(run, names, seed=0):
     measures = measure(split, models, evaluation, accuracy, histories, seed)
     headline, by_seed = narrative.headline(evaluation), workflow.ndcg_by_seed(run, evaluation)
     sentences = narrative.sentences(evaluation, accuracy, measures, [PASSED])
-    saved = {"sampled": accuracy, "seconds": workflow.fit_seconds(fitted, histories), "by_seed": by_seed}
-    workflow.save_evaluation(run, evaluation, headline, sentences, **saved)
+    saved = {"checks": [PASSED, FAILED], "sampled": accuracy, "by_seed": by_seed}
+    workflow.save_evaluation(
+        run, evaluation, headline, sentences, seconds=workflow.fit_seconds(fitted, histories), **saved
+    )
     return evaluation, by_seed, headline
 
 
@@ -208,6 +210,7 @@ def test_the_sample_is_made_on_the_spot_and_the_same_seed_gives_the_same_figures
             workflow.train_run(run, split, workflow.choose_recipes(run, split))
         _, _, headline = evaluate_run(run, "random popularity", seed=1)
         metrics = json.loads((run.folder / "metrics.json").read_text())
+        assert metrics["failed_checks"] == [FAILED.name]
         for model in metrics["models"].values():
             del model["rank_seconds"], model["fit_seconds"]
         found.append(metrics)
