@@ -229,6 +229,15 @@ def test_a_request_and_a_script_would_be_noticed(tmp_path):
     assert any("host.example" in call for call in calls) and "<title>taken</title>" in seen
 
 
+def test_a_report_in_which_a_check_failed_does_not_look_like_a_clean_one():
+    summary = {"headline": "Best.", "sentences": ["1 of 12 checks failed.", "More."]}
+    clean, failed = METRICS | {"failed_checks": []}, METRICS | {"failed_checks": ["no event is in two parts"]}
+    for metrics, is_clean in ((METRICS, True), (clean, True), (failed, False)):
+        first, listed = report_page(RECORD, metrics, summary, {}), index_page([("a", RECORD, metrics)])
+        assert ('<p class="lead failed">1 of 12 checks failed.</p>' not in first) == is_clean
+        assert ('<small class="failed">a check failed</small>' not in listed) == is_clean
+
+
 def test_a_notebooks_page_keeps_what_matters(pages):
     page = (pages / "01_prepare.html").read_text()
     assert f"data:image/png;base64,{PIXEL}" in page
