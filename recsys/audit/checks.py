@@ -170,7 +170,7 @@ def _check_events(rows: pd.DataFrame, first_only: bool) -> Check:
     User and song alone identify an event if each pair occurs once only: if later listens were dropped, or if there are
     no times and no part has a pair twice. With repeats but without times no event can be identified, and none is found.
     """
-    key = ["user", "item"] if first_only else [column for column in rows if column != "part"]
+    key = ["user", "item"] if first_only else [column for column in rows if column not in ("part", "place")]
     if "timestamp" not in rows and not first_only and rows.duplicated().any():
         rows = rows[:0]
     return _check("no event is in two parts", rows.drop_duplicates([*key, "part"]).duplicated(key))
