@@ -189,7 +189,7 @@ def test_equal_times_are_not_in_the_order_of_the_ids(prepared, way):
     frame = daily()
     manifest, split = prepared(frame, split=way)
     assert manifest["equal_times"] > 0.7
-    assert warnings_with(manifest, "Their order is not known")
+    assert warnings_with(manifest, "Their order is not known, so no model uses it")
     assert step(manifest, "positives")["rows_out"] == manifest["steps"][-1]["rows_out"] == len(frame)
     song = split.items.item_id.str[-1].astype(int).to_numpy()[split.train.item]
     order = np.lexsort((np.arange(len(song)), split.train.user))

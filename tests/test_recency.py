@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 
 from recsys.data.interactions import Interactions
+from recsys.data.prepare import prepare
 from recsys.data.split import Split
+from recsys.reports.tables import choices_table
 from recsys.training.recency import recency_weights, with_recency
 from recsys.training.recipes import RECIPES
 from recsys.training.trainer import train
@@ -70,3 +72,44 @@ def test_recency_is_chosen_if_the_last_songs_tell_what_comes_next(last_counts):
     assert ("strength" in history["recency"]) == last_counts
     ndcg = [trial["ndcg@20"] for trial in history["recency_trials"]]
     assert max(ndcg) == ndcg[2 if last_counts else 0]
+    assert "not known" not in choices_table({"best": history}).data
+
+
+def albums(root, step, seed=0):
+    """Prepare a log of users who play 4 albums a day, with their 5 songs in any order. An id tells album and song.
+
+    Times are `step` apart in the order of the ids: 0 for dates alone, 1 s for an order that tells what comes next.
+    """
+    rng, rows = np.random.default_rng(seed), []
+    for user in range(300):
+        for day in pd.date_range("2024-01-01", periods=3):
+            songs = (10 * np.sort(rng.choice(40, 4, replace=False))[:, None] + np.arange(5)).ravel()
+            times = day + np.arange(20) * pd.Timedelta(step, "s")
+            rows.append(pd.DataFrame({"user_id": user, "item_id": 1000 + songs, "timestamp": times}))
+    root.mkdir()
+    pd.concat(rows).sample(frac=1, random_state=seed).to_csv(root / "log.csv", index=False)
+    return Split.load(prepare("csv", root / "log.csv", root=root, split="by-user-last", test_fraction=0.03).folder)
+
+
+def share_of_albums_found(split):
+    """Return how often a test song is of the album that a user played last, by recency weights on train."""
+    rows, test = split.warm("train", "validation"), split.warm("test")
+    album = pd.factorize(split.items["item_id"].astype(int) // 10)[0]
+    in_album = (np.arange(album.max() + 1) == album[:, None]).astype("f")  # (songs, albums)
+    weights = recency_weights(rows, split.n_users, split.n_items_all, 0.5) @ in_album
+    return (weights.argmax(axis=1)[test.user] == album[test.item]).mean()
+
+
+def test_where_only_days_are_known_recency_gains_nothing_from_ids(tmp_path):
+    timed, dated = albums(tmp_path / "timed", step=1), albums(tmp_path / "dated", step=0)
+    assert (timed.has_order, dated.has_order) == (True, False)
+    assert share_of_albums_found(timed) > 0.9  # the song before is of the same album
+    n, guess = len(dated.test), 4 / 19  # of the day's other 19 songs, 4 are of the same album
+    assert abs(share_of_albums_found(dated) - guess) < 4 * np.sqrt(guess * (1 - guess) / n)
+
+
+def test_best_tries_no_recency_where_the_order_is_not_known(tmp_path):
+    recipe = RECIPES["best"].override(dim=4, batch_size=50, epochs=2, grid=((0.2, 1.0),), recency=((4.0, 6.0),))
+    dated = train(albums(tmp_path / "dated", step=0), recipe, verbose=False).history
+    assert (dated["recency"], dated["recency_trials"]) == ({}, [])
+    assert "order of the listens is not known" in choices_table({"best": dated}).data

@@ -6,11 +6,11 @@ from ibis.expr.types import Table
 from recsys.data.engine import Engine
 from recsys.data.partition import count_rows
 from recsys.data.readers.columns import epoch_us
+from recsys.data.split import UNKNOWN_ORDER
 
 DAY = 86_400_000_000  # in microseconds
 ENOUGH = 2_000_000  # listens, of whole users, that are looked at
 COPY = 0.25  # share of listens that are followed by the same listen at one distance; a shifted copy has about a half
-UNKNOWN_ORDER = 0.1  # share of neighbouring listens with equal times
 AROUND = r"^[\s\p{Z}\p{Cf}]+|[\s\p{Z}\p{Cf}]+$"  # what cannot be seen at the ends of an id
 
 
@@ -60,7 +60,7 @@ def share_of_equal_times(engine: Engine, listens: Table) -> float:
     if share > UNKNOWN_ORDER:
         engine.warn(
             f"Listens at the same time as another one of the user ({share:.0%} of neighbouring listens). Their order "
-            "is not known, and models that use the order cannot learn from it", n_equal,
+            "is not known, so no model uses it", n_equal,
         )  # fmt: skip
     return round(share, 4)
 

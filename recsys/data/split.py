@@ -13,6 +13,7 @@ from recsys.data.interactions import COLUMNS, Interactions, Stored, read_interac
 from recsys.runs import read_json, sha256
 
 PARTS = ("train", "validation", "test")
+UNKNOWN_ORDER = 0.1  # share of neighbouring listens with equal times from which a user's order counts as unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +115,12 @@ class Split:
     def n_items_all(self) -> int:
         """Number of songs: warm, cold and, where a list names all, those in no part."""
         return len(self.items)
+
+    @property
+    def has_order(self) -> bool:
+        """Whether the order of each user's listens is known: they have times, and few of them are equal."""
+        share = self.manifest.get("equal_times")  # `prepare` notes it where there are times
+        return self.train.timestamp is not None if share is None else share <= UNKNOWN_ORDER
 
     def warm(self, *parts: str) -> Interactions:
         """Return the rows of the parts, one part after the other, whose user and song are both warm."""

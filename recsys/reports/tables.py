@@ -93,10 +93,11 @@ def choices_table(histories: dict[str, dict[str, Any]]) -> HTML:
     columns = {}
     for name, history in histories.items():
         recency = " and ".join(f"{key.replace('_', '-')} {value:g}" for key, value in history["recency"].items())
+        untried = history["inputs"]["recipe"]["recency"] and not history["recency_trials"]
         columns[model_name(name)] = {
             "temperature": f"{history['settings']['temperature']:g}",
             "γ": f"{history['settings']['gamma']:g}",
-            "recency weighting": recency or "none",
+            "recency weighting": recency or "none" + ": the order of the listens is not known" * bool(untried),
             "best epoch": f"{history['best_epoch']} of {len(history['epochs'])}",
             "parameters": f"{history['n_parameters']:,}",
         }

@@ -79,10 +79,10 @@ def _train(loop: Loop, history: TrainingHistory, split: Split, rows: Interaction
 
 
 def _choose_recency(loop: Loop, history: TrainingHistory, split: Split) -> None:
-    """Choose the recency weighting, or none, that is best on validation."""
-    rows = split.warm("train")
-    if not loop.recipe.recency or rows.timestamp is None:
+    """Choose the recency weighting, or none, that is best on validation. Nothing is tried if the order is not known."""
+    if not loop.recipe.recency or not split.has_order:
         return
+    rows = split.warm("train")
     weights, without = loop.model.get_weights(), validation_ndcg(loop.model, split)
     trials: list[dict[str, float]] = [{NDCG: without}]
     for strength, half_life in loop.recipe.recency:
