@@ -118,9 +118,9 @@ class Split:
 
     @property
     def has_order(self) -> bool:
-        """Whether the order of each user's listens is known: they have times, and few of them are equal."""
+        """Whether the order of each user's listens is known: by places in a list, or by times of which few are equal."""
         share = self.manifest.get("equal_times")  # `prepare` notes it where there are times
-        return self.train.timestamp is not None if share is None else share <= UNKNOWN_ORDER
+        return self.train[:0].order is not None if share is None else share <= UNKNOWN_ORDER
 
     def warm(self, *parts: str) -> Interactions:
         """Return the rows of the parts, one part after the other, whose user and song are both warm."""
@@ -130,11 +130,6 @@ class Split:
             columns[name] = None if any(each is None for each in values) else np.concatenate(values)
         joined = Interactions(**columns)
         return joined[(joined.user < self.n_users) & (joined.item < self.n_items)]
-
-    @cached_property
-    def has_order(self) -> bool:
-        """Whether it is known in which order a user listened to the songs of train."""
-        return self.train.timestamp is not None or self.train.place is not None
 
     def in_order(self, *parts: str) -> Interactions:
         """Return the rows of `warm` by user, each user's oldest first. Raises ValueError if their order is not known.
