@@ -118,7 +118,7 @@ class Split:
 
     @property
     def has_order(self) -> bool:
-        """Whether the order of each user's listens is known: by places in a list, or by times of which few are equal."""
+        """Whether the order of each user's listens is known: by places in a list, or by times that are rarely equal."""
         share = self.manifest.get("equal_times")  # `prepare` notes it where there are times
         return self.train[:0].order is not None if share is None else share <= UNKNOWN_ORDER
 
