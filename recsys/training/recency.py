@@ -22,9 +22,10 @@ def recency_weights(rows: Interactions, n_users: int, n_items: int, half_life: f
 
 def with_recency(users: np.ndarray, songs: np.ndarray, weights: sparse.csr_matrix, strength: float) -> np.ndarray:
     """Return users' vectors with recency weighting, float32 (n_users, dim), given those of users and songs without."""
-    return _directions(users) + np.float32(strength) * _directions(weights @ _directions(songs))
+    return directions(users) + np.float32(strength) * directions(weights @ directions(songs))
 
 
-def _directions(vectors: np.ndarray) -> np.ndarray:
+def directions(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors (n, dim) divided by their lengths; zeros stay zeros."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
