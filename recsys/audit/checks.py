@@ -194,7 +194,7 @@ def _check_events(rows: pd.DataFrame, first_only: bool) -> Check:
     no times and no part has a pair twice. With repeats but without times, or with dates alone, no event can be
     identified, and none is found.
     """
-    key = ["user", "item"] if first_only else [column for column in rows if column != "part"]
+    key = ["user", "item"] if first_only else [column for column in rows if column not in ("part", "place")]
     repeats = "timestamp" not in rows and rows.duplicated().any()
     only_days = "timestamp" in rows and (rows["timestamp"] == rows["timestamp"].dt.normalize()).all()
     if not first_only and (repeats or only_days):

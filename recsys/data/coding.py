@@ -67,13 +67,15 @@ def _union(tables: list[Table], id_column: str) -> Table:
 def write_parts(coded: Table, work: Path) -> dict[str, int]:
     """Write a file for each part, in the order of time, and return their numbers of rows.
 
-    Equal times are in the order of a hash, as an order by id would make sequences that nobody played.
+    Equal times are in the order of a hash, as an order by id would make sequences that nobody played. A place is
+    written for train and validation only: test has lists of its own, whose places are not comparable.
     """
     times = ["timestamp"] if "timestamp" in coded.columns else []
     order = [*times, "order", "user", "item"] if times else ["user", "item"]
     counts: dict[str, int] = {}
     for number, part in enumerate(PARTS):
-        rows = coded.filter(coded.part == number).order_by(order).select("user", "item", *times)
+        places = {"place": coded.place.cast("int32")} if "place" in coded.columns and part != "test" else {}
+        rows = coded.filter(coded.part == number).order_by(order).select("user", "item", *times, **places)
         rows.to_parquet(work / f"{part}.parquet")
         counts[part] = count_rows(rows)
     return counts

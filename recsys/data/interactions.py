@@ -15,22 +15,33 @@ import pyarrow.parquet as pq
 
 IN_MEMORY = 2**21  # rows of a part: 16 MiB of codes. A part with more stays in its file.
 PIECE = 2**19  # rows
+COLUMNS = ("user", "item", "timestamp", "place")
 ENGINE: dict[str, Any] = {"memory_limit": "500MB", "threads": 2}  # what does not fit is spilled to disk
 
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """Positives in their order: codes `user` and `item`, int32 (n,), and `timestamp`, UTC datetime64 (n,), or None."""
+    """Positives: codes `user` and `item`, int32 (n,), and what orders them, where that is known.
+
+    This is `timestamp`, UTC datetime64 (n,), or `place`, int32 (n,): the place in a list that has the user's songs in
+    the order of time. Both may be None.
+    """
 
     user: np.ndarray
     item: np.ndarray
     timestamp: np.ndarray | None = None
+    place: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.user)
 
     def __getitem__(self, rows: np.ndarray | slice) -> "Interactions":
-        return Interactions(self.user[rows], self.item[rows], None if self.timestamp is None else self.timestamp[rows])
+        return _rows(self, rows)
+
+    @property
+    def order(self) -> np.ndarray | None:
+        """What orders the rows of a user, the earliest first: times or places (n,); None if neither is known."""
+        return self.place if self.timestamp is None else self.timestamp
 
     def pieces(self) -> Iterator[list[np.ndarray]]:
         """Yield the codes of users and songs, [(m,), (m,)], of the first rows, then of the next, and so on."""
@@ -40,7 +51,7 @@ class Interactions:
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """Interactions that stay in a Parquet file. Each access to `user`, `item` or `timestamp` reads the column again."""
+    """Interactions that stay in a Parquet file. Each access to a column reads it again."""
 
     path: Path
 
@@ -48,8 +59,7 @@ class Stored:
         return self._metadata.num_rows
 
     def __getitem__(self, rows: np.ndarray | slice) -> Interactions:
-        timestamp = self.timestamp
-        return Interactions(self.user[rows], self.item[rows], None if timestamp is None else timestamp[rows])
+        return _rows(self, rows)
 
     @property
     def user(self) -> np.ndarray:
@@ -65,6 +75,11 @@ class Stored:
     def timestamp(self) -> np.ndarray | None:
         """The times of the listens, datetime64 (n,) in UTC, or None."""
         return self._read_column("timestamp") if "timestamp" in self._metadata.schema.names else None
+
+    @property
+    def place(self) -> np.ndarray | None:
+        """The places in the users' lists, int32 (n,), or None."""
+        return self._read_column("place") if "place" in self._metadata.schema.names else None
 
     def pieces(self) -> Iterator[list[np.ndarray]]:
         """Yield the codes of users and songs, [(m,), (m,)], of the first rows, then of the next, and so on."""
@@ -94,8 +109,12 @@ def read_interactions(path: Path) -> Interactions | Stored:
     if pq.read_metadata(path).num_rows > IN_MEMORY:
         return Stored(path)
     columns = pq.read_table(path, partitioning=None)  # a folder called `user=5` is no column
-    timestamp = columns["timestamp"].to_numpy() if "timestamp" in columns.column_names else None
-    return Interactions(columns["user"].to_numpy(), columns["item"].to_numpy(), timestamp)
+    return Interactions(**{name: columns[name].to_numpy() for name in COLUMNS if name in columns.column_names})
+
+
+def _rows(interactions: "Interactions | Stored", rows: np.ndarray | slice) -> Interactions:
+    columns = ((name, getattr(interactions, name)) for name in COLUMNS)
+    return Interactions(**{name: values[rows] for name, values in columns if values is not None})
 
 
 def store_pairs(parts: Sequence[Interactions | Stored], n_users: int, n_items: int, path: Path) -> Stored:

@@ -17,7 +17,7 @@ from recsys.data.readers.dataset import Source
 from recsys.data.readers.tables import FILE
 
 EMPTY, OUTSIDE = "without a user or a song", "with a time before 1970 or after today"
-OURS = ("user_id", "item_id", "timestamp", "listened")
+OURS = ("user_id", "item_id", "timestamp", "place", "listened")
 
 
 @dataclass(frozen=True, eq=False)

@@ -97,7 +97,7 @@ def has_only_days(listens: Table) -> bool:
 
 def warn_of_shifted_copy(engine: Engine, listens: Table) -> None:
     """Warn if many listens occur a second time at one distance, as in a log that was joined with its shifted copy."""
-    rows = _some_users(listens)
+    rows = some_users(listens)
     rows = rows.select("user_id", "item_id", second=epoch_us(rows.timestamp) // 1_000_000)
     before = rows.second.lag().over(group_by=["user_id", "item_id"], order_by="second")
     gaps = rows.mutate(gap=rows.second - before)
@@ -113,7 +113,7 @@ def warn_of_shifted_copy(engine: Engine, listens: Table) -> None:
 
 def share_of_equal_times(engine: Engine, listens: Table) -> float:
     """Return which share of the neighbouring listens of a user have equal times; warn if it is large."""
-    rows = _some_users(listens)
+    rows = some_users(listens)
     n, n_users = count_rows(rows), count_rows(rows.select("user_id").distinct())
     n_equal = n - count_rows(rows.select("user_id", "timestamp").distinct())
     share = n_equal / (n - n_users) if n > n_users else 0.0
@@ -125,7 +125,7 @@ def share_of_equal_times(engine: Engine, listens: Table) -> float:
     return round(share, 4)
 
 
-def _some_users(listens: Table) -> Table:
-    """Return the listens, or those of some users if there are too many."""
-    every = -(-count_rows(listens) // ENOUGH)
+def some_users(listens: Table, most: int = ENOUGH) -> Table:
+    """Return the listens, or about `most` of some users if there are more."""
+    every = -(-count_rows(listens) // most)
     return listens if every == 1 else listens.filter(listens.user_id.hash() % every == 0)

@@ -24,7 +24,7 @@ def choose_split(split: str, listens: Table) -> str:
 
 
 def assign_parts(listens: Table, split: str, validation_fraction: float, test_fraction: float) -> Table:
-    """Return the listens with the column `part`: 0 for train, 1 for validation, 2 for test.
+    """Return the listens with the column `part`: 0 for train, 1 for validation, 2 for test; a given one is kept.
 
     Their column `order`, a hash of each row, decides where times are equal, and which rows are drawn at random.
     """
@@ -33,11 +33,8 @@ def assign_parts(listens: Table, split: str, validation_fraction: float, test_fr
     if split == "by-user-last":
         return _by_user_last(listens, validation_fraction, test_fraction)
     if split == "random":
-        in_train = listens.mutate(part=ibis.literal(TRAIN, "int8"))
-        return _draw_from_train(in_train, validation_fraction, test_fraction)
-    if count_rows(listens.filter(listens.part == VALIDATION)):
-        return listens
-    return _draw_from_train(listens, validation_fraction, 0.0)
+        return _at_random(listens, validation_fraction, test_fraction)
+    return listens
 
 
 def _by_time(listens: Table, validation_fraction: float, test_fraction: float) -> Table:
@@ -63,17 +60,15 @@ def _by_user_last(listens: Table, validation_fraction: float, test_fraction: flo
     return ranked.mutate(part=(ranked.n >= 3).ifelse(part, TRAIN).cast("int8")).drop("rank", "n")
 
 
-def _draw_from_train(listens: Table, validation_fraction: float, test_fraction: float) -> Table:
-    """Move rows of train to validation and test by a hash, but never the last row that train has of a user or song."""
-    train = listens.filter(listens.part == TRAIN)
+def _at_random(listens: Table, validation_fraction: float, test_fraction: float) -> Table:
+    """Draw validation and test by a hash, but leave a row of each user and song in train."""
     for column in ("user_id", "item_id"):
-        highest = train.group_by(column).agg(train.order.max().name(f"highest_of_{column}"))
+        highest = listens.group_by(column).agg(listens.order.max().name(f"highest_of_{column}"))
         listens = add_columns(listens, highest, column)
-    may_move = (listens.part == TRAIN) & (listens.order < listens.highest_of_user_id)
-    may_move &= listens.order < listens.highest_of_item_id
+    may_move = (listens.order < listens.highest_of_user_id) & (listens.order < listens.highest_of_item_id)
     to_test = listens.order < hash_bound(test_fraction)
     to_either = listens.order < hash_bound(test_fraction + validation_fraction)
-    part = (may_move & to_either).ifelse(to_test.ifelse(TEST, VALIDATION), listens.part).cast("int8")
+    part = (may_move & to_either).ifelse(to_test.ifelse(TEST, VALIDATION), TRAIN).cast("int8")
     return listens.mutate(part=part).drop("highest_of_user_id", "highest_of_item_id")
 
 

@@ -9,11 +9,15 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ibis.expr.types import Table
+
 from recsys.data import readers
 from recsys.data.coding import NOWHERE, describe, number_ids, write_parts
 from recsys.data.engine import Engine, start_engine
 from recsys.data.errors import DataError
+from recsys.data.given_split import WORDS, carve_validation, drop_places_of_sorted_lists
 from recsys.data.leaks import drop_leaks
+from recsys.data.likeness import compare_validation_with_test
 from recsys.data.oddities import (
     share_of_equal_times,
     warn_of_alike_ids,
@@ -21,18 +25,18 @@ from recsys.data.oddities import (
     warn_of_heavy_users,
     warn_of_late_gap,
 )
-from recsys.data.partition import COLUMN_NEEDED, TRAIN, assign_parts, choose_split, count_rows
+from recsys.data.partition import COLUMN_NEEDED, TRAIN, VALIDATION, assign_parts, choose_split, count_rows
 from recsys.data.readers.dataset import Dataset
 from recsys.data.readers.options import Options
 from recsys.data.readers.recognition import AUTO
-from recsys.data.reading import file_names, read_all
+from recsys.data.reading import Read, file_names, read_all
 from recsys.data.split import PARTS
 from recsys.data.steps import select_positives
 from recsys.runs import project_root, read_json, sha256, write_json
 
 CHOICES = {
     "split": ("auto", *COLUMN_NEEDED), "positives": ("listened", "all"), "repeats": ("keep", "first"),
-    "repeated_events": ("drop", "keep"), "empty_ids": ("error", "drop"), "times_outside": ("error", "drop"),
+    "validation": ("", *WORDS), "repeated_events": ("drop", "keep"), "empty_ids": ("error", "drop"), "times_outside": ("error", "drop"),
     "on_leak": ("stop", "drop", "report"),
 }  # fmt: skip
 # the key depends on all other files of this package
@@ -50,7 +54,7 @@ class Prepared:
 
 def prepare(
     dataset: str = "sample", path: Path | str | None = None, *, root: Path | None = None,
-    split: str = "auto", validation_fraction: float = 0.1, test_fraction: float = 0.1,
+    split: str = "auto", validation_fraction: float = 0.1, test_fraction: float = 0.1, validation: str = "",
     positives: str = "listened", repeats: str = "keep", user_fraction: float = 1.0,
     min_user_listens: int = 1, min_item_listens: int = 1, n_candidates: int = 21, seed: int = 0,
     repeated_events: str = "drop", empty_ids: str = "error", times_outside: str = "error", on_leak: str = "stop",
@@ -66,6 +70,8 @@ def prepare(
     - `dataset` is a key of `recsys.data.readers.READERS`, `path` its file or folder; `auto` finds the key that fits.
     - `split` is `by-time` (two cuts for all users), `by-user-last` (the last listens of each user), `random`, `given`,
       or `auto`, which is the first of `given`, `by-time` and `random` that the data allow.
+    - `validation` says how it is taken out of the train part of a given split: `random`, `by-user-last` or `by-time`;
+      "" takes it as test was taken. Each user has the same share of listens in it as in test.
     - `positives="all"` keeps skips too; `repeats="first"` keeps only a user's first listen to a song.
     - `user_fraction` is the share of users to keep, drawn by a hash of their ids.
     - The minimal numbers of listens are applied until all remaining users and songs reach them.
@@ -134,6 +140,18 @@ def _manifest_if_complete(folder: Path) -> dict[str, Any] | None:
     return manifest if all((folder / name).exists() for name in manifest["files"]) else None
 
 
+def _look_for_oddities(engine: Engine, listens: Table, read: Read) -> dict[str, float]:
+    """Warn of what looks odd. Where there are times, return the share of neighbouring listens with equal ones."""
+    equal = {}
+    if "timestamp" in listens.columns:
+        equal["equal_times"] = share_of_equal_times(engine, listens)
+        warn_of_late_gap(engine, listens)
+    warn_of_heavy_users(engine, listens)
+    for what, names in read.names.items():
+        warn_of_alike_ids(engine, names, what)
+    return equal
+
+
 def _describe_files(data: Dataset) -> list[dict[str, Any]]:
     """Return the name, size and hash of each file; a number instead of the name if that may be a person's."""
     n = len(data.paths)
@@ -149,19 +167,21 @@ def _write_tables(engine: Engine, data: Dataset, parameters: dict[str, Any]) -> 
     """Write the Parquet files of the prepared folder into the scratch folder, and return the rest of the manifest."""
     read = read_all(engine, data, parameters["seed"], parameters["empty_ids"], parameters["times_outside"])
     positives, account = select_positives(engine, read, parameters)
+    positives = drop_places_of_sorted_lists(engine, positives)
     split = choose_split(parameters["split"], positives)
     fractions = parameters["validation_fraction"], parameters["test_fraction"]
     listens = engine.store(assign_parts(positives, split, *fractions))
+    if split == "given" and not count_rows(listens.filter(listens.part == VALIDATION)):
+        listens = engine.store(carve_validation(engine, listens, parameters["validation"]))
+    elif parameters["validation"]:
+        expected = f"'', as the split {split} has a validation part"
+        raise DataError(f"VALIDATION: expected {expected}, got {parameters['validation']!r}")
     account.add("split")
     if parameters["on_leak"] == "drop":
         listens = drop_leaks(engine, listens, account)
-    equal = {}
-    if "timestamp" in listens.columns:
-        equal["equal_times"] = share_of_equal_times(engine, listens)
-        warn_of_late_gap(engine, listens)
-    warn_of_heavy_users(engine, listens)
-    for what, names in read.names.items():
-        warn_of_alike_ids(engine, names, what)
+    equal = _look_for_oddities(engine, listens, read)
+    empty = [name for number, name in enumerate(PARTS) if not count_rows(listens.filter(listens.part == number))]
+    likeness = {} if empty else compare_validation_with_test(engine, listens)
     counts: dict[str, int] = {}
     for what, least in (("user", 2), ("item", parameters["n_candidates"])):
         codes = number_ids(engine, listens, read, what)
@@ -178,15 +198,14 @@ def _write_tables(engine: Engine, data: Dataset, parameters: dict[str, Any]) -> 
         numbered = codes.select(key="key", **{what: codes.code})
         listens = listens.inner_join(numbered, listens[f"{what}_id"] == numbered.key).drop(f"{what}_id", "key")
     rows = write_parts(engine.store(listens), engine.scratch)
-    if empty := [part for part, n in rows.items() if not n]:
+    if empty:
         raise DataError(
             f"{file_names(data)}: expected listens in every part, got none in {empty[0]} (split {split}); "
             "change SPLIT, VALIDATION_FRACTION or TEST_FRACTION"
         )
     return {
-        "split": split, "parameters": parameters,
-        "source": _describe_files(data),
-        "steps": account.steps, "parts": rows, **counts, **equal, "decisions": engine.decisions,
+        "split": split, "parameters": parameters, "source": _describe_files(data), "steps": account.steps,
+        "parts": rows, **counts, **equal, "likeness": likeness, "decisions": engine.decisions,
         "warnings": [asdict(warning) for warning in engine.warnings],
         "files": {f"{name}.parquet": sha256(engine.scratch / f"{name}.parquet") for name in (*PARTS, "users", "items")},
     }  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from recsys.data.interactions import Interactions, Stored, read_interactions, store_pairs
+from recsys.data.interactions import COLUMNS, Interactions, Stored, read_interactions, store_pairs
 from recsys.runs import read_json, sha256
 
 PARTS = ("train", "validation", "test")
@@ -27,9 +27,11 @@ class Split:
     - `Split.from_arrays(train, validation, test)` takes three arrays of (user, song) codes.
 
     `split.train.user`, `.item` and `.timestamp` are arrays with one element for each listen; `validation` and `test`
-    have the same. Users and songs in train are *warm*: their codes are 0…n_users−1 and 0…n_items−1. Those that appear
-    only later are *cold*: their codes follow, and models have no vector for them. The last codes, up to n_users_all−1
-    and n_items_all−1, are of users and songs that no part has but that a list of all names; there are few such lists.
+    have the same. Lists in the order of time without times have `.place` instead of `.timestamp`.
+
+    Users and songs in train are *warm*: their codes are 0…n_users−1 and 0…n_items−1. Those that appear only later are
+    *cold*: their codes follow, and models have no vector for them. The last codes, up to n_users_all−1 and
+    n_items_all−1, are of users and songs that no part has but that a list of all names; there are few such lists.
 
     Row i of the table `users` describes the user with code i, whose raw id is in the column `user_id`; `items` does the
     same for songs, with `item_id`. `manifest` tells how the split was made.
@@ -116,17 +118,28 @@ class Split:
 
     @property
     def has_order(self) -> bool:
-        """Whether the order of each user's listens is known: they have times, and few of them are equal."""
+        """Whether the order of each user's listens is known: by places in a list, or by times that are rarely equal."""
         share = self.manifest.get("equal_times")  # `prepare` notes it where there are times
-        return self.train.timestamp is not None if share is None else share <= UNKNOWN_ORDER
+        return self.train[:0].order is not None if share is None else share <= UNKNOWN_ORDER
 
     def warm(self, *parts: str) -> Interactions:
         """Return the rows of the parts, one part after the other, whose user and song are both warm."""
-        rows = [getattr(self, part) for part in parts]
-        has_times = all(each.timestamp is not None for each in rows)
-        columns = ("user", "item", "timestamp") if has_times else ("user", "item")
-        joined = Interactions(*(np.concatenate([getattr(each, column) for each in rows]) for column in columns))
+        columns: dict[str, Any] = {}
+        for name in COLUMNS:
+            values = [getattr(getattr(self, part), name) for part in parts]
+            columns[name] = None if any(each is None for each in values) else np.concatenate(values)
+        joined = Interactions(**columns)
         return joined[(joined.user < self.n_users) & (joined.item < self.n_items)]
+
+    def in_order(self, *parts: str) -> Interactions:
+        """Return the rows of `warm` by user, each user's oldest first. Raises ValueError if their order is not known.
+
+        Rows with equal times stay in the order of the parts' files, which is that of a hash.
+        """
+        rows = self.warm(*parts)
+        if not self.has_order or rows.order is None:
+            raise ValueError(f"{' and '.join(parts)}: expected rows with times or places, got none")
+        return rows[np.lexsort((rows.order, rows.user))]
 
     def counts(self, *parts: str, users: np.ndarray | None = None) -> sparse.csr_matrix:
         """Return how often each warm user listened to each warm song in the parts: float32 (n_users, n_items).

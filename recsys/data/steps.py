@@ -92,7 +92,7 @@ def _one_of_each_event(listens: Table) -> Table:
 
 def _first_listens(listens: Table) -> Table:
     """Return one row for each user and song: the earliest, in the earliest part."""
-    columns = [column for column in ("part", "timestamp", "order") if column in listens.columns]
+    columns = [column for column in ("part", "timestamp", "place", "order") if column in listens.columns]
     earliest = ibis.struct({column: listens[column] for column in columns}).min()
     firsts = listens.group_by("user_id", "item_id").agg(first=earliest)
     return firsts.mutate(**{column: firsts["first"][column] for column in columns}).drop("first")

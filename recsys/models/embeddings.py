@@ -14,6 +14,7 @@ import tensorflow as tf
 from recsys.runs import write_atomically
 
 INITIAL_RANGE = 0.05  # vectors start uniform in ±0.05, as in Keras; the described learning rate of 100 depends on it
+Ids = Sequence[Any] | np.ndarray
 TINY = 1e-12  # keeps the gradient of a zero vector finite
 ROWS_AT_ONCE = 2**13  # rows of a table that are written at once
 
@@ -31,7 +32,7 @@ class Embeddings(keras.Model):
     """
 
     def __init__(
-        self, user_ids: Sequence[Any], item_ids: Sequence[Any], length_of_embedding: int = 15, *,
+        self, user_ids: Ids, item_ids: Ids, length_of_embedding: int = 15, *,
         similarity: str = "dot", seed: int = 0, **kwargs: Any,
     ):  # fmt: skip
         super().__init__(**kwargs)
@@ -67,7 +68,7 @@ class Embeddings(keras.Model):
         users = np.asarray(users)
         known = (users >= 0) & (users < self.n_users)
         vectors = np.asarray(self._vectors(self.user_embeddings, users))  # (users, dim)
-        songs = np.asarray(self._normalised(self.item_embeddings.value.read_value()))  # (n_items, dim), not a copy
+        songs = np.asarray(self.normalised(self.item_embeddings.value.read_value()))  # (n_items, dim), not a copy
         scores = vectors @ songs.T
         scores[~known] = 0.0
         return scores
@@ -108,7 +109,7 @@ class Embeddings(keras.Model):
 
     def scaled(self, users: tf.Tensor, songs: tf.Tensor, temperature: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return vectors whose products are logits, from rows of the tables: users (n, dim) and songs (m, dim)."""
-        return self._normalised(users) / temperature, self._normalised(songs)  # users have fewer numbers than logits
+        return self.normalised(users) / temperature, self.normalised(songs)  # users have fewer numbers than logits
 
     def highest_logit(self, temperature: tf.Tensor) -> tf.Tensor | None:
         """Return the highest possible logit: 1 / temperature for cosines, None for dot products."""
@@ -116,9 +117,10 @@ class Embeddings(keras.Model):
 
     def _vectors(self, table: keras.Variable, codes: tf.Tensor) -> tf.Tensor:
         inside = tf.clip_by_value(codes, 0, table.shape[0] - 1)
-        return self._normalised(tf.gather(table.value, inside))  # gathers from the variable: the gradient has few rows
+        return self.normalised(tf.gather(table.value, inside))  # gathers from the variable: the gradient has few rows
 
-    def _normalised(self, vectors: tf.Tensor) -> tf.Tensor:
+    def normalised(self, vectors: tf.Tensor) -> tf.Tensor:
+        """Return vectors (…, dim) as the score takes them: of length one for cosines."""
         return normalise(vectors) if self.similarity == "cosine" else vectors
 
     def write(self, path: Path) -> None:
@@ -167,7 +169,7 @@ def write_rows(variable: tf.Variable, values: Callable[[int, tuple[int, int]], n
             each.scatter_update(tf.IndexedSlices(values(first, (len(rows), dim)), rows))
 
 
-def _vocabulary(ids: Sequence[Any], what: str) -> np.ndarray:
+def _vocabulary(ids: Ids, what: str) -> np.ndarray:
     whole = pd.api.types.is_integer_dtype(getattr(ids, "dtype", None))  # saves making millions of Python objects
     raw = np.asarray(ids) if whole else pd.Index(ids, dtype=object).to_numpy()
     if not len(raw):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from recsys.data.interactions import Interactions, Stored
+from recsys.models.embeddings import Embeddings
 from recsys.runs import write_atomically, write_json
 from recsys.training.loop import Loop
 
@@ -59,11 +60,12 @@ class TrainingHistory:
     """
 
     def __init__(self, loop: Loop, facts: dict[str, Any], folder: Path | None, log: Callable[..., None]):
-        self.loop, self.facts, self.folder, self.log = loop, facts, folder, log
+        self.facts, self.folder, self.log = facts, folder, log
         self.phase, self.best_weights, self.interrupted, self.checkpoint_seconds = "", [], False, CHECKPOINT_SECONDS
         self.started = dict.fromkeys(("training", "phase", "epoch", "checkpoint"), time.perf_counter())
         self.checkpoint, self.arrays = read_checkpoint(folder / CHECKPOINT) if folder else ({}, {})
-        loop.after_call, loop.check_interrupt = self.after_call, self.check_interrupt
+        self.attach(loop)
+        self.model = loop.model
         if self.checkpoint and (changed := changed_inputs(self.checkpoint["history"]["inputs"], facts["inputs"])):
             log(f"starts again without its checkpoint, because these have changed: {changed}")
             self.checkpoint = {}
@@ -73,6 +75,11 @@ class TrainingHistory:
             self.best_weights = [self.arrays[name] for name in self.arrays if name.startswith("best")]
             self.started["training"] -= self.checkpoint["seconds"]["training"]
         self.epochs = facts.setdefault("epochs", [])
+
+    def attach(self, loop: Loop) -> None:
+        """Follow a loop: its phases, epochs and state are those of the training from now on."""
+        self.loop = loop
+        loop.after_call, loop.check_interrupt = self.after_call, self.check_interrupt
 
     def since(self, what: str) -> float:
         """Return the seconds since the start of the training, the phase or the epoch, or since the last checkpoint."""
@@ -117,9 +124,10 @@ class TrainingHistory:
         if self.folder:
             write_json(self.folder / "history.json", self.facts)
 
-    def write_model(self) -> None:
+    def write_model(self, model: Embeddings | None = None) -> None:
+        """Write the model in training, or another one, as the best so far."""
         if self.folder:
-            self.loop.model.write(self.folder / "model.keras")
+            (model or self.model).write(self.folder / "model.keras")
 
     def end_epoch(self, epoch: dict[str, Any], validation: str) -> None:
         """Add an epoch's figures to the history, and log them; `validation` holds those of validation as text."""

@@ -1,7 +1,7 @@
 """What every training loop does: phases of epochs, evaluation after each, and a state to continue from."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,13 +27,17 @@ class Loop:
     _train: Callable[[int], None]  # takes the steps of an epoch from `self.step` on, and calls `_end_call` after each
     _train_step: Callable[..., tf.Tensor]  # takes a step on a replica's share of a batch, returns its `losses.totals`
 
-    def __init__(self, model: Embeddings, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False):
+    def __init__(
+        self, model: Embeddings, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False,
+        more: Sequence[tf.Variable] = (),
+    ):  # fmt: skip
+        """Make a loop that trains the model's tables, and `more` variables with them."""
         self.model, self.recipe, self.seed = model, recipe, seed
         sample = np.random.default_rng([seed, losses.SAMPLE]).integers(0, len(split.train), len(split.validation))
         self.sample, self.validation = split.train[np.sort(sample)], split.validation[:]
         self.pool = split.n_items_all if recipe.pool == "all" else split.n_items
         self.temperature, self.gamma = (tf.Variable(1.0, trainable=False) for _ in range(2))
-        self.tables = [table.value for table in model.trainable_variables]
+        self.tables = [*(table.value for table in model.trainable_variables), *more]
         self.strategy = tf.distribute.get_strategy()
         self.xla = xla and self.strategy.num_replicas_in_sync == 1
         self.optimizer = Optimizer(recipe.optimizer, self.tables, self.xla)
@@ -76,7 +80,7 @@ class Loop:
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return the facts and the arrays that the rest of the phase depends on."""
-        arrays = [*self.model.get_weights(), *(slot.numpy() for slots in self.optimizer.slots for slot in slots)]
+        arrays = [each.numpy() for each in (*self.tables, *sum(self.optimizer.slots, []))]
         facts = {"epoch": self.epoch, "step": self.step, "totals": self.totals.tolist()}
         return facts, {f"loop {i}": each for i, each in enumerate(arrays)}
 

@@ -12,8 +12,8 @@ from recsys.data.interactions import Interactions
 
 def recency_weights(rows: Interactions, n_users: int, n_items: int, half_life: float) -> sparse.csr_matrix:
     """Return the weight of each user's songs, float32 (n_users, n_items); those of repeated listens add up."""
-    assert rows.timestamp is not None
-    order = np.lexsort((rows.timestamp, rows.user))  # at equal times the later row counts as the later listen
+    assert rows.order is not None
+    order = np.lexsort((rows.order, rows.user))  # at equal times the later row counts as the later listen
     user, item = rows.user[order], rows.item[order]
     n_later = np.bincount(user, minlength=n_users).cumsum()[user] - 1 - np.arange(len(user))
     weights = np.exp2(-n_later / half_life, dtype=np.float32)
@@ -22,9 +22,10 @@ def recency_weights(rows: Interactions, n_users: int, n_items: int, half_life: f
 
 def with_recency(users: np.ndarray, songs: np.ndarray, weights: sparse.csr_matrix, strength: float) -> np.ndarray:
     """Return users' vectors with recency weighting, float32 (n_users, dim), given those of users and songs without."""
-    return _directions(users) + np.float32(strength) * _directions(weights @ _directions(songs))
+    return directions(users) + np.float32(strength) * directions(weights @ directions(songs))
 
 
-def _directions(vectors: np.ndarray) -> np.ndarray:
+def directions(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors (n, dim) divided by their lengths; zeros stay zeros."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)

@@ -40,6 +40,10 @@ class Recipe:
     trial_epochs: int = 0  # of each of these trials
     min_steps: int = 0  # with few users the number of epochs grows until there are so many steps
     recency: tuple[tuple[float, float], ...] = ()  # pairs of strength and half-life to try: see recsys.training.recency
+    next_dim: int = 0  # length of the vectors of the next-song part, 0 for none: see recsys.training.next_song
+    next_epochs: int = 0  # of its training
+    next_shares: tuple[float, ...] = ()  # shares of the score to try for it
+    trends: tuple[float, ...] = ()  # values of β to try: see recsys.training.trend
     mask_accidental_hits: bool = True  # ignore a drawn negative that is the positive itself
     refit: bool = True  # choose epochs by NDCG@20, then train once more on train and validation; else choose by loss
     evaluate_every: int = 1  # epochs between two values of NDCG@20 on validation
@@ -66,6 +70,11 @@ class Recipe:
             if (got := getattr(self, name)) != value:
                 expected = f"expected {value!r}, as this recipe compares with all songs of train"
                 raise ValueError(f"{self.name}, {name}: {expected}; got {got!r}; the recipe fast allows other values")
+
+    @property
+    def adds(self) -> bool:
+        """Whether anything may be added to the trained vectors: see recsys.training.additions."""
+        return self.refit and bool(self.recency or self.next_dim or self.trends)
 
     @property
     def n_popular(self) -> int:
@@ -107,7 +116,7 @@ class Recipe:
             return self
         if n_items > MAX_SONGS_FOR_FULL:
             names = ("negatives", "n_negatives", "batch_size", "learning_rate", "evaluate_every")
-            return dataclasses.replace(self, **{name: getattr(RECIPES["fast"], name) for name in names})
+            return dataclasses.replace(self, **{name: getattr(RECIPES["fast"], name) for name in names}, next_dim=0)
         steps = math.ceil(n_users / self.users_per_batch(n_users, n_items))
         epochs = max(self.epochs, math.ceil(self.min_steps / steps))
         trial_epochs = math.ceil(self.trial_epochs * epochs / self.epochs)
@@ -128,6 +137,7 @@ RECIPES: dict[str, Recipe] = {
     "best": Recipe(
         "best", dim=128, negatives="full", n_negatives=ACCURACY_NEGATIVES, batch_size=512, learning_rate=0.03,
         epochs=48, patience=48, grid=((0.07, 1.0), (0.1, 1.0), (0.15, 1.0), (0.2, 1.0)), gammas=(1.15, 1.3),
-        trial_epochs=8, min_steps=2400, recency=RECENCY, evaluate_every=4,
+        trial_epochs=8, min_steps=2400, recency=RECENCY, next_dim=120, next_epochs=2,
+        next_shares=(0.2, 0.35, 0.5, 0.65), trends=(0.02, 0.05, 0.1, 0.15, 0.25), evaluate_every=4,
     ),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The phases of a training: trials of settings, the training itself, recency weighting, and the refit."""
+"""The phases of a training: trials of settings, the training itself, what is added to it, and the refit."""
 
 import numpy as np
 
@@ -6,29 +6,36 @@ from recsys.data.interactions import Interactions, Stored
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import validation_ndcg
 from recsys.models.embeddings import Embeddings
+from recsys.training import next_song
+from recsys.training.additions import ADDITIONS, NDCG, Tables, add, choose, extended
 from recsys.training.history import TrainingHistory
 from recsys.training.loop import Loop
-from recsys.training.recency import recency_weights, with_recency
+from recsys.training.next_song import NextSongLoop
 from recsys.training.recipes import Recipe
 
-NDCG = "ndcg@20"  # on validation: the metric of all choices
 GAIN = 1.01  # another gamma must gain 1 % in its trial, as a few epochs flatter a large gamma
+NEXT_SONG, REFIT, REFIT_NEXT_SONG = "next-song part", "refit", "refit of the next-song part"  # names of phases
 
 
-def fit(loop: Loop, history: TrainingHistory, split: Split) -> None:
-    """Make every choice on validation; with a refit, train once more on train and validation with these choices."""
-    recipe, facts = loop.recipe, history.facts
+def fit(loop: Loop, history: TrainingHistory, split: Split) -> Embeddings:
+    """Make every choice on validation; with a refit, train once more on train and validation with these choices.
+
+    Returns the trained model. A phase that a stopped training has behind it is not run again.
+    """
+    recipe, facts, stopped_in = loop.recipe, history.facts, history.phase
     rows = split.pairs("train") if recipe.refit else split.train
     if len(recipe.grid) + len(recipe.gammas) > 1:
         _try_settings(loop, history, split, rows)
     history.note(settings=_best_settings(recipe, facts.get("trials", [])))
-    if history.phase != "refit":
-        _train(loop, history, split, rows)
-        _choose_recency(loop, history, split)
-    if recipe.refit:
-        _refit(loop, history, split)
-    else:
+    if stopped_in not in (REFIT, REFIT_NEXT_SONG):
+        if stopped_in != NEXT_SONG:
+            _train(loop, history, split, rows)
+        if recipe.adds and split.has_order:
+            _choose_additions(loop, history, split)
+    if not recipe.refit:
         loop.model.set_weights(history.best_weights)
+        return loop.model
+    return _refit(loop, history, split, stopped_in)
 
 
 def _try_settings(loop: Loop, history: TrainingHistory, split: Split, rows: Interactions | Stored) -> None:
@@ -78,39 +85,47 @@ def _train(loop: Loop, history: TrainingHistory, split: Split, rows: Interaction
         history.end_epoch(epoch, text)
 
 
-def _choose_recency(loop: Loop, history: TrainingHistory, split: Split) -> None:
-    """Choose the recency weighting, or none, that is best on validation. Nothing is tried if the order is not known."""
-    if not loop.recipe.recency or not split.has_order:
-        return
-    rows = split.warm("train")
-    weights, without = loop.model.get_weights(), validation_ndcg(loop.model, split)
-    trials: list[dict[str, float]] = [{NDCG: without}]
-    for strength, half_life in loop.recipe.recency:
-        loop.model.set_weights(weights)
-        _apply_recency(loop.model, rows, strength, half_life)
-        trials.append({"strength": strength, "half_life": half_life, NDCG: validation_ndcg(loop.model, split)})
-        history.check_interrupt()
-    best = max(trials, key=lambda trial: trial[NDCG])
-    history.note(recency={name: value for name, value in best.items() if name != NDCG}, recency_trials=trials)
-    chosen = "strength {strength}, half-life {half_life} listens".format(**best) if len(best) > 1 else "none"
-    history.log(f"recency weighting: {chosen}, NDCG@20 on validation {best[NDCG]:.4f} (without it {without:.4f})")
+def _choose_additions(loop: Loop, history: TrainingHistory, split: Split) -> None:
+    """Choose what is added. Where train is too large for memory, there is no next-song part."""
+    recipe, other = loop.recipe, []
+    if recipe.next_dim and isinstance(split.train, Interactions):
+        history.best_weights = history.best_weights or loop.model.get_weights()  # kept if the training is stopped
+        other = _train_next_song(loop, history, split, NEXT_SONG, "train")
+    choose(history, recipe, split, history.best_weights or loop.model.get_weights(), other)
+    history.best_weights = []
 
 
-def _apply_recency(model: Embeddings, rows: Interactions, strength: float, half_life: float) -> None:
-    users, songs = model.get_weights()
-    weights = recency_weights(rows, model.n_users, model.n_items, half_life)
-    model.set_weights([with_recency(users, songs, weights, strength), songs])
+def _train_next_song(loop: Loop, history: TrainingHistory, split: Split, phase: str, *parts: str) -> Tables:
+    """Train the next-song part on the parts, and return its vectors of users and songs."""
+    part, epochs = NextSongLoop(split, loop.recipe, loop.seed, loop.xla), loop.recipe.next_epochs
+    history.attach(part)
+    history.begin(phase, split.in_order(*parts), next_song.SETTINGS, epochs)
+    while part.epoch < epochs:
+        loss = history.train_epoch()["loss"]
+        history.log(f"{phase}: epoch {part.epoch} of {epochs}, loss {loss:.4f}", moving=True)
+    history.attach(loop)
+    return part.vectors(split.n_users)
 
 
-def _refit(loop: Loop, history: TrainingHistory, split: Split) -> None:
-    """Train from the start on train and validation, for as many epochs as were best."""
-    facts = history.facts
-    history.begin("refit", split.pairs("train", "validation"), facts["settings"], loop.recipe.epochs)
+def _refit(loop: Loop, history: TrainingHistory, split: Split, stopped_in: str) -> Embeddings:
+    """Train from the start on train and validation, for as many epochs as were best, and add what was chosen."""
+    facts, parts, other = history.facts, ("train", "validation"), []
     refit_losses = facts.setdefault("refit_losses", [])
-    while loop.epoch < facts["best_epoch"]:
-        refit_losses.append(history.train_epoch()["loss"])
-    if facts["recency"]:
-        _apply_recency(loop.model, split.warm("train", "validation"), **facts["recency"])
-    history.write_model()
-    history.note(refit=True, refit_seconds=history.since("phase"))
+    if stopped_in != REFIT_NEXT_SONG:
+        history.begin(REFIT, split.pairs(*parts), facts["settings"], loop.recipe.epochs)
+        while loop.epoch < facts["best_epoch"]:
+            refit_losses.append(history.train_epoch()["loss"])
+        history.note(refit_seconds=history.since("phase"))
+    chosen = {name: facts[name] for name in ADDITIONS}
+    if chosen["next_song"]:
+        history.best_weights = history.best_weights or loop.model.get_weights()
+        other = _train_next_song(loop, history, split, REFIT_NEXT_SONG, *parts)
+        facts["refit_seconds"] += history.since("phase")
+    tables = history.best_weights or loop.model.get_weights()
+    model = loop.model
+    if any(chosen.values()):
+        model = extended(model, add(tables, split.in_order(*parts), other, **chosen))
+    history.write_model(model)
+    history.note(refit=True, n_parameters=model.count_params())
     history.log(f"refit on train and validation: loss {refit_losses[-1]:.4f}, {facts['refit_seconds']:.1f} s")
+    return model

@@ -14,6 +14,7 @@ import tensorflow as tf
 from recsys.data.split import Split
 from recsys.models.embeddings import Embeddings, load
 from recsys.runs import read_json, sha256
+from recsys.training.additions import ADDITIONS
 from recsys.training.devices import choose_strategy, configure, device
 from recsys.training.full_softmax import FullLoop
 from recsys.training.history import TrainingHistory, changed_inputs, defer_interrupts, print_line, record_outcome
@@ -66,13 +67,14 @@ def train(
         n_parameters, rows = loop.model.count_params(), len(split.train)
         per_row = recipe.learning_rate / recipe.batch_size if recipe.optimizer == "sgd" else None
         facts = {"inputs": inputs, "seed": seed, "device": device(), "rows": rows, "learning_rate_per_row": per_row}
-        facts |= {"n_parameters": n_parameters, "recency": {}, "recency_trials": []}
+        facts |= {"n_parameters": n_parameters} | {name: {} for name in ADDITIONS}
+        facts |= {f"{name}_trials": [] for name in ADDITIONS}
         against = "all songs" if recipe.negatives == "full" else f"{recipe.n_negatives:,} {recipe.negatives} negatives"
         log(f"{n_parameters:,} parameters; {rows:,} rows per epoch, compared with {against}; {device()}")
         history = TrainingHistory(loop, facts, folder, log)
         with defer_interrupts(history), record_outcome(history):
-            fit(loop, history, split)
-    return Trained(loop.model, history.facts)
+            model = fit(loop, history, split)
+    return Trained(model, history.facts)
 
 
 def make_loop(split: Split, recipe: Recipe, seed: int = 0, xla: bool = False) -> Loop:

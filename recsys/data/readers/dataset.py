@@ -17,12 +17,12 @@ from recsys.data.readers.tables import Opened, open_tables
 class Source:
     """Files of listens: their rows as they are, and what the rows mean.
 
-    `fields` names the table's columns for `user_id` and `item_id`, and for `timestamp` and `listened` if there are
-    such. Without `listened`, every row counts as listened. `part` is 0, 1 or 2 if all rows belong to train, validation
-    or test. `items` and `users` are columns that describe the song or the user of a row: our name → the values.
-    `left_out` marks rows that are no listens, such as podcasts: reason → yes or no; they are dropped and counted.
-    `line` is the table's column with line numbers, if it has its own. `look` gets the table of the columns `kept` once
-    they are read, and warns of what is odd in them.
+    `fields` names the table's columns for `user_id` and `item_id`, and for `timestamp`, `place` (from 1, in a list that
+    may be in the order of time) and `listened` if there are such. Without `listened`, every row counts as listened.
+    `part` is 0, 1 or 2 if all rows belong to train, validation or test. `items` and `users` are columns that describe
+    the song or the user of a row: our name → the values. `left_out` marks rows that are no listens, such as podcasts:
+    reason → yes or no; they are dropped and counted. `line` is the table's column with line numbers, if it has its own.
+    `look` gets the table of the columns `kept` once they are read, and warns of what is odd in them.
     """
 
     opened: Opened

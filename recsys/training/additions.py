@@ -1,0 +1,108 @@
+"""What is added to trained vectors, each chosen on validation: recency weighting, the next-song part and the trend.
+
+All of them keep the score the cosine of a vector for each user and one for each song.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from recsys.data.interactions import Interactions
+from recsys.data.split import Split
+from recsys.evaluation import metrics
+from recsys.evaluation.evaluate import VALIDATION_USERS
+from recsys.evaluation.ranking import rank
+from recsys.models.baselines.scorers import Product
+from recsys.models.embeddings import Embeddings
+from recsys.training.history import TrainingHistory
+from recsys.training.recency import directions, recency_weights, with_recency
+from recsys.training.recipes import Recipe
+from recsys.training.trend import song_trend, with_trend
+
+NDCG = "ndcg@20"  # on validation: the metric of all choices
+Setting = dict[str, Any]
+ADDITIONS = {"recency": "recency weighting", "next_song": "next-song part", "trend": "trend"}  # in this order
+Tables = list[np.ndarray]  # vectors of users (n_users, dim) and of songs (n_items, dim)
+
+
+def with_part(tables: Tables, other: Tables, share: float) -> Tables:
+    """Return vectors of two models side by side: their cosine is (1 − share) · that of `tables` + share · `other`."""
+    weights = np.sqrt(np.array([1 - share, share], np.float32))
+    pairs = zip(tables, other, strict=True)
+    return [np.c_[weights[0] * directions(one), weights[1] * directions(two)] for one, two in pairs]
+
+
+def add(
+    tables: Tables, rows: Interactions, other: Tables, *, recency: Setting, next_song: Setting, trend: Setting
+) -> Tables:
+    """Return vectors with what was chosen, in this order; an empty choice adds nothing.
+
+    `rows` are in the order of `Split.in_order`; `other` are the vectors of the next-song part, if it was chosen.
+    """
+    users, songs = tables
+    if recency:
+        weights = recency_weights(rows, len(users), len(songs), recency["half_life"])
+        users = with_recency(users, songs, weights, recency["strength"])
+    if next_song:
+        users, songs = with_part([users, songs], other, **next_song)
+    if trend:
+        users, songs = with_trend(users, songs, song_trend(rows, len(songs), trend["late"]), trend["beta"])
+    return [users, songs]
+
+
+def choose(history: TrainingHistory, recipe: Recipe, split: Split, tables: Tables, other: Tables) -> None:
+    """Choose each addition in turn, with those before it, by NDCG@20 on validation, and note all that was tried.
+
+    What gains less than one standard error, over the users, is left out.
+    """
+    rows = split.in_order("train")
+    chosen: dict[str, Setting] = {name: {} for name in ADDITIONS}
+    for name, settings in _to_try(recipe, bool(other), rows.timestamp is not None):
+        tried, by_user = [{}, *settings], []
+        for each in tried:
+            users, songs = add(tables, rows, other, **(chosen | {name: each}))
+            by_user.append(_ndcg_by_user(Product.for_split(split, directions(users), directions(songs).T), split))
+            history.check_interrupt()
+        means = np.mean(by_user, axis=1)
+        best = int(means.argmax())
+        gains = by_user[best] - by_user[0]
+        if gains.mean() <= gains.std() / np.sqrt(len(gains)):
+            best = 0
+        chosen[name] = tried[best]
+        trials = [each | {NDCG: float(mean)} for each, mean in zip(tried, means, strict=True)]
+        history.note(**{name: chosen[name], f"{name}_trials": trials})
+        words = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in chosen[name].items()) or "none"
+        figures = f"NDCG@20 on validation {means[best]:.4f} (without it {means[0]:.4f})"
+        history.log(f"{ADDITIONS[name]}: {words}, {figures}")
+
+
+def _ndcg_by_user(scorer: Product, split: Split) -> np.ndarray:
+    """Return NDCG@20 on validation of each user, or of a sample if they are many: (users,)."""
+    relevant = split.relevant("validation")
+    users = np.flatnonzero(np.diff(relevant.indptr))
+    if len(users) > VALIDATION_USERS:
+        users = np.sort(np.random.default_rng(0).choice(users, VALIDATION_USERS, replace=False))
+    ranking = rank(scorer, users, split.seen("train", users=users), relevant, depth=20)
+    return metrics.ndcg(ranking.ranks, ranking.items.shape[1])
+
+
+def _to_try(recipe: Recipe, has_next_song: bool, has_times: bool) -> Iterator[tuple[str, list[Setting]]]:
+    """Yield what is chosen, in order, and the settings to try for it."""
+    if recipe.recency:
+        yield "recency", [{"strength": strength, "half_life": half_life} for strength, half_life in recipe.recency]
+    if has_next_song:
+        yield "next_song", [{"share": share} for share in recipe.next_shares]
+    if recipe.trends:
+        kinds = ("of user", "of all") if has_times else ("of user",)
+        yield "trend", [{"beta": beta, "late": late} for late in kinds for beta in recipe.trends]
+
+
+def extended(model: Embeddings, tables: Tables) -> Embeddings:
+    """Return the model with these vectors, which may be longer than its own."""
+    dim = tables[0].shape[1]
+    if dim != model.length_of_embedding:
+        more: dict[str, Any] = {"similarity": model.similarity, "seed": model.seed, "dtype": model.dtype_policy}
+        model = Embeddings(model.user_ids, model.item_ids, dim, **more)
+    model.set_weights(tables)
+    return model
