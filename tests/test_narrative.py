@@ -190,7 +190,8 @@ def evaluate_run(run, names, seed=0):
     candidates = sampled.draw_candidates(split.test.item, 20, split.n_items_all, seed)
     accuracy = {k: sampled.sampled_accuracy(each, split.test[:], candidates, seed=seed) for k, each in models.items()}
     measures = measure(split, models, evaluation, accuracy, histories, seed)
-    answer, by_seed = summarise(evaluation, accuracy, measures, [PASSED, FAILED]), workflow.ndcg_by_seed(run, evaluation)
+    answer = summarise(evaluation, accuracy, measures, [PASSED, FAILED])
+    by_seed = workflow.ndcg_by_seed(run, evaluation)
     saved = {"sampled": accuracy, "seconds": workflow.fit_seconds(fitted, histories), "by_seed": by_seed}
     workflow.save_evaluation(run, evaluation, answer, **saved)
     return evaluation, by_seed, answer["headline"]

@@ -36,7 +36,8 @@ from recsys.runs import project_root, read_json, sha256, write_json
 
 CHOICES = {
     "split": ("auto", *COLUMN_NEEDED), "positives": ("listened", "all"), "repeats": ("keep", "first"),
-    "validation": ("", *WORDS), "repeated_events": ("drop", "keep"), "empty_ids": ("error", "drop"), "times_outside": ("error", "drop"),
+    "validation": ("", *WORDS),
+    "repeated_events": ("drop", "keep"), "empty_ids": ("error", "drop"), "times_outside": ("error", "drop"),
     "on_leak": ("stop", "drop", "report"),
 }  # fmt: skip
 # the key depends on all other files of this package

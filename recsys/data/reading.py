@@ -21,9 +21,9 @@ class Read:
 
     `listens` has `user_id` and `item_id` as numbers, `listened`, `order` (a hash of the row) and, where known,
     `timestamp`, `place` and `part`. `names` gives the table of the ids that the numbers stand for, where ids are text:
-    its columns are `key` and `id`. `left_out` counts the rows that are no listens, by reason. `lists` has the same columns
-    as `names`, for all users or songs of the data set, where a file lists them. `songs` describes songs where a file
-    does so: one row for each `item_id`.
+    its columns are `key` and `id`. `left_out` counts the rows that are no listens, by reason. `lists` has the same
+    columns as `names`, for all users or songs of the data set, where a file lists them. `songs` describes songs where a
+    file does so: one row for each `item_id`.
     """
 
     rows: list[Rows]
