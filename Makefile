@@ -14,7 +14,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reports inspect compare example picture results recommend explore test matrix colab lint \
+.PHONY: help setup reports inspect compare example picture results recommend explore share test matrix colab lint \
 	packages lab bench benchmark tune ablation diff strip lock clean
 
 help: ## list all commands and what they do
@@ -46,6 +46,9 @@ recommend: setup ## write K songs for every listener to data/runs/<RUN>/recommen
 
 explore: setup ## write the explorer of songs, one page for a browser, to data/runs/<RUN>/: make explore RUN=<run>
 	@$(BIN)/python -m recsys.explore $(PARAMETERS)
+
+share: setup ## write a report as one zip without listeners' ids and paths, to send or publish: make share REPORT=<report>
+	@$(BIN)/python -m recsys.reports.share '$(subst ','\'',$(value REPORT))'
 
 test: setup ## run all notebooks and all tests (TESTS=tests/test_metrics.py runs this file only)
 ifndef TESTS

@@ -34,6 +34,7 @@ TESTS = {  # each command of README, and the test that runs it; tests of this fi
     "make reports RUN SONG": ("test_reports", "test_a_finished_run_is_used_again_with_its_values"),
     "make recommend": ("test_recommend", "test_the_command_writes_both_files_and_says_what_is_wrong"),
     "make explore": ("test_explorer", "test_the_command_writes_the_page_of_a_run"),
+    "make share": ("test_share", "test_the_zip_holds_the_pages_and_says_what_it_leaves_out"),
     "make tune": ("test_tuning", "test_a_search_continues_and_chooses_on_validation"),
     "make compare": ("test_comparison", "test_make_hands_over_the_names"),
     "make lab": ("test_lab", "test_a_notebook_runs_from_the_menu_without_an_error"),

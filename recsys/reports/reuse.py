@@ -9,7 +9,7 @@ from typing import Any
 from recsys.runs import Run, sha256
 
 PACKAGE = Path(__file__).parents[1]
-REPORTING = ["__main__", "comparison", "execution", "kernel", "pages", "parameters", "reuse", "runner"]
+REPORTING = ["__main__", "comparison", "execution", "kernel", "pages", "parameters", "reuse", "runner", "share"]
 # they change no result of a notebook
 OUTSIDE_NOTEBOOKS = {"explore.py", "tune.py", *(f"reports/{name}.py" for name in REPORTING)}
 SHOWN = 3  # changes that a message names

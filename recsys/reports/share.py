@@ -1,0 +1,236 @@
+"""Writes a report as one zip that can be sent or put on the web: python -m recsys.reports.share [REPORT]
+
+By default it is the newest report. The finished zip is searched for ids of listeners, paths and names of this machine;
+if it holds any, it is not kept.
+"""
+
+import base64
+import contextlib
+import getpass
+import html
+import json
+import re
+import socket
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pandas as pd
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_output
+
+from recsys.reports import explorer
+from recsys.reports.pages import notebook_page
+from recsys.runs import Run, project_root, read_json, write_atomically
+
+PERSONAL = "one-listener"  # tag of the cells, and class of the elements, that show a single listener
+HIDDEN = "*This shows a single listener and is left out of the shared report.*"
+FEWEST = explorer.FEWEST
+FEW = f"< {FEWEST}"
+COUNTS = {"listen to both", "listeners", "users"}  # heads of columns that count listeners
+SHORTEST = 4, 8  # characters of an id with a letter, and of a number: shorter ones stand on any page
+TOKEN = re.compile(r"\w(?:[\w.@+-]*\w)?")
+ABSOLUTE = re.compile(
+    r"(?<![\w+.:/~<-])(?:/(?:home|root|tmp|usr|var|opt|mnt|work|srv|content|Users|private|Volumes)/\w"
+    r"|~/\w|[A-Za-z]:\\{1,2}(?:Users|home)\b)"
+)
+ENCODED = re.compile(r"""base64,[\w+/=]+|(?<=id="data">)[\w+/=]+|sha256-[\w+/=]+""")
+OWN_FILES = {".py", ".html", ".css", ".js"}
+
+
+def share(report: Path, root: Path) -> tuple[Path, list[str]]:
+    """Write shared/<report>.zip beside the report; return its path and what it leaves out, in a sentence each.
+
+    Raises ValueError if the folder holds no successful report, if the report shows ids of listeners on purpose, and,
+    with the places, if the zip holds what must not leave this machine. FileNotFoundError if its data are not here.
+    """
+    record = read_json(report / "run.json") if (report / "run.json").is_file() else {}
+    if record.get("status") != "succeeded":
+        raise ValueError(f"REPORT: expected the name of a successful report, got {report.name!r}")
+    if record["parameters"].get("SHOW_USER_IDS", {}).get("value"):
+        raise ValueError("SHOW_USER_IDS: expected False in a report to share, got True; make the report without it")
+    ids, n_ids = _searchable_ids(Run(record["run"], root), _own_words(report))
+    files, left_out = _contents(report, record)
+    left_out.append(f"The search for ids covered {len(ids):,} of {n_ids:,} listeners. The other ids are short, "
+                    "or they are also words or songs of the report.")  # fmt: skip
+    files["left_out.txt"] = "\n".join(left_out) + "\n"
+    path = report.parent / "shared" / f"{report.name}.zip"
+    with write_atomically(path) as temporary:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, text in files.items():
+                archive.writestr(zipfile.ZipInfo(f"{report.name}/{name}"), text, zipfile.ZIP_DEFLATED)
+        if found := list(search(temporary, ids, root)):
+            few = "\n".join(found[:5]) + (f"\nand {len(found) - 5} more" if len(found) > 5 else "")
+            raise ValueError(f"{report.name}: expected nothing that must stay on this machine, got\n{few}")
+    return path, left_out
+
+
+def _contents(report: Path, record: dict[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """Return the texts of the zip by file name, and what they leave out."""
+    names, n_hidden, n_few, texts = list(record["hashes"]["notebooks"]), 0, 0, {}
+    for name in names:
+        notebook = nbformat.read(report / f"{name}.ipynb", as_version=4)
+        for cell in notebook.cells:
+            if PERSONAL in cell.metadata.get("tags", ()) and cell.cell_type == "code":
+                n_hidden += bool(cell.outputs)
+                cell.outputs = [new_output("display_data", {"text/markdown": HIDDEN})]
+        texts[f"{name}.html"] = notebook_page(notebook, name, names)
+    if "04_explore" in names and not n_hidden:
+        raise ValueError(f"{report.name}: expected cells marked {PERSONAL}, got none; make the report again")
+    texts["index.html"] = (report / "index.html").read_text(encoding="utf-8")
+    kept = {*texts, "metrics.json", "run.json", "per_user.json", "left_out.txt"}
+    kept |= {explorer.PAGE} & {path.name for path in report.iterdir()}
+    for name, text in texts.items():
+        body = BeautifulSoup(text, "html.parser")
+        for element in body.select(f".{PERSONAL}"):
+            element.decompose()
+            n_hidden += 1
+        for link in body.select("a[href]"):
+            target = str(link["href"]).partition("#")[0]
+            if target and not re.match("[a-z]+:", target) and target not in kept:
+                link.unwrap()
+        n_few += _withhold(body)
+        texts[name] = str(body)
+    for name in {explorer.PAGE, "metrics.json"} & {path.name for path in report.iterdir()}:
+        texts[name] = (report / name).read_text(encoding="utf-8")
+    texts["per_user.json"] = json.dumps(distribution(report / "per_user.parquet"), indent=1)
+    texts["run.json"] = json.dumps({**record, "files": sorted(kept)}, indent=1, ensure_ascii=False)
+    paths = [str(each["value"]) for name, each in record["parameters"].items() if name.endswith("_PATH")]
+    for path in (each for each in paths if "/" in each):
+        for form in {path, html.escape(path), json.dumps(path)[1:-1]}:
+            shown = "…/" + form.rstrip("/").rpartition("/")[2]
+            texts = {name: text.replace(form, shown) for name, text in texts.items()}
+    return texts, [
+        "per_user.parquet, the values of each listener; per_user.json holds their distribution.",
+        "The executed notebooks (.ipynb).",
+        f"{n_hidden} outputs that show a single listener.",
+        f"{n_few} counts of fewer than {FEWEST} listeners.",
+        "The folders of the data.",
+    ]
+
+
+def _withhold(body: BeautifulSoup) -> int:
+    """Replace counts of one to four listeners in tables and sentences; return how many."""
+    n = 0
+    for table in body("table"):
+        heads = [head.text.strip() for head in (table("tr") or [table])[0](["th", "td"])]
+        for row in table("tr")[1:]:
+            cells = row(["th", "td"])
+            counts = [place for place, head in enumerate(heads) if head in COUNTS and place < len(cells)]
+            for place in counts:
+                if re.fullmatch(f"[1-{FEWEST - 1}]", cells[place].text.strip()):
+                    cells[place].string = FEW
+                    n += 1
+                    if heads[place] == "listen to both" and "lift" in heads:
+                        cells[heads.index("lift")].string = "–"
+    few = re.compile(rf"(?<![\w.,])[1-{FEWEST - 1}] (listener|user)s?\b")
+    for text in body.find_all(string=few):
+        changed, here = few.subn(rf"{FEW} \1s", str(text))
+        text.replace_with(changed)
+        n += here
+    return n
+
+
+def distribution(path: Path) -> dict[str, Any]:
+    """Return the mean of each metric of each model over listeners, and its deciles if each holds five listeners."""
+    found: dict[str, Any] = {}
+    if path.is_file():
+        for (model, metric), values in pd.read_parquet(path).groupby(["model", "metric"], observed=True)["value"]:
+            entry: dict[str, Any] = {"users": len(values), "mean": round(float(values.mean()), 6)}
+            if len(values) >= 10 * FEWEST:
+                entry["deciles"] = [round(float(each), 6) for each in values.quantile([i / 10 for i in range(1, 10)])]
+            found.setdefault(model, {})[metric] = entry
+    return found
+
+
+def _own_words(report: Path) -> set[str]:
+    """Return the words of this program: a listener's id that is one of them stands on every page."""
+    package = Path(__file__).parents[1]
+    texts = [path.read_text(encoding="utf-8") for path in package.rglob("*") if path.suffix in OWN_FILES]
+    for path in report.glob("*.ipynb"):
+        cells = nbformat.read(path, as_version=4).cells
+        texts += [cell.source for cell in cells if "injected-parameters" not in cell.metadata.get("tags", ())]
+    return set().union(*map(_words, texts))
+
+
+def _words(text: str) -> set[str]:
+    whole = re.findall(r"(?<![\w.])\d+(?!\w|\.\d)", text)  # numbers that are no part of another
+    return {*TOKEN.findall(text), *whole, *(each for each in re.findall(r"\w+", text) if not each.isdigit())}
+
+
+def _searchable_ids(run: Run, own_words: set[str]) -> tuple[set[str], int]:
+    """Return the listeners' ids that can be told from other words and numbers, and the number of all ids."""
+    prepared = run.root / run.record.get("prepared", "nothing")
+    if not (prepared / "users.parquet").is_file():
+        expected = f"expected the prepared data of run {run.name!r}, to search for its listeners' ids"
+        raise FileNotFoundError(f"{expected}; got none; `make reports RUN={run.name}` prepares them")
+    users, songs = (pd.read_parquet(prepared / f"{name}.parquet") for name in ("users", "items"))
+    ids, other = {str(each) for each in users["user_id"]}, {str(each) for each in songs["item_id"]}
+    return {each for each in ids - other - own_words if len(each) >= SHORTEST[each.isdigit()]}, len(ids)
+
+
+def search(archive: Path, ids: Iterable[str], root: Path) -> Iterator[str]:
+    """Yield each place in a zip that holds an id, a path, a name of this machine or the state of a widget."""
+    ids, patterns = set(ids), {"a path": ABSOLUTE}
+    folders = {str(root), str(Path.home()), sys.prefix, tempfile.gettempdir(), str(Path(__file__).parents[2])}
+    own = "|".join(re.escape(each) for each in sorted(folders, key=len, reverse=True) if len(each) > 4)
+    patterns["a folder of this machine"] = re.compile(rf"(?:{own})(?![\w-])")
+    names = [socket.gethostname()]
+    with contextlib.suppress(OSError, KeyError):  # an account without a name
+        names.append(getpass.getuser())
+    if names := [each for each in names if len(each) > 4 and each != "localhost"]:
+        patterns["a name of this machine"] = re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, names))})(?![\w-])")
+    patterns["the state of a widget"] = re.compile("application/vnd.jupyter.widget")
+    with zipfile.ZipFile(archive) as opened:
+        for member in opened.namelist():
+            name, text = member.partition("/")[2], opened.read(member).decode()
+            if name == explorer.PAGE:
+                found = explorer.unpack(text)
+                text += "\n" + "\n".join(str(each) for each in _strings(found))
+            images = (base64.b64decode(each) for each in re.findall(r"iVBORw0[A-Za-z0-9+/=]+", text))
+            notes = [image.partition(b"IDAT")[0].decode("latin-1") for image in images]  # what is before the pixels
+            text = ENCODED.sub("", text)
+            for whole in (text, *notes):
+                for what, pattern in patterns.items():
+                    yield from (_place(name, what, whole, match.start()) for match in pattern.finditer(whole))
+            words = _words(text)
+            for each in sorted(ids):
+                if each in words or (not TOKEN.fullmatch(each) and words.issuperset(TOKEN.findall(each))):
+                    for form in {each, html.escape(each), json.dumps(each)[1:-1]}:
+                        if form in text:
+                            yield _place(name, "the id of a listener", text, text.index(form))
+
+
+def _strings(values: Mapping[str, Any]) -> Iterator[Any]:
+    for value in values.values():
+        yield from value if isinstance(value, list) else [value]
+
+
+def _place(name: str, what: str, text: str, at: int) -> str:
+    around = " ".join(text[max(at - 20, 0) : at + 40].split())
+    return f"{name}, line {text.count(chr(10), 0, at) + 1}: {what}, in {around!r}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Share the report of this name, or the newest. Print the zip and what it leaves out; return 0, or 2 if refused."""
+    root = project_root()
+    name = next(iter(sys.argv[1:] if arguments is None else arguments), "")
+    try:
+        done = [path.parent for path in root.glob("reports/[!.]*/run.json") if read_json(path)["status"] == "succeeded"]
+        if not name and not done:
+            raise ValueError("REPORT: expected the name of a report, got none; `make reports` makes one")
+        newest = max(done, key=lambda folder: read_json(folder / "run.json")["started"], default=Path())
+        path, left_out = share(root / "reports" / name if name else newest, root)
+    except (ValueError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"{path.relative_to(root)}: {path.stat().st_size:,} bytes", "Left out:", *left_out, sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
