@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from recsys.data import prepare as preparation
 from recsys.data.errors import DataError
 from recsys.data.split import Split
-from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation, evaluate
+from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation, evaluate, validation_ndcg
 from recsys.evaluation.ranking import Scorer
 from recsys.models import baselines
 from recsys.runs import Run, read_json, write_json
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from recsys.models.embeddings import Embeddings
     from recsys.training.trainer import Trained
 
-BASELINES = "random popularity itemknn ease als"  # fitted where nobody names others
+BASELINES = "random popularity itemknn ease als markov-knn"  # fitted where nobody names others
 
 
 def prepare(dataset: str = "sample", path: Path | str | None = None, **parameters: Any) -> Split:
@@ -150,6 +150,22 @@ def ndcg_by_seed(run: Run, evaluation: Evaluation) -> dict[str, list[float]]:
             model = import_trainer().load(run.folder / name / folder)
             again = evaluate({name: model}, evaluation.split, (20,))
             values.append(float(again.means.loc[(name, MAIN_METRIC), "value"]))
+    return found
+
+
+def ndcg_on_validation(
+    split: Split, fitted: dict[str, baselines.Fitted], models: Mapping[str, Scorer],
+    histories: dict[str, dict[str, Any]],
+) -> dict[str, float]:  # fmt: skip
+    """Return each baseline's and each recipe's NDCG@20 on validation, before it was fitted on validation too."""
+    found = {name: each.validation for name, each in fitted.items()}
+    for name, history in histories.items():
+        tried = [each[MAIN_METRIC] for each in history["recency_trials"]]
+        if not history["inputs"]["recipe"]["refit"]:
+            tried = [validation_ndcg(models[name], split)]
+        at_best = history["epochs"][history["best_epoch"] - 1].get(f"val_{MAIN_METRIC}")
+        if tried or at_best is not None:
+            found[name] = max(tried, default=at_best)
     return found
 
 

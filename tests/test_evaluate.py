@@ -85,6 +85,47 @@ def test_intervals_have_the_width_of_the_standard_error_and_follow_the_seed():
     np.testing.assert_array_equal(means, bootstrap.resampled_sums(values, 2000, seed=1) / 2000)
 
 
+def family_coverage(pointwise, n_models=6, n_users=150, n_simulations=200):
+    """Return how often the intervals of all differences from the first model hold the true differences at once."""
+    rng, covered = np.random.default_rng(0), 0
+    truth = np.array([0.3, 0.3, 0.29, 0.28, 0.3, 0.1])[:n_models]
+    for _ in range(n_simulations):
+        taste = rng.normal(0, 0.2, (n_users, 1))  # some users are easy for all models
+        values = truth + taste + rng.gamma(2.0, 0.1, (n_users, n_models)) - 0.2  # skewed, as metrics are
+        samples = bootstrap.resampled_sums(values, 500, seed=int(rng.integers(1e9))) / n_users
+        point, gaps = values.mean(axis=0), samples[:, [0]] - samples[:, 1:]
+        ends = bootstrap.simultaneous_intervals(point[0] - point[1:], gaps)
+        low, high = bootstrap.interval(gaps) if pointwise else ends
+        covered += ((low <= truth[0] - truth[1:]) & (truth[0] - truth[1:] <= high)).all()
+    return covered / n_simulations
+
+
+def test_simultaneous_intervals_cover_all_differences_at_once_and_pointwise_ones_do_not():
+    assert 0.93 <= family_coverage(pointwise=False) <= 0.985
+    assert family_coverage(pointwise=True) < 0.9
+
+
+def test_a_single_interval_has_the_usual_width_and_equal_models_have_none():
+    rng = np.random.default_rng(0)
+    samples = rng.normal(1.0, 0.5, (4000, 1))
+    low, high = bootstrap.simultaneous_intervals(np.ones(1), samples)
+    assert (low[0], high[0]) == pytest.approx((1 - 1.96 * 0.5, 1 + 1.96 * 0.5), abs=0.04)
+    samples = np.concatenate([samples - 1, np.zeros((4000, 1))], axis=1)
+    low, high = bootstrap.simultaneous_intervals(np.zeros(2), samples)
+    assert low[1] == high[1] == 0 and low[0] == pytest.approx(-1.96 * 0.5, abs=0.04)
+
+
+def test_the_leader_is_named_by_validation_and_by_test_only_if_validation_is_not_known():
+    split = random_split(1)
+    scorers_by_name = {name: baselines.fit(name, split).scorer for name in ("popularity", "ease", "random")}
+    without = evaluate.evaluate(scorers_by_name, split, (20,))
+    assert without.leader == without.ordered()[0] == "ease"
+    known = evaluate.evaluate(scorers_by_name, split, (20,), 0, {"popularity": 0.3, "ease": 0.2, "random": 0.1})
+    assert known.leader == "popularity" and known.compared() == ["ease", "random"]
+    some = evaluate.evaluate(scorers_by_name, split, (20,), 0, {"popularity": 0.3, "ease": 0.2})
+    assert some.leader == "ease"
+
+
 def test_a_constant_model_gets_1_where_ties_are_hits_and_chance_where_they_are_shared():
     split = random_split()
     candidates = sampled.draw_candidates(split.test.item, 20, split.n_items_all, seed=3)

@@ -103,6 +103,26 @@ def test_the_second_sentence_claims_only_differences_that_are_real(results):
     )
 
 
+def test_a_leader_that_others_overtake_on_test_is_said_to_be_so(results):
+    evaluation, *_ = results("random", "popularity", "ease")
+    led = dataclasses.replace(evaluation, validation={"random": 0.2, "popularity": 0.3, "ease": 0.1})
+    value = led.means.loc[("popularity", "ndcg@20"), "value"]
+    assert narrative.headline(led) == (
+        f"Popularity is the best of 3 models on validation. Its NDCG@20 on test is {value:.3f}."
+    )
+    gap = led.difference("popularity", "ease", "ndcg@20")
+    told = narrative.certainty_sentence(led)
+    assert gap.verdict == "worse" and told == (
+        f"On test, another model is better: EASE is {-gap.value:.4f} ahead (95 % interval {-gap.high:.4f} to "
+        f"{-gap.low:.4f})."
+    )
+    unsure = narrative.certainty_sentence(with_verdicts(led, ease="not distinguishable", random="better"))
+    assert unsure.startswith("This is not certain: EASE is ") and " ahead (" in unsure
+    assert "so it may be better. The other model is clearly behind." in unsure
+    assert tables.difference_table(led)["verdict"]["EASE"] == "popularity is worse"
+    assert "compared with popularity because it is the best on validation" in narrative.leader_sentence(led)
+
+
 def test_the_third_sentence_says_what_a_listener_finds(results):
     evaluation, accuracy, measures = results("random", "popularity", "ease")
     hits = 20 * evaluation.means.loc[("ease", "precision@20"), "value"]
@@ -186,7 +206,9 @@ def evaluate_run(run, names, seed=0):
     split, models, histories = workflow.open_models(run)
     fitted, _ = baselines.fit_all(split, names.split(), seed)
     models = {name: each.scorer for name, each in fitted.items()} | models
-    evaluation = evaluate.evaluate(models, split, (5, 20), seed=seed)
+    validation = workflow.ndcg_on_validation(split, fitted, {n: models[n] for n in histories}, histories)
+    assert validation.keys() == models.keys() and all(0 < value < 1 for value in validation.values())
+    evaluation = evaluate.evaluate(models, split, (5, 20), seed, validation)
     candidates = sampled.draw_candidates(split.test.item, 20, split.n_items_all, seed)
     accuracy = {k: sampled.sampled_accuracy(each, split.test[:], candidates, seed=seed) for k, each in models.items()}
     measures = measure(split, models, evaluation, accuracy, histories, seed)

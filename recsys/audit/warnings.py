@@ -29,8 +29,8 @@ class AlikeHistories:
 
 
 def measure_alike_histories(evaluation: Evaluation) -> AlikeHistories:
-    """Count the users with alike histories, and take the best model's NDCG@20 without them."""
-    users, best = find_alike_histories(evaluation.split), evaluation.ordered()[0]
+    """Count the users with alike histories, and take the leader's NDCG@20 without them."""
+    users, best = find_alike_histories(evaluation.split), evaluation.leader
     values = evaluation.per_user[best][MAIN_METRIC]
     others = values[~values.index.isin(users)]
     return AlikeHistories(len(users), len(values) - len(others), best, float(values.mean()), float(others.mean()))

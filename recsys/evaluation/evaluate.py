@@ -30,11 +30,25 @@ class Evaluation:
     rank_seconds: dict[str, float]
     means: pd.DataFrame  # index model, metric; columns value, low, high
     differences: pd.DataFrame  # a − b over the same users; columns a, b, metric, value, low, high, verdict
+    validation: dict[str, float]  # NDCG@20 on validation, where the caller knows it
 
     @property
     def n_users(self) -> int:
         """Number of evaluated users: those with a relevant song."""
         return len(next(iter(self.per_user.values())))
+
+    @property
+    def leader(self) -> str:
+        """The model with the highest NDCG@20 on validation, or on test if that of validation is not known for all.
+
+        The model that is best on test is partly best by luck; one that is chosen before is judged fairly.
+        """
+        known = self.validation if self.validation.keys() == self.per_user.keys() else {}
+        return max(self.ordered(), key=known.__getitem__) if known else self.ordered()[0]
+
+    def compared(self, metric: str = MAIN_METRIC) -> list[str]:
+        """Return the names of all models but the leader, best first by a metric."""
+        return [name for name in self.ordered(metric) if name != self.leader]
 
     def ordered(self, metric: str = MAIN_METRIC) -> list[str]:
         """Return the models' names, best first by a metric."""
@@ -61,6 +75,7 @@ class Evaluation:
             lists[name] = pd.DataFrame(columns, index=places).query("item >= 0")
         facts = {"dataset": self.split.name, "split": self.split.manifest["split"]}
         facts |= {"prepared": self.split.manifest["key"], "users": self.n_users, "models": models}
+        facts |= {"leader": self.leader, "validation": {name: round(v, 6) for name, v in self.validation.items()}}
         facts |= {"differences": self.differences.round(6).to_dict("records")}
         write_json(folder / "metrics.json", facts | more)
         tables = {
@@ -72,10 +87,14 @@ class Evaluation:
                 table.reset_index().to_parquet(path, index=False, compression="zstd")
 
 
-def evaluate(scorers: dict[str, Scorer], split: Split, cutoffs: tuple[int, ...] = CUTOFFS, seed: int = 0) -> Evaluation:
+def evaluate(
+    scorers: dict[str, Scorer], split: Split, cutoffs: tuple[int, ...] = CUTOFFS, seed: int = 0,
+    validation: dict[str, float] | None = None,
+) -> Evaluation:  # fmt: skip
     """Rank all songs but the seen ones for every user with a relevant song in test, and compare the models, by name.
 
-    `cutoffs` are the lengths of the lists. Raises ValueError if no user has a relevant song.
+    `cutoffs` are the lengths of the lists. `validation` has each model's NDCG@20 on validation, which names the leader.
+    Raises ValueError if no user has a relevant song.
     """
     relevant, popularity = split.relevant("test"), count_listens(split)
     users = np.flatnonzero(np.diff(relevant.indptr))
@@ -91,7 +110,7 @@ def evaluate(scorers: dict[str, Scorer], split: Split, cutoffs: tuple[int, ...] 
         aggregate[name] = {f"{metric}@{k}": function(rankings[name].items[:, :k], split.n_items)
                            for metric, function in metrics.AGGREGATE.items() for k in cutoffs}  # fmt: skip
     means, differences = compare(per_user, seed)
-    return Evaluation(split, per_user, aggregate, rankings, rank_seconds, means, differences)
+    return Evaluation(split, per_user, aggregate, rankings, rank_seconds, means, differences, validation or {})
 
 
 def count_listens(split: Split) -> np.ndarray:

@@ -23,7 +23,8 @@ FEW = 200  # with fewer listeners or songs in test, a page warns that its result
 MODEL_NAMES = {
     "author": "the described system", "random": "random order", "popularity": "popularity",
     "recent": "recent popularity", "itemknn": "item kNN", "ease": "EASE", "als": "ALS", "bpr": "BPR",
-    "lenskit": "LensKit", "ceiling": "the best possible ranking",
+    "lenskit": "LensKit", "itemknn-recent": "recent item kNN", "markov": "Markov chain",
+    "markov-knn": "Markov chain + item kNN", "ceiling": "the best possible ranking",
 }  # fmt: skip
 RECIPE_NAMES = ("best", "fast", "tuned")  # ordinary words: in sentences they are quoted
 
@@ -74,11 +75,14 @@ def plain(text: str) -> str:
 
 
 def headline(evaluation: Evaluation, checks: Sequence[Check] = ()) -> str:
-    """Say which model is best, after a warning if a check failed."""
+    """Say which model leads, the best on validation, and whether it is best on test too; first if a check failed."""
     failed = "" if all(check.passed for check in checks) else "A check failed, so do not trust this: "
-    first, n_models = evaluation.ordered()[0], len(evaluation.rankings)
+    first, n_models = evaluation.leader, len(evaluation.rankings)
     value = evaluation.means.loc[(first, MAIN_METRIC), "value"]
-    return _sentence(f"{failed}{named(first)} has the highest NDCG@20 of {n_models} models: {value:.3f}")
+    if first == evaluation.ordered()[0]:
+        return _sentence(f"{failed}{named(first)} has the highest NDCG@20 of {n_models} models: {value:.3f}")
+    best = f"{failed}{named(first)} is the best of {n_models} models on validation"
+    return _sentence(f"{best}. Its NDCG@20 on test is {value:.3f}")
 
 
 def lead_sentences(evaluation: Evaluation, checks: Sequence[Check] = ()) -> list[str]:
@@ -87,6 +91,7 @@ def lead_sentences(evaluation: Evaluation, checks: Sequence[Check] = ()) -> list
         *([] if all(check.passed for check in checks) else [checks_sentence(checks)]),
         *few_sentences(evaluation.split),
         *([certainty_sentence(evaluation)] if len(evaluation.rankings) > 1 else []),
+        *([leader_sentence(evaluation)] if evaluation.validation else []),
         meaning_sentence(evaluation),
     ]
 
@@ -100,26 +105,40 @@ def few_sentences(split: Split) -> list[str]:
 
 
 def certainty_sentence(evaluation: Evaluation) -> str:
-    """Say whether the best model is better than the others, or only seems so."""
-    first, *others = evaluation.ordered()
-    gaps = {name: evaluation.difference(first, name, MAIN_METRIC) for name in others}
-    level = [name for name in others if gaps[name].verdict != "better"]
-    nearest = (level or others)[0]
+    """Say whether the leader is better than the others, or only seems so, or is worse than one of them."""
+    others = evaluation.compared()
+    gaps = {name: evaluation.difference(evaluation.leader, name, MAIN_METRIC) for name in others}
+    ahead, level, behind = ([name for name in others if gaps[name].verdict == verdict]
+                            for verdict in ("worse", "not distinguishable", "better"))  # fmt: skip
+    nearest = (ahead or level or behind)[0]
     gap = gaps[nearest]
-    interval = f"{gap.low:.4f} to {gap.high:.4f}".replace("-", "−")
-    behind = f"{named(nearest)} is {gap.value:.4f} behind (95 % interval {interval})"
+    in_front = gap.value < 0
+    ends = (-gap.high, -gap.low) if in_front else (gap.low, gap.high)
+    interval = "{:.4f} to {:.4f}".format(*ends).replace("-", "−")
+    place = f"{named(nearest)} is {abs(gap.value):.4f} {'ahead' if in_front else 'behind'} (95 % interval {interval})"
+    if ahead:
+        too = f" {_sentence(f'better too: {_listed([named(name) for name in ahead[1:]])}')}" if ahead[1:] else ""
+        return f"On test, another model is better: {place}.{too}"
     if not level:
         others_too = " The other models are further behind." if len(others) > 1 else ""
-        return f"This is not a matter of chance: {behind}.{others_too}"
+        return f"This is not a matter of chance: {place}.{others_too}"
     also = f" So may {_listed([named(name) for name in level[1:]])}." if level[1:] else ""
-    n_behind = len(others) - len(level)
-    rest = " The other model is" if n_behind == 1 else f" The other {n_behind} models are"
-    return f"This is not certain: {behind}, so it may be as good.{also}" + f"{rest} clearly behind." * bool(n_behind)
+    rest = " The other model is" if len(behind) == 1 else f" The other {len(behind)} models are"
+    may = "better" if in_front else "as good"
+    return f"This is not certain: {place}, so it may be {may}.{also}" + f"{rest} clearly behind." * bool(behind)
+
+
+def leader_sentence(evaluation: Evaluation) -> str:
+    """Say that validation named the leader, and that the intervals of its differences hold at once."""
+    return (
+        f"The others are compared with {named(evaluation.leader)} because it is the best on validation, which no luck "
+        "on test can decide. The intervals of the differences hold for all models at once."
+    )
 
 
 def meaning_sentence(evaluation: Evaluation) -> str:
-    """Say what the lists of the best model mean for a listener."""
-    first = evaluation.ordered()[0]
+    """Say what the lists of the leader mean for a listener."""
+    first = evaluation.leader
     precision, hit = (evaluation.means.loc[(first, f"{name}@20"), "value"] for name in ("precision", "hit"))
     return (
         f"In a list of 20 by {named(first)}, a listener finds {20 * precision:.2g} new songs that they go on to play. "
@@ -191,8 +210,8 @@ def sweep_sentence(measures: Measured) -> str:
 
 
 def exposure_sentence(evaluation: Evaluation, measures: Measured) -> str:
-    """Say how much of the best model's lists and of the listening goes to the most popular songs."""
-    name, tenth = evaluation.ordered()[0], measures.exposure.loc[10]
+    """Say how much of the leader's lists and of the listening goes to the most popular songs."""
+    name, tenth = evaluation.leader, measures.exposure.loc[10]
     return (
         f"The most popular tenth of songs takes {percent(tenth[name])} of the places in lists of {K} by {named(name)}, "
         f"and {percent(tenth['played'])} of the new songs played."

@@ -205,7 +205,9 @@ def _allowed(text: str) -> str:
 
 
 def best_model(metrics: dict[str, Any]) -> str | None:
-    """Return the key of the model with the highest NDCG@20, or None if there is none."""
+    """Return the key of the leader, else of the model with the highest NDCG@20, or None if there is none."""
+    if metrics.get("leader"):
+        return str(metrics["leader"])
     models = {name: model for name, model in metrics.get("models", {}).items() if MAIN_METRIC in model}
     return max(models, key=lambda name: models[name][MAIN_METRIC]["value"], default=None)
 

@@ -139,7 +139,7 @@ def distribution(path: Path) -> dict[str, Any]:
     """Return the mean of each metric of each model over listeners, and its deciles if each holds five listeners."""
     found: dict[str, Any] = {}
     if path.is_file():
-        for (model, metric), values in pd.read_parquet(path).groupby(["model", "metric"], observed=True)["value"]:
+        for (model, metric), values in pd.read_parquet(path, partitioning=None).groupby(["model", "metric"], observed=True)["value"]:
             entry: dict[str, Any] = {"users": len(values), "mean": round(float(values.mean()), 6)}
             if len(values) >= 10 * FEWEST:
                 entry["deciles"] = [round(float(each), 6) for each in values.quantile([i / 10 for i in range(1, 10)])]
@@ -168,7 +168,7 @@ def _searchable_ids(run: Run, own_words: set[str]) -> tuple[set[str], int]:
     if not (prepared / "users.parquet").is_file():
         expected = f"expected the prepared data of run {run.name!r}, to search for its listeners' ids"
         raise FileNotFoundError(f"{expected}; got none; `make reports RUN={run.name}` prepares them")
-    users, songs = (pd.read_parquet(prepared / f"{name}.parquet") for name in ("users", "items"))
+    users, songs = (pd.read_parquet(prepared / f"{name}.parquet", partitioning=None) for name in ("users", "items"))
     ids, other = {str(each) for each in users["user_id"]}, {str(each) for each in songs["item_id"]}
     return {each for each in ids - other - own_words if len(each) >= SHORTEST[each.isdigit()]}, len(ids)
 

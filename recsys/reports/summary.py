@@ -54,14 +54,14 @@ def flow(split: Split) -> dict[str, int]:
 def accuracy_curves(
     evaluation: Evaluation, accuracy: dict[str, dict[str, Any]], measures: Measured
 ) -> dict[str, Any]:
-    """Return the 1-of-21 accuracy of the described system, and its curve, that of the best model and of popularity.
+    """Return the 1-of-21 accuracy of the described system, and its curve, that of the leader and of popularity.
 
     A curve is the expected accuracy by the number of random songs. Without the described system, the model of the
     equivalent rank takes its place.
     """
     curves = measures.sweep.pivot(index="negatives", columns="model", values="value")
     model = measures["equivalent_rank"].model
-    names = dict.fromkeys([model, evaluation.ordered()[0], "popularity"])
+    names = dict.fromkeys([model, evaluation.leader, "popularity"])
     return {
         "model": model,
         "value": float(accuracy[model]["tie_fair"]["value"]),
@@ -72,8 +72,8 @@ def accuracy_curves(
 
 
 def one_listener(evaluation: Evaluation) -> dict[str, Any]:
-    """Return what the best model offers a typical listener: the one whose NDCG@20 is nearest to the mean."""
-    split, best = evaluation.split, evaluation.ordered()[0]
+    """Return what the leader offers a typical listener: the one whose NDCG@20 is nearest to the mean."""
+    split, best = evaluation.split, evaluation.leader
     values = evaluation.per_user[best][MAIN_METRIC]
     row = int(np.abs(values - values.mean()).to_numpy().argmin())
     ranking = evaluation.rankings[best]

@@ -13,7 +13,7 @@ from recsys.audit.findings import FINDINGS
 from recsys.audit.measures import QUESTIONS, Measured
 from recsys.data.split import PARTS, Split
 from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation
-from recsys.models.baselines import Fitted
+from recsys.models.baselines import TRIALS, Fitted
 from recsys.models.neighbours import LIFT
 from recsys.reports.exploration import song_table
 from recsys.reports.narrative import answer, checks_sentence, model_name, named, percent, signed, spread
@@ -120,12 +120,15 @@ def main_table(evaluation: Evaluation, seconds: dict[str, float], ceiling: Evalu
 
 
 def difference_table(evaluation: Evaluation) -> pd.DataFrame:
-    """Return the difference in NDCG@20 of the best model from each other one, with its interval and a verdict."""
-    first, *others = evaluation.ordered()
+    """Return the difference in NDCG@20 of the leader from each other model, with its interval and a verdict."""
+    first, others = evaluation.leader, evaluation.compared()
     gaps = [evaluation.difference(first, name, MAIN_METRIC) for name in others]
     columns = {
         "difference": [f"{signed(gap.value)} ({signed(gap.low)} to {signed(gap.high)})" for gap in gaps],
-        "verdict": [f"{model_name(first)} is better" if gap.verdict == "better" else gap.verdict for gap in gaps],
+        "verdict": [
+            gap.verdict if gap.verdict == "not distinguishable" else f"{model_name(first)} is {gap.verdict}"
+            for gap in gaps
+        ],
     }
     table = pd.DataFrame(columns, [model_name(name) for name in others])
     return headed(table, f"{metric_name(MAIN_METRIC)}: {model_name(first)} minus")
@@ -226,14 +229,15 @@ def slices_table(rows: pd.DataFrame, counts: str) -> pd.DataFrame:
 
 def trials_table(fitted: dict[str, Fitted], left_out: dict[str, str]) -> HTML:
     """Return the settings tried for baselines with their NDCG@20 on validation, and what was left out; folded."""
+    told = f"Each baseline that has settings was fitted with {TRIALS} of them on train; the best on validation"
     rows = []
     for name, each in fitted.items():
-        for settings, value in each.trials:
-            words = ", ".join(f"{key} {setting:g}" for key, setting in settings.items())
+        for settings, value in each.trials if len(each.trials) > 1 else ():
+            words = ", ".join(_setting(key, value) for key, value in settings.items())
             rows.append((model_name(name), words, f"{value:.4f}", "chosen" if settings == each.settings else ""))
     rows += [(model_name(name), f"left out: {reason}", "", "") for name, reason in left_out.items()]
     table = pd.DataFrame(rows, columns=["baseline", "settings", "NDCG@20 on validation", ""])
-    return folded("How the baselines were chosen on validation", table)
+    return folded(f"{told} was fitted again on train and validation.", table)
 
 
 def metric_name(key: str) -> str:
@@ -250,6 +254,14 @@ def headed(table: pd.DataFrame, name: str) -> pd.DataFrame:
 def written(value: Any) -> str:
     """Return a whole number with commas, anything else as it is."""
     return f"{value:,}" if isinstance(value, int | np.integer) else str(value)
+
+
+def _setting(name: str, value: Any) -> str:
+    """Return a setting of a baseline in words."""
+    words = name.replace("_", "-" if name == "half_life" else " ")
+    if isinstance(value, bool):
+        return words if value else f"not {words}"
+    return f"{words} {value}" if isinstance(value, str) else f"{words} {value:g}"
 
 
 def _settings(recipe: Recipe) -> dict[str, str]:

@@ -44,17 +44,22 @@ BASELINES: dict[str, tuple[Callable[..., Scorer], list[dict[str, Any]]]] = {
 }  # fmt: skip
 # name: function of (split, parts) that returns what all trials share
 SHARED = {"ease": lambda split, parts: {"shared": neighbourhoods(split, parts)}}
-TRIALS = max(len(grid) for _, grid in BASELINES.values())
+TRIALS = max(len(grid) for _, grid in BASELINES.values())  # of every baseline that has settings
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted baseline: the chosen settings, and all that were tried, each with its NDCG@20 on validation."""
+    """A fitted baseline: the chosen settings, and the trials: all settings, each with its NDCG@20 on validation."""
 
     scorer: Scorer
     settings: dict[str, Any]
     trials: list[tuple[dict[str, Any], float]] = field(default_factory=list)
     fit_seconds: float = 0.0  # of the last fit alone
+
+    @property
+    def validation(self) -> float:
+        """NDCG@20 of the chosen settings on validation, fitted on train alone."""
+        return max(value for _, value in self.trials)
 
 
 def fit_all(split: Split, names: Iterable[str], seed: int = 0) -> tuple[dict[str, Fitted], dict[str, str]]:
@@ -78,11 +83,9 @@ def fit(name: str, split: Split, seed: int = 0) -> Fitted:
     if name not in BASELINES:
         raise ValueError(f"BASELINES: expected names among {' '.join(BASELINES)}; got {name!r}")
     fitter, grid = BASELINES[name]
-    trials = []
-    if len(grid) > 1:
-        shared = SHARED[name](split, ("train",)) if name in SHARED else {}
-        trials = [(each, validation_ndcg(fitter(split, ("train",), seed, **each, **shared), split)) for each in grid]
-    settings = max(trials, key=lambda trial: trial[1])[0] if trials else grid[0]
+    shared = SHARED[name](split, ("train",)) if name in SHARED else {}
+    trials = [(each, validation_ndcg(fitter(split, ("train",), seed, **each, **shared), split)) for each in grid]
+    settings = max(trials, key=lambda trial: trial[1])[0]
     start = time.perf_counter()
     scorer = fitter(split, ("train", "validation"), seed, **settings)
     return Fitted(scorer, settings, trials, time.perf_counter() - start)
