@@ -139,7 +139,8 @@ def distribution(path: Path) -> dict[str, Any]:
     """Return the mean of each metric of each model over listeners, and its deciles if each holds five listeners."""
     found: dict[str, Any] = {}
     if path.is_file():
-        for (model, metric), values in pd.read_parquet(path, partitioning=None).groupby(["model", "metric"], observed=True)["value"]:
+        table = pd.read_parquet(path, partitioning=None)
+        for (model, metric), values in table.groupby(["model", "metric"], observed=True)["value"]:
             entry: dict[str, Any] = {"users": len(values), "mean": round(float(values.mean()), 6)}
             if len(values) >= 10 * FEWEST:
                 entry["deciles"] = [round(float(each), 6) for each in values.quantile([i / 10 for i in range(1, 10)])]
