@@ -91,8 +91,8 @@ def sentences(
     return [
         *([few] if evaluation.n_users < FEW_LISTENERS else []),
         *([certainty_sentence(evaluation)] if len(evaluation.rankings) > 1 else []),
-        *([leader_sentence(evaluation)] if evaluation.validation else []),
         meaning_sentence(evaluation),
+        *([leader_sentence(evaluation)] if evaluation.validation else []),
         *accuracy_sentences(accuracy, measures),
         account_sentence(evaluation.split),
         *warning_sentences(evaluation.split.manifest, alike),
@@ -127,8 +127,8 @@ def certainty_sentence(evaluation: Evaluation) -> str:
 def leader_sentence(evaluation: Evaluation) -> str:
     """Say that validation named the leader, and that the intervals of its differences hold at once."""
     return (
-        f"The others are compared with {named(evaluation.leader)} because it is the best on validation, which no luck "
-        "on test can decide. The intervals of the differences hold for all models at once."
+        f"The others are compared with {named(evaluation.leader)} because it is the best on validation: luck on test "
+        "plays no part in that choice. The intervals of the differences hold for all models at once."
     )
 
 
