@@ -118,10 +118,14 @@ def certainty_sentence(evaluation: Evaluation) -> str:
     if not level:
         others_too = " The other models are further behind." if len(others) > 1 else ""
         return f"This is not a matter of chance: {place}.{others_too}"
-    also = f" So may {_listed([named(name) for name in level[1:]])}." if level[1:] else ""
+    more = _listed([named(name) for name in level[1:]])
     rest = " The other model is" if len(behind) == 1 else f" The other {len(behind)} models are"
-    may = "better" if in_front else "as good"
-    return f"This is not certain: {place}, so it may be {may}.{also}" + f"{rest} clearly behind." * bool(behind)
+    if in_front:
+        also = f" Nor can {more} be told apart from {named(evaluation.leader)}." if more else ""
+        told = f"On test, {place}, which may be chance.{also}"
+    else:
+        told = f"This is not certain: {place}, so it may be as good." + f" So may {more}." * bool(more)
+    return told + f"{rest} clearly behind." * bool(behind)
 
 
 def leader_sentence(evaluation: Evaluation) -> str:
