@@ -91,7 +91,6 @@ def lead_sentences(evaluation: Evaluation, checks: Sequence[Check] = ()) -> list
         *([] if all(check.passed for check in checks) else [checks_sentence(checks)]),
         *few_sentences(evaluation.split),
         *([certainty_sentence(evaluation)] if len(evaluation.rankings) > 1 else []),
-        *([leader_sentence(evaluation)] if evaluation.validation else []),
         meaning_sentence(evaluation),
     ]
 
@@ -122,17 +121,21 @@ def certainty_sentence(evaluation: Evaluation) -> str:
     if not level:
         others_too = " The other models are further behind." if len(others) > 1 else ""
         return f"This is not a matter of chance: {place}.{others_too}"
-    also = f" So may {_listed([named(name) for name in level[1:]])}." if level[1:] else ""
+    more = _listed([named(name) for name in level[1:]])
     rest = " The other model is" if len(behind) == 1 else f" The other {len(behind)} models are"
-    may = "better" if in_front else "as good"
-    return f"This is not certain: {place}, so it may be {may}.{also}" + f"{rest} clearly behind." * bool(behind)
+    if in_front:
+        also = f" Nor can {more} be told apart from {named(evaluation.leader)}." if more else ""
+        told = f"On test, {place}, which may be chance.{also}"
+    else:
+        told = f"This is not certain: {place}, so it may be as good." + f" So may {more}." * bool(more)
+    return told + f"{rest} clearly behind." * bool(behind)
 
 
 def leader_sentence(evaluation: Evaluation) -> str:
     """Say that validation named the leader, and that the intervals of its differences hold at once."""
     return (
-        f"The others are compared with {named(evaluation.leader)} because it is the best on validation, which no luck "
-        "on test can decide. The intervals of the differences hold for all models at once."
+        f"The others are compared with {named(evaluation.leader)} because it is the best on validation: luck on test "
+        "plays no part in that choice. The intervals of the differences hold for all models at once."
     )
 
 

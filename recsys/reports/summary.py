@@ -27,6 +27,7 @@ def summarise(
     """
     topics = {
         "lead": narrative.lead_sentences(evaluation, checks),
+        "compared": [narrative.leader_sentence(evaluation)] if evaluation.validation else [],
         "worth": narrative.accuracy_sentences(accuracy, measures),
         "account": [narrative.account_sentence(evaluation.split)],
         "odd": narrative.warning_sentences(evaluation.split.manifest, alike),

@@ -15,7 +15,8 @@ from recsys.models.baselines.scorers import DoesNotApply
 from recsys.models.baselines.sequential import fit_itemknn_recent, fit_markov, fit_markov_knn
 
 REGULARISATIONS = (3.0, 5.0, 10.0, 20.0, 30.0, 50.0, 100.0, 200.0, 300.0, 500.0, 1000.0, 2000.0)
-ALS_SETTINGS = [(3.0, 50.0), (10.0, 50.0), (30.0, 50.0), (50.0, 100.0), (200.0, 100.0), (1000.0, 300.0)]
+# weight of a listen, regularisation
+ALS_SETTINGS = [(3.0, 50.0), (10.0, 50.0), (50.0, 100.0), (200.0, 100.0), (1000.0, 300.0), (4000.0, 1000.0)]
 
 # name: (function that fits it to (split, parts, seed, **settings), settings to try on validation: as many for each)
 BASELINES: dict[str, tuple[Callable[..., Scorer], list[dict[str, Any]]]] = {
@@ -32,14 +33,14 @@ BASELINES: dict[str, tuple[Callable[..., Scorer], list[dict[str, Any]]]] = {
         {"factors": n, "alpha": alpha, "regularisation": value} for n in (64, 128) for alpha, value in ALS_SETTINGS
     ]),
     "itemknn-recent": (fit_itemknn_recent, [
-        {"half_life": n} for n in (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+        {"half_life": n} for n in (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
     ]),
     "markov": (fit_markov, [
         {"half_life": n, "steps": steps, "symmetric": symmetric}
-        for n in (0.5, 1.0, 4.0, 32.0) for steps, symmetric in ((5, False), (5, True), (10, True))
+        for n in (0.5, 1.0, 8.0, 64.0) for steps, symmetric in ((5, False), (5, True), (10, True))
     ]),
     "markov-knn": (fit_markov_knn, [
-        {"half_life": n, "weight": weight} for n in (0.5, 1.0, 4.0, 32.0) for weight in (1.0, 3.0, 10.0)
+        {"half_life": n, "weight": weight} for n in (0.5, 1.0, 8.0, 64.0) for weight in (1.0, 3.0, 10.0)
     ]),
 }  # fmt: skip
 # name: function of (split, parts) that returns what all trials share
