@@ -17,7 +17,6 @@ from recsys.evaluation.ranking import top_k
 from recsys.models.neighbours import nearest, unit_vectors
 from recsys.reports.exploration import one_line
 from recsys.reports.narrative import model_name
-from recsys.reports.pages import explorer_page
 from recsys.runs import write_atomically
 
 DATA, PAGE = "explorer.gz", "explorer.html"  # in the folder of a run; the page in the folder of a report, too
@@ -52,18 +51,20 @@ def collect(
         songs = order[:n]
         directions, known = unit_vectors(vectors[songs]), split.known[:, songs]
         lengths = None if similarity == "cosine" else np.linalg.norm(vectors[songs], axis=1)
-        rounded = round_directions(directions)
+        axes = np.linalg.eigh(directions.T @ directions)[1]  # along these axes, most numbers are small: they compress
+        rotated, own_map = directions @ axes, axes.T @ listener_map @ axes
+        rounded = round_directions(rotated)
         codes, cosines = nearest(directions, np.arange(n), NEIGHBOURS)  # (n, k) each
         places = positions[songs] - positions[songs].min(axis=0)
         arrays = {
             "listeners": listeners[songs], "neighbours": codes, "shared": _withheld(count_shared(known, codes)),
             "cosines": np.round(100 * cosines).astype(np.int8),
             "places": np.round(places * (65_535 / max(places.max(), 1e-12))).astype(np.uint16),
-            "vectors": rounded, "map": listener_map.astype(np.float32),
+            "vectors": rounded, "map": own_map.astype(np.float32),
         }  # fmt: skip
         if lengths is not None:
             arrays["lengths"] = lengths.astype(np.float32)
-        same, n_mixes = overlap(known, directions, rounded, lengths, listener_map, seed)
+        same, n_mixes = overlap(known, rotated, rounded, lengths, own_map, seed)
         texts = _texts(split, songs) | {"same": same, "n_mixes": n_mixes, "k": codes.shape[1], "dim": vectors.shape[1]}
         data = pack(about | texts, arrays)
         if len(data) <= LARGEST:
@@ -88,6 +89,8 @@ class Shown:
         return "the explorer of songs"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from recsys.reports.pages import explorer_page  # a report keeps the link alone, whatever the page looks like
+
         size, page = 'width="100%" height="820" frameborder="0"', html.escape(explorer_page(self.data))
         frame = f'<iframe title="Explore songs" {size} sandbox="allow-scripts" srcdoc="{page}"></iframe>'
         return {"text/html": frame, "text/markdown": LINK}
