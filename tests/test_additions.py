@@ -15,6 +15,7 @@ from recsys.training import additions
 from recsys.training.next_song import LAGS, NextSongLoop
 from recsys.training.recency import directions
 from recsys.training.recipes import RECIPES
+from recsys.training.spectral import spectral_vectors
 from recsys.training.trainer import load, train
 from recsys.training.trend import song_trend, with_trend
 
@@ -123,7 +124,7 @@ def test_the_share_is_that_of_the_cosine():
 @pytest.mark.parametrize("last_counts", [True, False])
 def test_the_next_song_part_is_chosen_if_the_last_songs_tell_what_comes_next(tmp_path, last_counts):
     split = moods(last_counts)
-    recipe = dataclasses.replace(QUICK, recency=(), trends=(), next_dim=8, next_epochs=6)
+    recipe = dataclasses.replace(QUICK, recency=(), trends=(), next_dim=8, next_epochs=6, spectral_dim=0)
     trained = train(split, recipe, folder=tmp_path, verbose=False)
     history, weights = trained.history, trained.model.get_weights()
     assert bool(history["next_song"]) == last_counts
@@ -149,3 +150,25 @@ def test_the_trend_is_chosen_if_users_move_on_to_newer_songs(split, moves_on):
     recipe = dataclasses.replace(QUICK, recency=(), next_dim=0)
     history = train(split, recipe, verbose=False).history
     assert bool(history["trend"]) == moves_on and len(history["trend_trials"]) > len(recipe.trends)
+
+
+def test_the_spectral_part_is_the_singular_value_decomposition():
+    rows = rows_of()
+    seen = np.zeros((10, 13))
+    seen[rows.user, rows.item] = 1
+    of_users, of_songs = (np.maximum(seen.sum(axis=axis), 1) for axis in (1, 0))
+    left, values, right = np.linalg.svd(seen / np.sqrt(np.outer(of_users, of_songs)))
+    expected = (left[:, :5] * values[:5]) @ right[:5] * np.sqrt(of_songs)  # (users, songs)
+    users, songs = spectral_vectors(rows, 10, 13, 5)
+    assert np.linalg.norm(songs, axis=1) == pytest.approx(np.ones(13), abs=1e-5)
+    products, lengths = users @ songs.T, np.linalg.norm(left[:, :5] * values[:5], axis=1, keepdims=True)
+    for user in range(9):  # the last has no rows
+        assert np.corrcoef(products[user], expected[user])[0, 1] == pytest.approx(1, abs=1e-5)
+    assert np.linalg.norm(users, axis=1) == pytest.approx((lengths > 1e-9).ravel() * 1.0, abs=1e-5)
+
+
+def test_no_part_is_tried_that_makes_the_vectors_too_long(monkeypatch):
+    monkeypatch.setattr(additions, "MAX_DIM", 8 + 8 + 2)
+    recipe = dataclasses.replace(QUICK, recency=(), trends=(), next_dim=8, next_epochs=6, spectral_dim=8)
+    history = train(moods(True), recipe, verbose=False).history
+    assert history["next_song"] and not history["spectral_trials"]

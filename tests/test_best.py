@@ -20,9 +20,10 @@ from recsys.training.full_softmax import FullLoop
 from recsys.training.recipes import RECIPES
 from recsys.training.trainer import load, train
 
-SMALL = RECIPES["best"].override(
-    dim=8, batch_size=100, learning_rate=0.03, epochs=5, trial_epochs=2, grid=((0.1, 1.25), (0.2, 1.0))
-)
+SMALL = dataclasses.replace(
+    RECIPES["best"], dim=8, batch_size=100, learning_rate=0.03, epochs=5, trial_epochs=2,
+    grid=((0.1, 1.25), (0.2, 1.0)), gammas=(), spectral_dim=0,
+)  # fmt: skip
 
 
 def started_loop(split, recipe=SMALL, temperature=0.2, gamma=1.0, epochs=1):

@@ -94,7 +94,8 @@ def _point(split: Split, history: dict[str, Any], model: Any) -> Point:
     """Return the point of a training. Its seconds are those of the epochs alone, without compiling and evaluating."""
     best, refit = history["best_epoch"], history["inputs"]["recipe"]["refit"]
     epochs, n_rows = history["epochs"][:best], split.seen("train").nnz if refit else len(split.train)
-    tried = [each[MAIN_METRIC] for each in history["recency_trials"]] or [epochs[-1].get(f"val_{MAIN_METRIC}")]
+    trials = (history.get(f"{name}_trials", []) for name in ("recency", "next_song", "spectral", "trend"))
+    tried = [each[MAIN_METRIC] for one in trials for each in one] or [epochs[-1].get(f"val_{MAIN_METRIC}")]
     ndcg = max(tried) if refit else validation_ndcg(model, split)  # after a refit, validation is no longer unseen
     return best, sum(n_rows / epoch["rows_per_second"] for epoch in epochs), ndcg
 

@@ -26,6 +26,7 @@ METRIC_NAMES = {
 }  # fmt: skip
 # the settings of recipes, in words
 SCORES = {"dot": "dot product", "cosine": "cosine (vectors of length one)"}
+TRIED = "tried on validation"
 POOLS = {"all": "all songs", "train": "the songs of train"}
 DRAWN = {"uniform": "for each listen", "shared": "for each batch", "popularity": "for each batch, half by listens"}
 LOSSES = {"softmax": "softmax cross-entropy", "bsl": "bilateral softmax", "bpr": "BPR", "sigmoid": "logistic loss"}
@@ -92,16 +93,23 @@ def choices_table(histories: dict[str, dict[str, Any]]) -> HTML:
     """Return what was chosen on validation for each recipe, and the size of its model."""
     columns = {}
     for name, history in histories.items():
-        recency = " and ".join(f"{key.replace('_', '-')} {value:g}" for key, value in history["recency"].items())
-        untried = history["inputs"]["recipe"]["recency"] and not history["recency_trials"]
+        untried = bool(history["inputs"]["recipe"]["recency"]) and not history["recency_trials"]
         columns[model_name(name)] = {
             "temperature": f"{history['settings']['temperature']:g}",
             "γ": f"{history['settings']['gamma']:g}",
-            "recency weighting": recency or "none" + ": the order of the listens is not known" * bool(untried),
+            "recency weighting": _chosen(history, "recency") + untried * ": the order of the listens is not known",
+            "next-song part": _chosen(history, "next_song"),
+            "spectral part": _chosen(history, "spectral"),
+            "trend": _chosen(history, "trend"),
             "best epoch": f"{history['best_epoch']} of {len(history['epochs'])}",
             "parameters": f"{history['n_parameters']:,}",
         }
     return in_full(pd.DataFrame(columns).reset_index(names="chosen"))
+
+
+def _chosen(history: dict[str, Any], name: str) -> str:
+    """Return what was chosen for one of `recsys.training.additions`, as text."""
+    return " and ".join(f"{key.replace('_', '-')} {value}" for key, value in history.get(name, {}).items()) or "none"
 
 
 def main_table(evaluation: Evaluation, seconds: dict[str, float], ceiling: Evaluation | None = None) -> pd.DataFrame:
@@ -280,7 +288,10 @@ def _settings(recipe: Recipe) -> dict[str, str]:
         "learning rate": f"{recipe.learning_rate:g}, {'falling to 0' if recipe.schedule == 'cosine' else 'constant'}",
         "batch": f"{recipe.batch_size:,} {'listens' if drawn else 'users'}",
         "epochs": f"{recipe.epochs:,}, {'all are run' if recipe.patience >= recipe.epochs else stop}",
-        "recency weighting": "tried on validation" if recipe.recency else "none",
+        "recency weighting": TRIED if recipe.recency else "none",
+        "next-song part": f"{recipe.next_dim} numbers, {TRIED}" if recipe.next_dim else "none",
+        "spectral part": f"{recipe.spectral_dim} numbers, {TRIED}" if recipe.spectral_dim else "none",
+        "trend": TRIED if recipe.trends else "none",
         "final model": "trained again on train and validation" if recipe.refit else "trained on train",
         "precision": recipe.precision,
     }

@@ -1,6 +1,7 @@
-"""What is added to trained vectors, each chosen on validation: recency weighting, the next-song part and the trend.
+"""What is added to trained vectors, each chosen on validation.
 
-All of them keep the score the cosine of a vector for each user and one for each song.
+These are recency weighting, the next-song part, the spectral part and the trend. With all of them, the score is still
+the cosine of a vector for each user and one for each song, of at most `MAX_DIM` numbers.
 """
 
 from collections.abc import Iterator
@@ -18,11 +19,15 @@ from recsys.models.embeddings import Embeddings
 from recsys.training.history import TrainingHistory
 from recsys.training.recency import directions, recency_weights, with_recency
 from recsys.training.recipes import Recipe
+from recsys.training.spectral import spectral_vectors
 from recsys.training.trend import song_trend, with_trend
 
 NDCG = "ndcg@20"  # on validation: the metric of all choices
 Setting = dict[str, Any]
-ADDITIONS = {"recency": "recency weighting", "next_song": "next-song part", "trend": "trend"}  # in this order
+ADDITIONS = {  # in this order
+    "recency": "recency weighting", "next_song": "next-song part", "spectral": "spectral part", "trend": "trend",
+}  # fmt: skip
+MAX_DIM, TREND_DIM = 256, 2  # numbers in a vector: at most, and those of the trend
 Tables = list[np.ndarray]  # vectors of users (n_users, dim) and of songs (n_items, dim)
 
 
@@ -33,35 +38,44 @@ def with_part(tables: Tables, other: Tables, share: float) -> Tables:
     return [np.c_[weights[0] * directions(one), weights[1] * directions(two)] for one, two in pairs]
 
 
-def add(
-    tables: Tables, rows: Interactions, other: Tables, *, recency: Setting, next_song: Setting, trend: Setting
-) -> Tables:
-    """Return vectors with what was chosen, in this order; an empty choice adds nothing.
+def add(tables: Tables, rows: Interactions, parts: dict[str, Tables], **chosen: Setting) -> Tables:
+    """Return vectors with what was chosen, in the order of `ADDITIONS`; an empty choice adds nothing.
 
-    `rows` are in the order of `Split.in_order`; `other` are the vectors of the next-song part, if it was chosen.
+    `rows` are in the order of `Split.in_order`, if that is known; `parts` has the vectors of each part, by its name.
     """
     users, songs = tables
-    if recency:
+    if recency := chosen["recency"]:
         weights = recency_weights(rows, len(users), len(songs), recency["half_life"])
         users = with_recency(users, songs, weights, recency["strength"])
-    if next_song:
-        users, songs = with_part([users, songs], other, **next_song)
-    if trend:
+    for name, part in parts.items():
+        if chosen[name]:
+            users, songs = with_part([users, songs], part, **chosen[name])
+    if trend := chosen["trend"]:
         users, songs = with_trend(users, songs, song_trend(rows, len(songs), trend["late"]), trend["beta"])
     return [users, songs]
 
 
-def choose(history: TrainingHistory, recipe: Recipe, split: Split, tables: Tables, other: Tables) -> None:
+def rows_for(split: Split, *parts: str) -> Interactions:
+    """Return the warm rows of the parts, by user and time if the order is known."""
+    return split.in_order(*parts) if split.has_order else split.warm(*parts)
+
+
+def choose(history: TrainingHistory, recipe: Recipe, split: Split, tables: Tables, parts: dict[str, Tables]) -> None:
     """Choose each addition in turn, with those before it, by NDCG@20 on validation, and note all that was tried.
 
     What gains less than one standard error, over the users, is left out.
     """
-    rows = split.in_order("train")
+    rows = rows_for(split, "train")
+    if recipe.spectral_dim:
+        parts = parts | {"spectral": spectral_vectors(rows, len(tables[0]), len(tables[1]), recipe.spectral_dim)}
     chosen: dict[str, Setting] = {name: {} for name in ADDITIONS}
-    for name, settings in _to_try(recipe, bool(other), rows.timestamp is not None):
+    for name, settings in _to_try(recipe, parts, split.has_order, rows.timestamp is not None):
+        dim = add(tables, rows, parts, **chosen)[0].shape[1] + TREND_DIM
+        if name in parts and dim + parts[name][0].shape[1] > MAX_DIM:
+            continue
         tried, by_user = [{}, *settings], []
         for each in tried:
-            users, songs = add(tables, rows, other, **(chosen | {name: each}))
+            users, songs = add(tables, rows, parts, **(chosen | {name: each}))
             by_user.append(_ndcg_by_user(Product.for_split(split, directions(users), directions(songs).T), split))
             history.check_interrupt()
         means = np.mean(by_user, axis=1)
@@ -72,9 +86,13 @@ def choose(history: TrainingHistory, recipe: Recipe, split: Split, tables: Table
         chosen[name] = tried[best]
         trials = [each | {NDCG: float(mean)} for each, mean in zip(tried, means, strict=True)]
         history.note(**{name: chosen[name], f"{name}_trials": trials})
-        words = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in chosen[name].items()) or "none"
         figures = f"NDCG@20 on validation {means[best]:.4f} (without it {means[0]:.4f})"
-        history.log(f"{ADDITIONS[name]}: {words}, {figures}")
+        history.log(f"{ADDITIONS[name]}: {in_words(chosen[name])}, {figures}")
+
+
+def in_words(setting: Setting) -> str:
+    """Return what was chosen for an addition as text."""
+    return ", ".join(f"{name.replace('_', '-')} {value}" for name, value in setting.items()) or "none"
 
 
 def _ndcg_by_user(scorer: Product, split: Split) -> np.ndarray:
@@ -87,13 +105,16 @@ def _ndcg_by_user(scorer: Product, split: Split) -> np.ndarray:
     return metrics.ndcg(ranking.ranks, ranking.items.shape[1])
 
 
-def _to_try(recipe: Recipe, has_next_song: bool, has_times: bool) -> Iterator[tuple[str, list[Setting]]]:
+def _to_try(
+    recipe: Recipe, parts: dict[str, Tables], has_order: bool, has_times: bool
+) -> Iterator[tuple[str, list[Setting]]]:
     """Yield what is chosen, in order, and the settings to try for it."""
-    if recipe.recency:
+    if recipe.recency and has_order:
         yield "recency", [{"strength": strength, "half_life": half_life} for strength, half_life in recipe.recency]
-    if has_next_song:
-        yield "next_song", [{"share": share} for share in recipe.next_shares]
-    if recipe.trends:
+    for name, shares in (("next_song", recipe.next_shares), ("spectral", recipe.spectral_shares)):
+        if name in parts:
+            yield name, [{"share": share} for share in shares]
+    if recipe.trends and has_order:
         kinds = ("of user", "of all") if has_times else ("of user",)
         yield "trend", [{"beta": beta, "late": late} for late in kinds for beta in recipe.trends]
 

@@ -43,6 +43,8 @@ class Recipe:
     next_dim: int = 0  # length of the vectors of the next-song part, 0 for none: see recsys.training.next_song
     next_epochs: int = 0  # of its training
     next_shares: tuple[float, ...] = ()  # shares of the score to try for it
+    spectral_dim: int = 0  # length of the vectors of the spectral part, 0 for none: see recsys.training.spectral
+    spectral_shares: tuple[float, ...] = ()  # shares of the score to try for it
     trends: tuple[float, ...] = ()  # values of β to try: see recsys.training.trend
     mask_accidental_hits: bool = True  # ignore a drawn negative that is the positive itself
     refit: bool = True  # choose epochs by NDCG@20, then train once more on train and validation; else choose by loss
@@ -74,7 +76,7 @@ class Recipe:
     @property
     def adds(self) -> bool:
         """Whether anything may be added to the trained vectors: see recsys.training.additions."""
-        return self.refit and bool(self.recency or self.next_dim or self.trends)
+        return self.refit and bool(self.recency or self.next_dim or self.spectral_dim or self.trends)
 
     @property
     def n_popular(self) -> int:
@@ -115,8 +117,9 @@ class Recipe:
         if self.negatives != "full":
             return self
         if n_items > MAX_SONGS_FOR_FULL:
-            names = ("negatives", "n_negatives", "batch_size", "learning_rate", "evaluate_every")
-            return dataclasses.replace(self, **{name: getattr(RECIPES["fast"], name) for name in names}, next_dim=0)
+            fast, names = RECIPES["fast"], ["negatives", "n_negatives", "batch_size", "learning_rate", "evaluate_every"]
+            names += ["next_dim", "spectral_dim"]
+            return dataclasses.replace(self, **{name: getattr(fast, name) for name in names})
         steps = math.ceil(n_users / self.users_per_batch(n_users, n_items))
         epochs = max(self.epochs, math.ceil(self.min_steps / steps))
         trial_epochs = math.ceil(self.trial_epochs * epochs / self.epochs)
@@ -138,6 +141,7 @@ RECIPES: dict[str, Recipe] = {
         "best", dim=128, negatives="full", n_negatives=ACCURACY_NEGATIVES, batch_size=512, learning_rate=0.03,
         epochs=48, patience=48, grid=((0.07, 1.0), (0.1, 1.0), (0.15, 1.0), (0.2, 1.0)), gammas=(1.15, 1.3),
         trial_epochs=8, min_steps=2400, recency=RECENCY, next_dim=120, next_epochs=2,
-        next_shares=(0.2, 0.35, 0.5, 0.65), trends=(0.02, 0.05, 0.1, 0.15, 0.25), evaluate_every=4,
+        next_shares=(0.2, 0.35, 0.5, 0.65), spectral_dim=64, spectral_shares=(0.4, 0.6, 0.75, 0.9),
+        trends=(0.02, 0.05, 0.1, 0.15, 0.25), evaluate_every=4,
     ),
 }  # fmt: skip

@@ -7,11 +7,12 @@ from recsys.data.split import Split
 from recsys.evaluation.evaluate import validation_ndcg
 from recsys.models.embeddings import Embeddings
 from recsys.training import next_song
-from recsys.training.additions import ADDITIONS, NDCG, Tables, add, choose, extended
+from recsys.training.additions import ADDITIONS, MAX_DIM, NDCG, TREND_DIM, Tables, add, choose, extended, rows_for
 from recsys.training.history import TrainingHistory
 from recsys.training.loop import Loop
 from recsys.training.next_song import NextSongLoop
 from recsys.training.recipes import Recipe
+from recsys.training.spectral import spectral_vectors
 
 GAIN = 1.01  # another gamma must gain 1 % in its trial, as a few epochs flatter a large gamma
 NEXT_SONG, REFIT, REFIT_NEXT_SONG = "next-song part", "refit", "refit of the next-song part"  # names of phases
@@ -30,7 +31,7 @@ def fit(loop: Loop, history: TrainingHistory, split: Split) -> Embeddings:
     if stopped_in not in (REFIT, REFIT_NEXT_SONG):
         if stopped_in != NEXT_SONG:
             _train(loop, history, split, rows)
-        if recipe.adds and split.has_order:
+        if recipe.adds:
             _choose_additions(loop, history, split)
     if not recipe.refit:
         loop.model.set_weights(history.best_weights)
@@ -87,11 +88,12 @@ def _train(loop: Loop, history: TrainingHistory, split: Split, rows: Interaction
 
 def _choose_additions(loop: Loop, history: TrainingHistory, split: Split) -> None:
     """Choose what is added. Where train is too large for memory, there is no next-song part."""
-    recipe, other = loop.recipe, []
-    if recipe.next_dim and isinstance(split.train, Interactions):
+    recipe, parts = loop.recipe, dict[str, Tables]()
+    fits = recipe.dim + recipe.next_dim + TREND_DIM <= MAX_DIM
+    if recipe.next_dim and fits and split.has_order and isinstance(split.train, Interactions):
         history.best_weights = history.best_weights or loop.model.get_weights()  # kept if the training is stopped
-        other = _train_next_song(loop, history, split, NEXT_SONG, "train")
-    choose(history, recipe, split, history.best_weights or loop.model.get_weights(), other)
+        parts["next_song"] = _train_next_song(loop, history, split, NEXT_SONG, "train")
+    choose(history, recipe, split, history.best_weights or loop.model.get_weights(), parts)
     history.best_weights = []
 
 
@@ -109,22 +111,25 @@ def _train_next_song(loop: Loop, history: TrainingHistory, split: Split, phase: 
 
 def _refit(loop: Loop, history: TrainingHistory, split: Split, stopped_in: str) -> Embeddings:
     """Train from the start on train and validation, for as many epochs as were best, and add what was chosen."""
-    facts, parts, other = history.facts, ("train", "validation"), []
+    facts, both, parts = history.facts, ("train", "validation"), dict[str, Tables]()
     refit_losses = facts.setdefault("refit_losses", [])
     if stopped_in != REFIT_NEXT_SONG:
-        history.begin(REFIT, split.pairs(*parts), facts["settings"], loop.recipe.epochs)
+        history.begin(REFIT, split.pairs(*both), facts["settings"], loop.recipe.epochs)
         while loop.epoch < facts["best_epoch"]:
             refit_losses.append(history.train_epoch()["loss"])
         history.note(refit_seconds=history.since("phase"))
     chosen = {name: facts[name] for name in ADDITIONS}
     if chosen["next_song"]:
         history.best_weights = history.best_weights or loop.model.get_weights()
-        other = _train_next_song(loop, history, split, REFIT_NEXT_SONG, *parts)
+        parts["next_song"] = _train_next_song(loop, history, split, REFIT_NEXT_SONG, *both)
         facts["refit_seconds"] += history.since("phase")
     tables = history.best_weights or loop.model.get_weights()
     model = loop.model
     if any(chosen.values()):
-        model = extended(model, add(tables, split.in_order(*parts), other, **chosen))
+        rows = rows_for(split, *both)
+        if chosen["spectral"]:
+            parts["spectral"] = spectral_vectors(rows, split.n_users, split.n_items, loop.recipe.spectral_dim)
+        model = extended(model, add(tables, rows, parts, **chosen))
     history.write_model(model)
     history.note(refit=True, n_parameters=model.count_params())
     history.log(f"refit on train and validation: loss {refit_losses[-1]:.4f}, {facts['refit_seconds']:.1f} s")
