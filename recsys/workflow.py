@@ -160,12 +160,12 @@ def ndcg_on_validation(
     """Return each baseline's and each recipe's NDCG@20 on validation, before it was fitted on validation too."""
     found = {name: each.validation for name, each in fitted.items()}
     for name, history in histories.items():
-        tried = [each[MAIN_METRIC] for each in history["recency_trials"]]
-        if not history["inputs"]["recipe"]["refit"]:
-            tried = [validation_ndcg(models[name], split)]
         at_best = history["epochs"][history["best_epoch"] - 1].get(f"val_{MAIN_METRIC}")
-        if tried or at_best is not None:
-            found[name] = max(tried, default=at_best)
+        value = history.get("validation_ndcg", at_best)
+        if not history["inputs"]["recipe"]["refit"]:
+            value = validation_ndcg(models[name], split)
+        if value is not None:
+            found[name] = value
     return found
 
 

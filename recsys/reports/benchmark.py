@@ -94,9 +94,9 @@ def _point(split: Split, history: dict[str, Any], model: Any) -> Point:
     """Return the point of a training. Its seconds are those of the epochs alone, without compiling and evaluating."""
     best, refit = history["best_epoch"], history["inputs"]["recipe"]["refit"]
     epochs, n_rows = history["epochs"][:best], split.seen("train").nnz if refit else len(split.train)
-    trials = (history.get(f"{name}_trials", []) for name in ("recency", "next_song", "spectral", "trend"))
-    tried = [each[MAIN_METRIC] for one in trials for each in one] or [epochs[-1].get(f"val_{MAIN_METRIC}")]
-    ndcg = max(tried) if refit else validation_ndcg(model, split)  # after a refit, validation is no longer unseen
+    ndcg = history.get("validation_ndcg", epochs[-1].get(f"val_{MAIN_METRIC}"))
+    if not refit:  # after a refit, validation is no longer unseen
+        ndcg = validation_ndcg(model, split)
     return best, sum(n_rows / epoch["rows_per_second"] for epoch in epochs), ndcg
 
 

@@ -85,7 +85,7 @@ def choose(history: TrainingHistory, recipe: Recipe, split: Split, tables: Table
             best = 0
         chosen[name] = tried[best]
         trials = [each | {NDCG: float(mean)} for each, mean in zip(tried, means, strict=True)]
-        history.note(**{name: chosen[name], f"{name}_trials": trials})
+        history.note(**{name: chosen[name], f"{name}_trials": trials, "validation_ndcg": float(means[best])})
         figures = f"NDCG@20 on validation {means[best]:.4f} (without it {means[0]:.4f})"
         history.log(f"{ADDITIONS[name]}: {in_words(chosen[name])}, {figures}")
 
