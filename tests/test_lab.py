@@ -25,7 +25,7 @@ TOKEN = "of-this-test"
 SETTINGS = {"ServerApp": {"allow_root": True, "open_browser": False}, "IdentityProvider": {"token": TOKEN}}
 PLACE = "(e => e && (r => [r.x + r.width / 2, r.y + r.height / 2])(e.getBoundingClientRect()))({})"
 SMALL = [("RECIPES", r'str = \"author best\"', r'str = \"author\"'), ("EPOCHS", "int = 0", "int = 1")]
-SMALL += [("BASELINES", r'str = \"random popularity itemknn ease als\"', r'str = \"popularity\"')]
+SMALL += [("BASELINES", r'str = \"random popularity itemknn ease als markov-knn\"', r'str = \"popularity\"')]
 READY = (".jp-Toolbar-kernelName[aria-label*=ipykernel]", ".jp-Notebook-ExecutionIndicator[data-status=idle]")
 
 pytestmark = pytest.mark.skipif(not BROWSER, reason="no Chromium on this machine: apt-get install chromium")
