@@ -19,7 +19,7 @@ NOTEBOOKS = sorted(path.stem for path in (REPOSITORY / "notebooks").glob("*.ipyn
 TOKEN = "of-this-test"
 SETTINGS = {"ServerApp": {"allow_root": True, "open_browser": False}, "IdentityProvider": {"token": TOKEN}}
 SMALL = [("RECIPES", r'str = \"author best\"', r'str = \"author\"'), ("EPOCHS", "int = 0", "int = 1")]
-SMALL += [("BASELINES", r'str = \"random popularity itemknn ease als\"', r'str = \"popularity\"')]
+SMALL += [("BASELINES", r'str = \"random popularity itemknn ease als markov-knn\"', r'str = \"popularity\"')]
 READY = (".jp-Toolbar-kernelName[aria-label*=ipykernel]", ".jp-Notebook-ExecutionIndicator[data-status=idle]")
 
 pytestmark = needs_browser
