@@ -11,26 +11,23 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bench import ROOT
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import Evaluation, evaluate
 from recsys.models import baselines
-from recsys.models.baselines import scorers
 from recsys.reports.narrative import account_sentence
 from recsys.runs import write_atomically
-from recsys.training.recency import recency_weights, with_recency
 from recsys.training.recipes import RECIPES, Recipe
 from recsys.workflow import prepare
 
 PAGE = ROOT / "docs" / "training.md"
 PLACE = re.compile(r"(<!-- begin: make ablation -->\n).*?(<!-- end -->)", re.DOTALL)
 METRIC = "ndcg@20"
-NOTE = "Recency weighting uses times; item kNN, ALS and EASE do not. Compare them with the step before `best`."
+WITHOUT_ORDER = "more steps if there are few users"  # the last step that does not use the order of the listens
+NOTE = f"The steps after “{WITHOUT_ORDER}” use the order of the listens; item kNN, ALS and EASE do not."
 BASELINES = ("popularity", "itemknn", "als", "ease")
 LONGER = 256  # longer vectors than in `best`, to see whether their length is the limit
-LONGER_STEP = f"the step before `best`, with the same temperature and γ, dim {LONGER}"
+LONGER_STEP = f"{WITHOUT_ORDER}, with the same temperature and γ, dim {LONGER}"
 
 
 def changes(n_users: int, n_items: int) -> dict[str, Recipe]:
@@ -43,6 +40,7 @@ def changes(n_users: int, n_items: int) -> dict[str, Recipe]:
     full = {name: getattr(plain, name) for name in ("loss", "negatives", "n_negatives", "batch_size", "learning_rate")}
     full |= {name: getattr(plain, name) for name in ("epochs", "patience", "trial_epochs", "evaluate_every")}
     longer = {name: getattr(best, name) for name in ("epochs", "patience", "trial_epochs", "min_steps")}
+    next_song = {name: getattr(best, name) for name in ("next_dim", "next_epochs", "next_shares")}
     steps: dict[str, dict[str, Any]] = {
         "`author`": {},
         "Adam on the rows of a batch, cosine schedule": adam,
@@ -52,8 +50,10 @@ def changes(n_users: int, n_items: int) -> dict[str, Recipe]:
         f"dim {author.dim} → {best.dim}": {"dim": best.dim},
         "shared negatives → all songs, batches of users": full,
         "γ chosen": {"gammas": best.gammas, "grid": best.grid},
-        "more steps if there are few users": longer,
-        "recency weighting chosen: `best`": dataclasses.asdict(best),
+        WITHOUT_ORDER: longer,
+        "recency weighting chosen": {"recency": best.recency},
+        "next-song part chosen": next_song,
+        "spectral part and trend chosen: `best`": dataclasses.asdict(best),
     }
     recipes, recipe = {}, author
     for what, settings in steps.items():
@@ -62,8 +62,11 @@ def changes(n_users: int, n_items: int) -> dict[str, Recipe]:
     return recipes
 
 
-def table(evaluation: Evaluation, seconds: dict[str, float], steps: list[str]) -> str:
-    """Return a row per step in Markdown, with the paired difference from the step before; then a row per baseline."""
+def table(evaluation: Evaluation, seconds: dict[str, float], steps: list[str], compared: str) -> str:
+    """Return a row per step in Markdown, with the paired difference from the step before; then a row per baseline.
+
+    The baselines are compared with the step `compared` and with the last.
+    """
     lines = [
         "| change, in addition to those above | NDCG@20 | difference from the step before | seconds |",
         "| --- | --- | --- | --- |",
@@ -71,10 +74,10 @@ def table(evaluation: Evaluation, seconds: dict[str, float], steps: list[str]) -
     for before, name in zip([None, *steps], [*steps, None], strict=True):
         if name:
             lines.append(_row(evaluation, name, _gap(evaluation, name, before) if before else "–", seconds[name]))
-    heads = ("for comparison", "NDCG@20", "the step before `best` minus this", "`best` minus this")
+    heads = ("for comparison", "NDCG@20", f"“{compared}” minus this", "`best` minus this")
     lines += ["", f"| {' | '.join(heads)} | seconds |", "| --- | --- | --- | --- | --- |"]
     for name in (name for name in seconds if name not in steps):
-        gaps = " | ".join(_gap(evaluation, each, name) for each in steps[-2:])
+        gaps = " | ".join(_gap(evaluation, each, name) for each in (compared, steps[-1]))
         lines.append(_row(evaluation, name, gaps, seconds[name]))
     return "\n".join(lines)
 
@@ -94,17 +97,14 @@ def ablation(split: Split, kept: Path, seed: int = 0) -> str:
     from recsys.training import trainer
 
     seconds, scorers = {}, {}
-    *others, before, last = (recipes := changes(split.n_users, split.n_items))
-    for number, what in enumerate([*others, last]):
-        recipe, folder = dataclasses.replace(recipes[what], name=f"step {number}"), kept / split.manifest["key"]
+    recipes, folder = changes(split.n_users, split.n_items), kept / split.manifest["key"]
+    for number, (what, settings) in enumerate(recipes.items()):
+        recipe = dataclasses.replace(settings, name=f"step {number}")
         trained = trainer.train(split, recipe, seed=seed, folder=folder / f"step-{number}")
         scorers[what], seconds[what] = trained.model, trained.history["seconds"]
-        if what == last:  # recency weighting comes after training: the step before is the same training without it
-            scorers[before] = without_recency(split, trained.model, **trained.history["recency"])
-            seconds[before] = seconds[last]
     chosen = (tuple(trained.history["settings"].values()),)
-    longer = dataclasses.replace(recipes[before], name=f"dim {LONGER}", dim=LONGER, grid=chosen, gammas=())
-    larger = trainer.train(split, longer, seed=seed, folder=kept / split.manifest["key"] / f"dim-{LONGER}")
+    longer = dataclasses.replace(recipes[WITHOUT_ORDER], name=f"dim {LONGER}", dim=LONGER, grid=chosen, gammas=())
+    larger = trainer.train(split, longer, seed=seed, folder=folder / f"dim-{LONGER}")
     scorers[LONGER_STEP], seconds[LONGER_STEP] = larger.model, larger.history["seconds"]
     for name in BASELINES:
         began = time.perf_counter()
@@ -117,7 +117,7 @@ def ablation(split: Split, kept: Path, seed: int = 0) -> str:
         f"{evaluation.n_users:,} listeners, 95 % intervals over listeners, paired differences, seed {seed}. Seconds "
         "include all choices, training and refit.\n\n"
         f"{account_sentence(split)}{_recency_sentence(trained.history['recency_trials'])}\n\n"
-        f"{table(evaluation, seconds, list(recipes))}"
+        f"{table(evaluation, seconds, list(recipes), WITHOUT_ORDER)}"
     )
 
 
@@ -129,15 +129,6 @@ def _recency_sentence(trials: list[dict[str, float]]) -> str:
         f" On validation NDCG@20 is {without:.4f} without recency weighting, and {min(values):.4f} to "
         f"{max(values):.4f} with the settings that were tried."
     )
-
-
-def without_recency(split: Split, model: Any, strength: float = 0.0, half_life: float = 1.0) -> scorers.Product:
-    """Return a trained model as it was before recency weighting."""
-    users, songs = model.get_weights()
-    if strength:
-        weights = recency_weights(split.warm("train", "validation"), model.n_users, model.n_items, half_life)
-        users = users - with_recency(np.zeros_like(users), songs, weights, strength)
-    return scorers.Product.for_split(split, users, (songs / np.linalg.norm(songs, axis=1, keepdims=True)).T)
 
 
 def write(page: Path, text: str) -> None:

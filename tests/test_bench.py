@@ -4,7 +4,6 @@ import dataclasses
 import json
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,10 +11,8 @@ import pytest
 import bench
 from bench import __main__ as command
 from bench import ablation
-from recsys.data.interactions import Interactions
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import evaluate
-from recsys.training.recency import recency_weights, with_recency
 from recsys.training.recipes import RECIPES
 
 HEAD = "change, in addition to those above"
@@ -28,7 +25,7 @@ def test_the_steps_lead_from_author_to_best():
     best = dataclasses.replace(RECIPES["best"].for_size(14_000, 10_000), name=last.name)
     assert last == dataclasses.replace(best, name="best")
     changed = [name for name, value in dataclasses.asdict(last).items() if getattr(before, name) != value]
-    assert changed == ["name", "recency"]
+    assert changed == ["name", "spectral_dim", "spectral_shares", "trends"]
 
 
 def test_a_table_has_a_row_per_step_with_paired_differences():
@@ -40,7 +37,7 @@ def test_a_table_has_a_row_per_step_with_paired_differences():
     same = {name: type("Same", (), {"scores": lambda self, users, n=n: np.tile(np.arange(30.0) * n, (len(users), 1))})()
             for name, n in (("first", 1), ("second", -1), ("als", 0))}  # fmt: skip
     evaluation = evaluate(same, split, (20,))
-    text = ablation.table(evaluation, dict.fromkeys(same, 1.0), ["first", "second"])
+    text = ablation.table(evaluation, dict.fromkeys(same, 1.0), ["first", "second"], "first")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line]
     names = [row[0] for row in rows]
     assert names == [HEAD, "---", "first", "second", "for comparison", "---", "als"]
@@ -98,22 +95,3 @@ def test_each_measure_is_written_when_it_ends_and_the_others_stay(tmp_path, monk
     assert set(result["ratios"]) == {"best_vs_limit", "time_to_als"} and result["ratios"]["time_to_als"]["median"] == 2
     assert result["cores"] >= 1 and result["versions"]["tensorflow"]
     assert "target: at most 5" in capsys.readouterr().out
-
-
-def test_recency_weighting_is_taken_back_exactly():
-    rng = np.random.default_rng(0)
-    rows = np.stack([np.repeat(np.arange(20), 5), rng.integers(0, 12, 100)], 1)
-    rows[:12, 1] = range(12)
-    split = Split.from_arrays(rows, rows[:1], rows[:1])
-    times = np.datetime64("2026-01-01", "us") + np.arange(100)
-    split = dataclasses.replace(split, train=Interactions(*rows.T.astype(np.int32), times))
-    split = dataclasses.replace(split, validation=Interactions(*rows[:1].T.astype(np.int32), times[:1]))
-    users, songs = rng.normal(size=(20, 4)).astype(np.float32), rng.normal(size=(12, 4)).astype(np.float32)
-    weights = recency_weights(split.warm("train", "validation"), 20, 12, 2.0)
-    trained = [with_recency(users, songs, weights, 1.5), songs]
-    model = SimpleNamespace(get_weights=lambda: trained, n_users=20, n_items=12)
-    taken_back = ablation.without_recency(split, model, 1.5, 2.0).scores(np.arange(20))
-    expected = (users / np.linalg.norm(users, axis=1, keepdims=True)) @ (
-        songs / np.linalg.norm(songs, axis=1)[:, None]
-    ).T
-    np.testing.assert_allclose(taken_back, expected, atol=1e-5)
