@@ -1,5 +1,6 @@
 """The figures of the pages: each function takes results and returns Axes; captions are sentences of the narrative."""
 
+import io
 import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 from recsys.data.split import PARTS, Split
 from recsys.evaluation.evaluate import Evaluation
@@ -27,6 +29,7 @@ RECIPE_COLOURS = {"best": COLOURS[0], "author": COLOURS[1], "fast": COLOURS[2], 
 GREY = "#999999"
 
 DPI = 160  # sharp on screens with twice the pixels; pages show figures at 100 dots an inch
+COLOURS_KEPT = 256  # of a picture, which then takes a third of the space
 MOST_DOTS = 20_000  # songs on a map
 
 
@@ -37,7 +40,7 @@ def axes(width: float = 8.0, height: float = 3.6) -> Axes:
 
 def panels(n: int, width: float, height: float) -> np.ndarray:
     """Return the Axes of a new figure with n panels side by side, which share the vertical axis."""
-    _, axs = plt.subplots(1, n, figsize=(width, height), dpi=DPI, layout="constrained", sharey=True, squeeze=False)
+    _, axs = plt.subplots(1, n, figsize=(width, height), layout="constrained", sharey=True, squeeze=False)
     for ax in axs[0]:
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(True, color="#dddddd", linewidth=0.6)
@@ -50,7 +53,12 @@ def show(ax: Axes | None, caption: str) -> None:
     if ax is None:
         return
     figure = ax.get_figure(root=True)
-    display(figure, metadata={"image/png": {"alt": caption}})
+    assert figure
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI)
+    Image.open(drawn).convert("RGB").quantize(COLOURS_KEPT).save(small, "png", optimize=True)
+    facts = {"alt": caption, "width": round(100 * figure.get_figwidth())}
+    display({"image/png": small.getvalue()}, metadata={"image/png": facts}, raw=True)
     plt.close(figure)
     display(Markdown(caption))
 
