@@ -342,10 +342,10 @@ def test_line_ends_of_several_kinds_lose_nothing(engine, tmp_path):
 
 def test_no_row_of_lightgcn_is_lost_to_a_quotation_mark_or_a_line_end(tmp_path):
     lines = [f"{user} {user + 1} {user + 2} {user + 3}" for user in range(40)]
-    (tmp_path / "test.txt").write_text("0 9\n")
+    (tmp_path / "test.txt").write_text("".join(f"{user} {user + 4}\n" for user in range(40)))
     train = tmp_path / "train.txt"
     train.write_text("\n".join(lines))
-    assert prepare("lightgcn", tmp_path, root=tmp_path).manifest["steps"][0]["rows_out"] == 121
+    assert prepare("lightgcn", tmp_path, root=tmp_path).manifest["steps"][0]["rows_out"] == 160
     for odd in ('"7 8 9', '7 "8" 9', '7 8\n"9 1', '"7 8 9"'):
         train.write_text("\n".join([*lines[:7], odd, *lines[8:]]))
         with pytest.raises(DataError, match="train.txt, line [89], column '.*': expected a whole number .*, got '.*\""):

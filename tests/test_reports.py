@@ -162,7 +162,7 @@ def test_no_file_of_a_report_names_a_folder_of_this_machine(project, report):
 def test_pages_show_the_answer_first_and_escape_it(project, report):
     page = (report[0] / "index.html").read_text()
     assert "<h1>author leads &amp; &lt;b&gt;how&lt;/b&gt;</h1>" in page and "By 1 &lt; 2." in page
-    assert page.index("author leads") < page.index("By 1") < page.index("popularity") < page.index("How it was made")
+    assert page.index("author leads") < page.index("By 1") < page.index(">popularity<") < page.index("How it was made")
     command = """make reports DATA_PATH=data SEED=3 SONG='007 & it'"'"'s $5'"""
     assert f'<pre class="command">{command}</pre>' in html.unescape(page)
     listed = (project / "reports" / "index.html").read_text()
