@@ -20,7 +20,7 @@ from recsys.models.embeddings import Embeddings
 from recsys.models.neighbours import nearest, unit_vectors
 from recsys.runs import read_json
 from recsys.training import loop as loops
-from recsys.training import losses
+from recsys.training import losses, trainer
 from recsys.training.loop import Loop
 from recsys.training.recipes import RECIPES, Recipe
 from recsys.training.sampled_softmax import SampledLoop
@@ -359,3 +359,14 @@ def test_training_works_outside_the_main_thread():
 def test_a_recipe_need_not_be_in_the_table():
     own = Recipe("own", 4, "uniform", 2, batch_size=16, learning_rate=0.1, epochs=1, patience=1)
     assert quick(groups(200), own).model.length_of_embedding == 4
+
+
+def test_every_file_that_a_training_imports_is_among_its_inputs():
+    """A change of any of them trains again; `runs` only writes files, and tuning is no training."""
+    package = Path(trainer.__file__).parents[1]
+    files = [path for path in (package / "training").glob("*.py") if path.name != "tuning.py"]
+    imported = {name for path in files for name in re.findall(r"^from recsys\.(\S+) import", path.read_text(), re.M)}
+    own = {f"{name}.{each.replace('/', '.')}" for name, names in trainer.CODE.items() for each in names}
+    used = {name for name in imported if not name.startswith("training") and name != "runs"}
+    assert used and used <= own, used - own
+    assert all((package / name / f"{each}.py").exists() for name, names in trainer.CODE.items() for each in names)

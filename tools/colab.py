@@ -26,7 +26,7 @@ DRIVE = ("USE_DRIVE: bool = False", "USE_DRIVE: bool = True")
 
 
 def run(notebook: Path, content: Path, old: str = "", new: str = "") -> str:
-    """Run a notebook in the folder `content` with one text replaced, and return what the imports cell printed."""
+    """Run a notebook in the folder `content` with one text replaced, and return what the cell for Colab printed."""
     start = time.monotonic()
     cells = nbformat.read(notebook, as_version=4)
     for cell in cells.cells if old else ():

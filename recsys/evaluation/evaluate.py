@@ -128,6 +128,11 @@ def metrics_by_user(ranking: Ranking, cutoffs: tuple[int, ...], popularity: np.n
 
 def validation_ndcg(scorer: Scorer, split: Split) -> float:
     """Return the mean NDCG@20 on validation, by which choices are made; of a fixed sample if there are many users."""
+    return float(validation_ndcg_by_user(scorer, split).mean())
+
+
+def validation_ndcg_by_user(scorer: Scorer, split: Split) -> np.ndarray:
+    """Return the NDCG@20 on validation of each user, or of a fixed sample of them: (users,)."""
     relevant = split.relevant("validation")
     users = np.flatnonzero(np.diff(relevant.indptr))
     if len(users) > VALIDATION_USERS:
@@ -135,4 +140,4 @@ def validation_ndcg(scorer: Scorer, split: Split) -> float:
     if not len(users):
         raise ValueError("validation: expected a user with a relevant song, got none; set a larger VALIDATION_FRACTION")
     ranking = rank(scorer, users, split.seen("train", users=users), relevant, depth=20)
-    return float(metrics.ndcg(ranking.ranks, ranking.items.shape[1]).mean())
+    return metrics.ndcg(ranking.ranks, ranking.items.shape[1])

@@ -216,5 +216,6 @@ def _render(template: str, **values: Any) -> str:
     loader = PackageLoader("recsys.reports")
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"words": model_name, "named": named, "capital": lambda text: text[:1].upper() + text[1:]}
+    environment.filters["whole_units"] = lambda text: text.replace(" %", "\u00a0%")
     css = Markup(loader.get_source(environment, "page.css")[0])
     return environment.get_template(template).render(css=css, metric=MAIN_METRIC, metric_names=METRICS, **values)

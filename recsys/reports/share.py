@@ -1,20 +1,11 @@
-"""Writes a report as one zip that can be sent or put on the web: python -m recsys.reports.share [REPORT]
+"""Writes a report, by default the newest, as one zip that can be sent: python -m recsys.reports.share [REPORT]"""
 
-By default it is the newest report. The finished zip is searched for ids of listeners, paths and names of this machine;
-if it holds any, it is not kept.
-"""
-
-import base64
-import contextlib
-import getpass
 import html
 import json
 import re
-import socket
 import sys
-import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +16,7 @@ from nbformat.v4 import new_output
 
 from recsys.reports import explorer
 from recsys.reports.pages import notebook_page
+from recsys.reports.privacy import own_words, search, searchable_ids
 from recsys.runs import Run, project_root, read_json, write_atomically
 
 PERSONAL = "one-listener"  # tag of the cells, and class of the elements, that show a single listener
@@ -32,14 +24,6 @@ HIDDEN = "*This shows a single listener and is left out of the shared report.*"
 FEWEST = explorer.FEWEST
 FEW = f"< {FEWEST}"
 COUNTS = {"listen to both", "listeners", "users"}  # heads of columns that count listeners
-SHORTEST = 4, 8  # characters of an id with a letter, and of a number: shorter ones stand on any page
-TOKEN = re.compile(r"\w(?:[\w.@+-]*\w)?")
-ABSOLUTE = re.compile(
-    r"(?<![\w+.:/~<-])(?:/(?:home|root|tmp|usr|var|opt|mnt|work|srv|content|Users|private|Volumes)/\w"
-    r"|~/\w|[A-Za-z]:\\{1,2}(?:Users|home)\b)"
-)
-ENCODED = re.compile(r"""base64,[\w+/=]+|(?<=id="data">)[\w+/=]+|sha256-[\w+/=]+""")
-OWN_FILES = {".py", ".html", ".css", ".js"}
 
 
 def share(report: Path, root: Path) -> tuple[Path, list[str]]:
@@ -53,7 +37,7 @@ def share(report: Path, root: Path) -> tuple[Path, list[str]]:
         raise ValueError(f"REPORT: expected the name of a successful report, got {report.name!r}")
     if record["parameters"].get("SHOW_USER_IDS", {}).get("value"):
         raise ValueError("SHOW_USER_IDS: expected False in a report to share, got True; make the report without it")
-    ids, n_ids = _searchable_ids(Run(record["run"], root), _own_words(report))
+    ids, n_ids = searchable_ids(Run(record["run"], root), own_words(report))
     files, left_out = _contents(report, record)
     left_out.append(f"The search for ids covered {len(ids):,} of {n_ids:,} listeners. The other ids are short, "
                     "or they are also words or songs of the report.")  # fmt: skip
@@ -146,74 +130,6 @@ def distribution(path: Path) -> dict[str, Any]:
                 entry["deciles"] = [round(float(each), 6) for each in values.quantile([i / 10 for i in range(1, 10)])]
             found.setdefault(model, {})[metric] = entry
     return found
-
-
-def _own_words(report: Path) -> set[str]:
-    """Return the words of this program: a listener's id that is one of them stands on every page."""
-    package = Path(__file__).parents[1]
-    texts = [path.read_text(encoding="utf-8") for path in package.rglob("*") if path.suffix in OWN_FILES]
-    for path in report.glob("*.ipynb"):
-        cells = nbformat.read(path, as_version=4).cells
-        texts += [cell.source for cell in cells if "injected-parameters" not in cell.metadata.get("tags", ())]
-    return set().union(*map(_words, texts))
-
-
-def _words(text: str) -> set[str]:
-    whole = re.findall(r"(?<![\w.])\d+(?!\w|\.\d)", text)  # numbers that are no part of another
-    return {*TOKEN.findall(text), *whole, *(each for each in re.findall(r"\w+", text) if not each.isdigit())}
-
-
-def _searchable_ids(run: Run, own_words: set[str]) -> tuple[set[str], int]:
-    """Return the listeners' ids that can be told from other words and numbers, and the number of all ids."""
-    prepared = run.root / run.record.get("prepared", "nothing")
-    if not (prepared / "users.parquet").is_file():
-        expected = f"expected the prepared data of run {run.name!r}, to search for its listeners' ids"
-        raise FileNotFoundError(f"{expected}; got none; `make reports RUN={run.name}` prepares them")
-    users, songs = (pd.read_parquet(prepared / f"{name}.parquet", partitioning=None) for name in ("users", "items"))
-    ids, other = {str(each) for each in users["user_id"]}, {str(each) for each in songs["item_id"]}
-    return {each for each in ids - other - own_words if len(each) >= SHORTEST[each.isdigit()]}, len(ids)
-
-
-def search(archive: Path, ids: Iterable[str], root: Path) -> Iterator[str]:
-    """Yield each place in a zip that holds an id, a path, a name of this machine or the state of a widget."""
-    ids, patterns = set(ids), {"a path": ABSOLUTE}
-    folders = {str(root), str(Path.home()), sys.prefix, tempfile.gettempdir(), str(Path(__file__).parents[2])}
-    own = "|".join(re.escape(each) for each in sorted(folders, key=len, reverse=True) if len(each) > 4)
-    patterns["a folder of this machine"] = re.compile(rf"(?:{own})(?![\w-])")
-    names = [socket.gethostname()]
-    with contextlib.suppress(OSError, KeyError):  # an account without a name
-        names.append(getpass.getuser())
-    if names := [each for each in names if len(each) > 4 and each != "localhost"]:
-        patterns["a name of this machine"] = re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, names))})(?![\w-])")
-    patterns["the state of a widget"] = re.compile("application/vnd.jupyter.widget")
-    with zipfile.ZipFile(archive) as opened:
-        for member in opened.namelist():
-            name, text = member.partition("/")[2], opened.read(member).decode()
-            if name == explorer.PAGE:
-                found = explorer.unpack(text)
-                text += "\n" + "\n".join(str(each) for each in _strings(found))
-            images = (base64.b64decode(each) for each in re.findall(r"iVBORw0[A-Za-z0-9+/=]+", text))
-            notes = [image.partition(b"IDAT")[0].decode("latin-1") for image in images]  # what is before the pixels
-            text = ENCODED.sub("", text)
-            for whole in (text, *notes):
-                for what, pattern in patterns.items():
-                    yield from (_place(name, what, whole, match.start()) for match in pattern.finditer(whole))
-            words = _words(text)
-            for each in sorted(ids):
-                if each in words or (not TOKEN.fullmatch(each) and words.issuperset(TOKEN.findall(each))):
-                    for form in {each, html.escape(each), json.dumps(each)[1:-1]}:
-                        if form in text:
-                            yield _place(name, "the id of a listener", text, text.index(form))
-
-
-def _strings(values: Mapping[str, Any]) -> Iterator[Any]:
-    for value in values.values():
-        yield from value if isinstance(value, list) else [value]
-
-
-def _place(name: str, what: str, text: str, at: int) -> str:
-    around = " ".join(text[max(at - 20, 0) : at + 40].split())
-    return f"{name}, line {text.count(chr(10), 0, at) + 1}: {what}, in {around!r}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

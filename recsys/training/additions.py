@@ -11,13 +11,12 @@ import numpy as np
 
 from recsys.data.interactions import Interactions
 from recsys.data.split import Split
-from recsys.evaluation import metrics
-from recsys.evaluation.evaluate import VALIDATION_USERS
-from recsys.evaluation.ranking import rank
+from recsys.evaluation.evaluate import validation_ndcg_by_user
 from recsys.models.baselines.scorers import Product
 from recsys.models.embeddings import Embeddings
+from recsys.models.recency import recency_weights
 from recsys.training.history import TrainingHistory
-from recsys.training.recency import directions, recency_weights, with_recency
+from recsys.training.recency import directions, with_recency
 from recsys.training.recipes import Recipe
 from recsys.training.spectral import spectral_vectors
 from recsys.training.trend import song_trend, with_trend
@@ -76,7 +75,8 @@ def choose(history: TrainingHistory, recipe: Recipe, split: Split, tables: Table
         tried, by_user = [{}, *settings], []
         for each in tried:
             users, songs = add(tables, rows, parts, **(chosen | {name: each}))
-            by_user.append(_ndcg_by_user(Product.for_split(split, directions(users), directions(songs).T), split))
+            scorer = Product.for_split(split, directions(users), directions(songs).T)
+            by_user.append(validation_ndcg_by_user(scorer, split))
             history.check_interrupt()
         means = np.mean(by_user, axis=1)
         best = int(means.argmax())
@@ -93,16 +93,6 @@ def choose(history: TrainingHistory, recipe: Recipe, split: Split, tables: Table
 def in_words(setting: Setting) -> str:
     """Return what was chosen for an addition as text."""
     return ", ".join(f"{name.replace('_', '-')} {value}" for name, value in setting.items()) or "none"
-
-
-def _ndcg_by_user(scorer: Product, split: Split) -> np.ndarray:
-    """Return NDCG@20 on validation of each user, or of a sample if they are many: (users,)."""
-    relevant = split.relevant("validation")
-    users = np.flatnonzero(np.diff(relevant.indptr))
-    if len(users) > VALIDATION_USERS:
-        users = np.sort(np.random.default_rng(0).choice(users, VALIDATION_USERS, replace=False))
-    ranking = rank(scorer, users, split.seen("train", users=users), relevant, depth=20)
-    return metrics.ndcg(ranking.ranks, ranking.items.shape[1])
 
 
 def _to_try(

@@ -7,18 +7,6 @@ sum of the songs' directions is multiplied by the strength and added to the user
 import numpy as np
 from scipy import sparse
 
-from recsys.data.interactions import Interactions
-
-
-def recency_weights(rows: Interactions, n_users: int, n_items: int, half_life: float) -> sparse.csr_matrix:
-    """Return the weight of each user's songs, float32 (n_users, n_items); those of repeated listens add up."""
-    assert rows.order is not None
-    order = np.lexsort((rows.order, rows.user))  # at equal times the later row counts as the later listen
-    user, item = rows.user[order], rows.item[order]
-    n_later = np.bincount(user, minlength=n_users).cumsum()[user] - 1 - np.arange(len(user))
-    weights = np.exp2(-n_later / half_life, dtype=np.float32)
-    return sparse.csr_matrix((weights, (user, item)), shape=(n_users, n_items))
-
 
 def with_recency(users: np.ndarray, songs: np.ndarray, weights: sparse.csr_matrix, strength: float) -> np.ndarray:
     """Return users' vectors with recency weighting, float32 (n_users, dim), given those of users and songs without."""

@@ -24,8 +24,9 @@ from recsys.training.sampled_softmax import SampledLoop
 from recsys.training.selection import fit
 
 __all__ = ["Recipe", "Trained", "device", "load", "make_loop", "train"]
+MODELS = ("embeddings", "recency", "baselines/scorers")
 # files outside this package that affect the result of a training
-CODE = {"data": ("interactions", "split"), "evaluation": ("evaluate", "metrics", "ranking"), "models": ("embeddings",)}
+CODE = {"data": ("interactions", "split"), "evaluation": ("evaluate", "metrics", "ranking"), "models": MODELS}
 ROUNDING = ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "XLA_FLAGS")  # environment variables that change it
 
 

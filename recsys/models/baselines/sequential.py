@@ -7,6 +7,7 @@ from recsys.data.interactions import Interactions
 from recsys.data.split import Split
 from recsys.models.baselines.item_item import similarity
 from recsys.models.baselines.scorers import DoesNotApply, Product
+from recsys.models.recency import recency_weights
 
 WINDOW = np.timedelta64(1, "h")  # between two listens that count as one after the other
 K, SHRINKAGE = 300, 10.0  # of the item kNN: similar songs that are kept, and listeners added to each song
@@ -36,13 +37,6 @@ def fit_markov_knn(split: Split, parts: tuple[str, ...], seed: int, half_life: f
     return _on_recent(split, rows, _similarity(split, parts) + np.float32(weight) * chain, half_life)
 
 
-def recency_weights(rows: Interactions, n_users: int, n_items: int, half_life: float) -> sparse.csr_matrix:
-    """Return ½ ^ (the user's later listens / half-life) of each song of ordered rows; those of repeats add up."""
-    later = np.bincount(rows.user, minlength=n_users).cumsum()[rows.user] - 1 - np.arange(len(rows))
-    weights = np.exp2(-later / half_life, dtype=np.float32)
-    return sparse.csr_matrix((weights, (rows.user, rows.item)), shape=(n_users, n_items))
-
-
 def transitions(rows: Interactions, n_items: int, steps: int, symmetric: bool) -> sparse.csr_matrix:
     """Return how often songs (columns) follow songs (rows), float32 (n_items, n_items), of ordered rows.
 
@@ -62,11 +56,10 @@ def transitions(rows: Interactions, n_items: int, steps: int, symmetric: bool) -
 
 
 def _ordered(split: Split, parts: tuple[str, ...]) -> Interactions:
-    """Return the warm rows of the parts by user and time; rows of equal times keep their order, which is by a hash."""
-    rows = split.warm(*parts)
-    if rows.timestamp is None or not split.has_order:
+    """Return the warm rows of the parts by user and time."""
+    if not split.has_order or split.train[:0].timestamp is None:
         raise DoesNotApply("it needs the order of the listens, which these data do not have")
-    return rows[np.lexsort((rows.timestamp, rows.user))]
+    return split.in_order(*parts)
 
 
 def _similarity(split: Split, parts: tuple[str, ...]) -> sparse.csr_matrix:
