@@ -82,6 +82,11 @@ def test_it_is_complete_small_and_private(record):
     assert not [path.name for path in files if ABSOLUTE.search(contents(path))]
 
 
+@pytest.mark.parametrize("page", sorted(EXAMPLE.glob("0*.html")), ids=lambda page: page.stem)
+def test_no_page_shows_a_warning_of_a_library(page):
+    assert not re.findall("WARNING|AutoGraph|Warning:", page.read_text(encoding="utf-8"))
+
+
 def test_links_of_the_first_page_lead_to_places_that_exist():
     page = (EXAMPLE / "index.html").read_text(encoding="utf-8")
     links = re.findall(r'href="([\w.]+)#([^"]+)"', page)

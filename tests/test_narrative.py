@@ -120,7 +120,7 @@ def test_a_leader_that_others_overtake_on_test_is_said_to_be_so(results):
     assert unsure.startswith("On test, EASE is ") and " ahead (" in unsure
     assert unsure.endswith("which may be chance. The other model is clearly behind.")
     unsure = narrative.certainty_sentence(with_verdicts(led, ease="not distinguishable", random="not distinguishable"))
-    assert unsure.endswith("which may be chance. Nor can random order be told apart from popularity.")
+    assert unsure.endswith("which may be chance. Random order cannot be told apart from popularity either.")
     assert tables.difference_table(led)["verdict"]["EASE"] == "popularity is worse"
     assert "compared with popularity because it is the best on validation" in narrative.leader_sentence(led)
 

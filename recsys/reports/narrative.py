@@ -124,7 +124,7 @@ def certainty_sentence(evaluation: Evaluation) -> str:
     more = _listed([named(name) for name in level[1:]])
     rest = " The other model is" if len(behind) == 1 else f" The other {len(behind)} models are"
     if in_front:
-        also = f" Nor can {more} be told apart from {named(evaluation.leader)}." if more else ""
+        also = f" {_sentence(f'{more} cannot be told apart from {named(evaluation.leader)} either')}" if more else ""
         told = f"On test, {place}, which may be chance.{also}"
     else:
         told = f"This is not certain: {place}, so it may be as good." + f" So may {more}." * bool(more)

@@ -55,7 +55,8 @@ def share(rows: tf.Tensor) -> tf.Tensor:
 
 def share_of_users(users: tf.Tensor, rows: tf.Tensor, *by_row: tf.Tensor) -> list[tf.Tensor]:
     """Return the replica's share of a batch of users, of their positives' `rows` in the batch (n,), and of `by_row`."""
-    if (n := n_replicas()) == 1:
+    n = n_replicas()  # on a line of its own: AutoGraph does not know `:=`
+    if n == 1:
         return [users, rows, *by_row]
     own = rows % n == replica()
     return [share(users), *(tf.boolean_mask(each, own) for each in (rows // n, *by_row))]
