@@ -14,7 +14,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reports inspect compare example picture results recommend explore share test matrix colab lint \
+.PHONY: help setup reports inspect compare example picture results recommend explore share test chaos matrix colab lint \
 	packages lab bench benchmark tune ablation diff strip lock clean
 
 help: ## list all commands and what they do
@@ -55,6 +55,9 @@ ifndef TESTS
 	@$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 notebooks
 endif
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --nbmake --nbmake-timeout=300 $(or $(TESTS),tests)
+
+chaos: setup ## break the program in counted ways and write docs/reliability.md (TOPICS=disk runs one of them)
+	@$(BIN)/python tests/chaos $(TOPICS)
 
 matrix: ## run the tests in Python 3.11, 3.12 and 3.13, as far as they are installed
 	@TESTS='$(TESTS)' sh tools/matrix.sh

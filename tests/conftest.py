@@ -1,9 +1,14 @@
 """Shared by several test files."""
 
+import json
 import os
 import subprocess
 import sys
+import time
+import zlib
 from pathlib import Path
+
+import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -15,3 +20,30 @@ def run_reports(project: Path, *arguments: str) -> tuple[int, Path, str]:
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=600)
     assert done.stdout, done.stderr
     return done.returncode, (project / done.stdout.splitlines()[-1]).parent, done.stderr
+
+
+@pytest.fixture
+def full() -> bool:
+    """Whether the long form of a test in tests/chaos runs, as by `make chaos`."""
+    return os.environ.get("CHAOS") == "full"
+
+
+@pytest.fixture
+def count(request):
+    """Return a function that notes `tried` cases, of which `wrong` broke the rule, and fails if any did.
+
+    `what` names the row of the table in docs/reliability.md, `rule` is what must hold, `note` says in a sentence what
+    was seen. A test may call it several times. `make chaos` names a folder for the figures in COUNTS.
+    """
+    started = time.perf_counter()
+
+    def note_figure(what: str, tried: int, wrong: int, rule: str, note: str = "") -> None:
+        seconds = round(time.perf_counter() - started, 1)
+        topic = request.node.path.stem.removeprefix("test_")
+        figure = {"topic": topic, "what": what, "tried": tried, "wrong": wrong, "rule": rule, "note": note}
+        if folder := os.environ.get("COUNTS"):
+            name = f"{topic}-{request.node.originalname}-{zlib.crc32(what.encode()):08x}.json"
+            Path(folder, name).write_text(json.dumps({**figure, "seconds": seconds}), encoding="utf-8")
+        assert tried > 0 and wrong == 0, figure
+
+    return note_figure
