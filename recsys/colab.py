@@ -5,10 +5,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from importlib import metadata
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from recsys.reports.surroundings import check_requirements, installed
 
 
 def start(drive_folder: str = "") -> str:
@@ -25,15 +23,16 @@ def start(drive_folder: str = "") -> str:
 
 
 def install_missing() -> list[str]:
-    """Install this package's missing requirements with pip, and return them. Installed packages stay as they are."""
-    found = reversed([each for each in metadata.distributions() if each.name])  # the first of two versions wins
-    installed = {canonicalize_name(each.name): each.version for each in found}
-    requirements = map(Requirement, metadata.requires("recsys") or ())
-    needed = [each for each in requirements if each.marker is None or each.marker.evaluate({"extra": ""})]
-    missing = [f"{each.name}{each.specifier}" for each in needed if canonicalize_name(each.name) not in installed]
+    """Install this package's missing requirements with pip, and return them. Installed packages stay as they are.
+
+    Raises ImportError if the version of one of these does not fit.
+    """
+    missing, unfit = check_requirements()
+    if unfit:
+        raise ImportError("\n".join(unfit))
     if missing:
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as pins:
-            print(*(f"{name}==={version}" for name, version in installed.items()), sep="\n", file=pins, flush=True)
+            print(*(f"{name}==={version}" for name, version in installed().items()), sep="\n", file=pins, flush=True)
             command = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", pins.name, *missing]
             subprocess.run(command, check=True)
     return missing

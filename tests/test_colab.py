@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from recsys import colab
+from recsys.reports import surroundings
 
 ROOT = Path(__file__).resolve().parent.parent
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
@@ -96,12 +97,12 @@ def test_outside_colab_it_does_nothing(content, monkeypatch):
 def test_only_missing_packages_are_installed_and_all_others_keep_their_versions(monkeypatch):
     calls: list[tuple[list[str], str]] = []
     installed = [types.SimpleNamespace(name=name, version=v) for name, v in (("NumPy", "2.1.3"), ("numpy", "1.0"))]
-    required = ["numpy>=2.2", "implicit>=0.7.3", "x-y[z]>1 ; python_version < '3'", "rich ; extra == 'lab'"]
-    monkeypatch.setattr(colab.metadata, "distributions", lambda: iter(installed))
-    monkeypatch.setattr(colab.metadata, "requires", lambda name: required)
+    required = ["numpy>=2.0", "implicit>=0.7.3", "x-y[z]>1 ; python_version < '3'", "rich ; extra == 'lab'"]
+    monkeypatch.setattr(surroundings.metadata, "distributions", lambda: iter(installed))
+    monkeypatch.setattr(surroundings.metadata, "requires", lambda name: required)
     monkeypatch.setattr(subprocess, "run", lambda command, check: calls.append((command, Path(command[6]).read_text())))
     assert colab.install_missing() == ["implicit>=0.7.3"]
     ((command, constraints),) = calls
     assert command[5] == "--constraint" and command[7:] == ["implicit>=0.7.3"] and constraints == "numpy===2.1.3\n"
-    installed.append(types.SimpleNamespace(name="implicit", version="0.1"))
+    installed.append(types.SimpleNamespace(name="implicit", version="0.9"))
     assert colab.install_missing() == [] and len(calls) == 1

@@ -2,7 +2,13 @@
 
 import sys
 
-from recsys.reports.runner import main
+from recsys.reports.surroundings import faults
+from recsys.runs import project_root
 
 if __name__ == "__main__":
+    if found := faults(project_root()):
+        print("Nothing was run.", *found, sep="\n", file=sys.stderr)
+        sys.exit(2)
+    from recsys.reports.runner import main  # needs all packages
+
     sys.exit(main())

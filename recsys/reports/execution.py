@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 import socket
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 import nbformat
 import psutil
 
+from recsys.reports.surroundings import clean_environment
 from recsys.runs import read_json, write_json
 
 QUIET = 30.0  # in a log file, seconds between two lines about the same cell
@@ -73,11 +73,10 @@ def _papermill(source: Path, target: Path, values: dict, root: Path, timeout: in
         "kernel_name": "python3", "language": "python", "execution_timeout": timeout or None,
         "progress_bar": False, "log_output": True,
     }  # fmt: skip
-    quiet = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     return subprocess.Popen(
         [sys.executable, "-m", "recsys.reports.kernel", json.dumps(arguments), json.dumps(_channels(folder))],
-        env={**os.environ, "JUPYTER_PATH": str(folder), **quiet}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, errors="replace", process_group=0,
+        env=clean_environment(folder), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        encoding="utf-8", errors="replace", process_group=0,
     )  # fmt: skip
 
 
@@ -98,8 +97,12 @@ def _check(target: Path, last: str, status: int, log: list[str], where: str) -> 
         if any(line.startswith(f"nbclient.exceptions.{name}") for line in log):
             raise RunFailed(f"{where}: {cause}", "\n".join(log[-5:]))
     cells = nbformat.read(target, as_version=4).cells if target.exists() else []
-    for output in (each for cell in cells for each in cell.get("outputs", ()) if each.output_type == "error"):
+    outputs = [each for cell in cells for each in cell.get("outputs", ())]
+    for output in (each for each in outputs if each.output_type == "error"):
         raise RunFailed(f"{where}: {output.ename}: {output.evalue}", "\n".join(output.traceback))
+    for data in (each["data"] for each in outputs if "data" in each):
+        if str(data.get("text/plain", "")).startswith("<Figure size") and "image/png" not in data:
+            raise RunFailed(f"{target.stem}: expected a picture of each figure, got {data['text/plain']}", "")
     if status:
         raise RunFailed(f"{where}: papermill stopped with status {status}", "\n".join(log[-5:]))
     idle = [each.source for each in cells if each.cell_type == "code" and each.source and not each.execution_count]
