@@ -4,10 +4,13 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+SEAL = "sha256"  # the last entry of a JSON file
 
 
 def project_root() -> Path:
@@ -34,20 +37,58 @@ def write_atomically(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically."""
+    """Write `value` as indented JSON, atomically. The last entry of an object is the SHA-256 of all others."""
+    sealed = {**value, SEAL: _digest(value)} if isinstance(value, dict) else value
     with write_atomically(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(_as_text(sealed), encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read a JSON file, without the SHA-256 if it has one. Raises ValueError if this does not fit, or for no JSON."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _changed(path, f"no JSON ({error})") from error
+    name, found = list(value.items())[-1] if isinstance(value, dict) and value else ("", "")
+    if name != SEAL and not re.fullmatch("[0-9a-f]{64}", str(found)):
+        return value  # a file of other programs, or of earlier versions
+    rest = {key: each for key, each in value.items() if key != name}
+    if name != SEAL or found != _digest(rest) or text != _as_text(value):
+        raise _changed(path, "another SHA-256 than the one in its last line")
+    return rest
+
+
+def _as_text(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(_as_text(value).encode()).hexdigest()
+
+
+def _changed(path: Path, arrived: str) -> ValueError:
+    where = f"{path.parent.name}/{path.name}"
+    return ValueError(f"{where}: expected the file as it was written, got {arrived}; delete it, and make it again")
 
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_results(report: Path, record: dict[str, Any]) -> None:
+    """Raise ValueError if a file with a report's results is not the one that its run.json describes."""
+    for name, expected in record.get("hashes", {}).get("results", {}).items():
+        check_file(report / name, expected)
+
+
+def check_file(path: Path, expected: str | None) -> None:
+    """Raise ValueError if a file does not have the expected SHA-256, where this is known."""
+    if expected and (arrived := sha256(path)) != expected:
+        raise _changed(path, f"the SHA-256 {arrived[:12]}… instead of {expected[:12]}…")
 
 
 class Run:
@@ -64,7 +105,14 @@ class Run:
     def record(self) -> dict[str, Any]:
         """All facts noted so far."""
         path = self.folder / "run.json"
-        return read_json(path) if path.exists() else {}
+        facts = read_json(path) if path.exists() else {}
+        names = [*facts.get("recipes", ()), *facts.get("other_seeds", ())]
+        if prepared := facts.get("prepared"):
+            names.append(str(prepared).removeprefix("data/prepared/"))
+        if outside := [each for each in names if not re.fullmatch(r"\w[\w.-]*", str(each))]:
+            expected = "expected the names of folders in data/prepared and in the run"
+            raise ValueError(f"{self.name}/run.json: {expected}, got {', '.join(map(str, outside))}")
+        return facts
 
     def note(self, **facts: Any) -> None:
         """Add facts to the record; they replace facts of the same name."""
@@ -74,7 +122,13 @@ class Run:
 def run_of_report(name: str, reports: Path) -> str:
     """Return the name of the run that a report in the folder `reports` shows; any other name is returned as it is."""
     path = reports / name / "run.json"
-    return read_json(path)["run"] if name and path.is_file() else name
+    if not (name and path.is_file()):
+        return name
+    record = read_json(path)
+    if not record.get("run"):
+        raise _changed(path, "one without the name of a run")
+    check_results(path.parent, record)
+    return str(record["run"])
 
 
 def newest_run(root: Path) -> str:

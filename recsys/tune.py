@@ -36,7 +36,11 @@ def main(arguments: Sequence[str]) -> int:
     dataset = given.pop("dataset", "") or ("auto" if path else "sample")
     split = prepare(dataset, root / path if path else None, root=root, **given)
     where = tuning.folder(split, root)
-    facts = tuning.search(split, where, trials, minutes, seed)
+    try:
+        facts = tuning.search(split, where, trials, minutes, seed)
+    except ValueError as error:
+        print(f"make tune: {error}", file=sys.stderr)
+        return 2
     with write_atomically(where / "trials.png") as path:
         axes = figures.trials(pd.read_csv(where / "trials.csv"), list(facts["settings"]))
         axes[0].get_figure().savefig(path, dpi=150)

@@ -130,8 +130,12 @@ def open_models(run: Run) -> tuple[Split, dict[str, "Embeddings"], dict[str, dic
         if expected:
             remedy = f"open notebooks/02_train.ipynb with RUN = {run.name!r} to continue it or to train again"
             raise RuntimeError(f"run {run.name!r}, {name}: expected {expected}; {remedy}")
-    trainer = import_trainer()
-    return open_split(run), {name: trainer.load(run.folder / name) for name in names}, histories
+    split, trainer = open_split(run), import_trainer()
+    for name, history in histories.items():
+        if split and history.get("inputs", {}).get("prepared") not in (None, split.manifest.get("key")):
+            remedy = f"`make reports RUN={run.name}` trains again"
+            raise RuntimeError(f"run {run.name!r}, {name}: expected a training on the run's data; {remedy}")
+    return split, {name: trainer.load(run.folder / name) for name in names}, histories
 
 
 def read_cutoffs(text: str) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from recsys.data.interactions import COLUMNS, Interactions, Stored, read_interactions, store_pairs
-from recsys.runs import read_json, sha256
+from recsys.runs import check_file, read_json
 
 PARTS = ("train", "validation", "test")
 UNKNOWN_ORDER = 0.1  # share of neighbouring listens with equal times from which a user's order counts as unknown
@@ -204,11 +204,7 @@ class Split:
         folder = Path(folder)
         manifest = read_json(folder / "manifest.json")
         for name, expected in manifest["files"].items():
-            if (arrived := sha256(folder / name)) != expected:
-                raise ValueError(
-                    f"{folder.name}/{name}: expected the SHA-256 of the manifest, {expected[:12]}…, got "
-                    f"{arrived[:12]}…; delete the folder and prepare it again"
-                )
+            check_file(folder / name, expected)
         train, validation, test = (read_interactions(folder / f"{part}.parquet") for part in PARTS)
         users, items = (pd.read_parquet(folder / f"{what}.parquet", partitioning=None) for what in ("users", "items"))
         return cls(manifest["dataset"], train, validation, test, users, items, manifest)

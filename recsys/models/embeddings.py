@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from recsys.runs import write_atomically
+from recsys.models.model_files import REGISTERED, read_model
+from recsys.runs import check_file, read_json, write_atomically
 
 INITIAL_RANGE = 0.05  # vectors start uniform in ±0.05, as in Keras; the described learning rate of 100 depends on it
 Ids = Sequence[Any] | np.ndarray
@@ -19,7 +20,7 @@ TINY = 1e-12  # keeps the gradient of a zero vector finite
 ROWS_AT_ONCE = 2**13  # rows of a table that are written at once
 
 
-@keras.saving.register_keras_serializable(package="recsys", name="SimpleRecommender")  # the name in saved files
+@keras.saving.register_keras_serializable(*REGISTERED.split(">"))  # the name in saved files
 class Embeddings(keras.Model):
     """The described system's `SimpleRecommender`: a vector per user and per song, and their dot product as the score.
 
@@ -141,11 +142,18 @@ class Embeddings(keras.Model):
 
 
 def load(folder: Path) -> Embeddings:
-    """Load the model from a training's folder. Raises FileNotFoundError if there is none."""
-    path = Path(folder) / "model.keras"
+    """Load the model from a training's folder. Raises FileNotFoundError if there is none.
+
+    Raises ValueError if it is not the model that the training has left, or no model of this project.
+    """
+    path, history = Path(folder) / "model.keras", Path(folder) / "history.json"
     if not path.exists():
         raise FileNotFoundError(f"{path.parent.name}/model.keras: expected a trained model, found none; train it first")
-    return keras.models.load_model(path, safe_mode=True)
+    check_file(path, read_json(history).get("model") if history.exists() else None)
+    arguments, tables = read_model(path)
+    model = Embeddings(**arguments)
+    model.set_weights(tables)
+    return model
 
 
 @tf.custom_gradient

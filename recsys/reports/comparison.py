@@ -15,7 +15,7 @@ from recsys.evaluation.evaluate import MAIN_METRIC
 from recsys.reports.narrative import model_name, named
 from recsys.reports.pages import METRICS, best_model, comparison_page
 from recsys.reports.runner import write_index
-from recsys.runs import project_root, read_json, write_atomically
+from recsys.runs import check_results, project_root, read_json, write_atomically
 
 JUDGED = ""  # the key of the two models that the verdict compares
 
@@ -28,6 +28,8 @@ def compare_reports(a: Path, b: Path) -> dict[str, Any]:
     (why there is no verdict, or empty); and the `verdict` in words. Raises ValueError if a folder holds no report.
     """
     records, metrics = ([_read(folder, name) for folder in (a, b)] for name in ("run.json", "metrics.json"))
+    for folder, record in zip((a, b), records, strict=True):
+        check_results(folder, record)
     judged = ["best" if "best" in each["models"] else best_model(each) or "" for each in metrics]
     shared = [name for name in metrics[1]["models"] if name in metrics[0]["models"]]
     shared.sort(key=lambda name: -metrics[1]["models"][name][MAIN_METRIC]["value"])
@@ -56,7 +58,10 @@ def compare_reports(a: Path, b: Path) -> dict[str, Any]:
 def _read(folder: Path, name: str) -> dict[str, Any]:
     if not (folder / name).is_file():
         raise ValueError(f"{folder.name}: expected the folder of a successful report, but it has no {name}")
-    return read_json(folder / name)
+    found = read_json(folder / name)
+    if (key := {"run.json": "hashes", "metrics.json": "models"}[name]) not in found:
+        raise ValueError(f"{folder.name}/{name}: expected a file with {key!r}, got another file of this name")
+    return found
 
 
 def _per_user(folder: Path, models: list[str], judged: str) -> pd.DataFrame:
@@ -125,9 +130,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--reports", type=Path, default=project_root() / "reports", help="folder of the reports")
     options = parser.parse_args(arguments)
     reports = options.reports
-    made = [path.parent for path in reports.glob("[!.]*/metrics.json")]
-    made.sort(key=lambda folder: read_json(folder / "run.json")["started"])
     try:
+        made = [path.parent for path in reports.glob("[!.]*/metrics.json")] if not (options.a and options.b) else []
+        made.sort(key=lambda folder: read_json(folder / "run.json")["started"])
         if not (options.a and options.b) and len(made) < 2:
             raise ValueError(f"expected two successful reports in {reports.name}/, got {len(made)}")
         a, b = (reports / Path(name).name for name in (options.a or made[-2], options.b or made[-1]))

@@ -15,7 +15,7 @@ import nbformat
 import psutil
 
 from recsys.reports.surroundings import clean_environment
-from recsys.runs import read_json, write_json
+from recsys.runs import read_json
 
 QUIET = 30.0  # in a log file, seconds between two lines about the same cell
 CAUSES = {"DeadKernelError": "the kernel died", "CellTimeoutError": "the cell took longer than --timeout"}
@@ -67,7 +67,9 @@ def execute(source: Path, target: Path, values: dict[str, Any], root: Path, time
 
 def _papermill(source: Path, target: Path, values: dict, root: Path, timeout: int, folder: Path) -> subprocess.Popen:
     kernel = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python"}
-    write_json(folder / "kernels" / "python3" / "kernel.json", {**kernel, "display_name": "Python 3"})
+    (folder / "kernels" / "python3").mkdir(parents=True)
+    specification = json.dumps({**kernel, "display_name": "Python 3"})
+    (folder / "kernels" / "python3" / "kernel.json").write_text(specification, encoding="utf-8")
     arguments = {
         "input_path": str(source), "output_path": str(target), "parameters": values, "cwd": str(root),
         "kernel_name": "python3", "language": "python", "execution_timeout": timeout or None,

@@ -67,13 +67,13 @@ def _steps(run: Run) -> dict[str, Any]:
 
 
 def _results(run: Run) -> dict[str, Any]:
-    """Return everything that steps have left: the facts in the run's record, and the files' sizes and times."""
+    """Return everything that steps have left: the facts in the run's record, and the files' hashes."""
     facts = {key: value for key, value in run.record.items() if key not in ("given", "steps")}
     by_commands = {run.folder / "explorer.html", *run.folder.glob("recommendations/*")}
     no_results = {run.folder / "run.json", *run.folder.glob("*.ipynb"), *by_commands}
     paths = [path for path in run.folder.rglob("[!.]*") if path not in no_results]
     paths.append(run.root / facts.get("prepared", "") / "manifest.json")
-    return facts | {path.relative_to(run.root).as_posix(): _stamp(path) for path in paths if path.is_file()}
+    return facts | {path.relative_to(run.root).as_posix(): sha256(path) for path in paths if path.is_file()}
 
 
 def _stamp(path: Path) -> list[int]:

@@ -166,6 +166,7 @@ def _write_pages(folder: Path, record: dict[str, Any], run: Run) -> None:
     for name in ("metrics.json", "per_user.parquet"):
         if (run.folder / name).exists():
             shutil.copyfile(run.folder / name, folder / name)
+            record["hashes"].setdefault("results", {})[name] = sha256(folder / name)
     for name in names:
         notebook = nbformat.read(folder / f"{name}.ipynb", as_version=4)
         titles[name] = notebook.cells[0].source.partition("\n")[0].lstrip("# ")
@@ -186,11 +187,19 @@ def write_index(reports: Path) -> None:
     folders: set[Path] | None = None
     while folders != (now := {path.parent for path in reports.glob("[!.]*/run.json")}):
         folders = now
-        rows = [(folder.name, _read(folder / "run.json"), _read(folder / "metrics.json")) for folder in folders]
+        rows = [row for folder in folders if (row := _row(folder))]
         rows.sort(key=lambda row: row[1]["started"], reverse=True)
         comparisons = sorted(path.name for path in reports.glob("comparisons/*.html"))
         with write_atomically(reports / "index.html") as temporary:
             temporary.write_text(index_page(rows, comparisons), encoding="utf-8")
+
+
+def _row(folder: Path) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
+    """Return a report's name, run.json and metrics.json; None, with a message, if one of them is damaged."""
+    try:
+        return folder.name, _read(folder / "run.json"), _read(folder / "metrics.json")
+    except ValueError as error:
+        return print(f"index.html leaves out a report. {error}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,7 +17,7 @@ from nbformat.v4 import new_output
 from recsys.reports import explorer
 from recsys.reports.pages import notebook_page
 from recsys.reports.privacy import own_words, search, searchable_ids
-from recsys.runs import Run, project_root, read_json, write_atomically
+from recsys.runs import Run, check_results, project_root, read_json, write_atomically
 
 PERSONAL = "one-listener"  # tag of the cells, and class of the elements, that show a single listener
 HIDDEN = "*This shows a single listener and is left out of the shared report.*"
@@ -35,6 +35,7 @@ def share(report: Path, root: Path) -> tuple[Path, list[str]]:
     record = read_json(report / "run.json") if (report / "run.json").is_file() else {}
     if record.get("status") != "succeeded":
         raise ValueError(f"REPORT: expected the name of a successful report, got {report.name!r}")
+    check_results(report, record)
     if record["parameters"].get("SHOW_USER_IDS", {}).get("value"):
         raise ValueError("SHOW_USER_IDS: expected False in a report to share, got True; make the report without it")
     ids, n_ids = searchable_ids(Run(record["run"], root), own_words(report))
@@ -132,16 +133,20 @@ def distribution(path: Path) -> dict[str, Any]:
     return found
 
 
+def _newest(root: Path) -> str:
+    records = {path.parent.name: read_json(path) for path in root.glob("reports/[!.]*/run.json")}
+    started = {name: each["started"] for name, each in records.items() if each["status"] == "succeeded"}
+    if not started:
+        raise ValueError("REPORT: expected the name of a report, got none; `make reports` makes one")
+    return max(started, key=lambda name: started[name])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Share the report of this name, or the newest. Print the zip and what it leaves out; return 0, or 2 if refused."""
     root = project_root()
     name = next(iter(sys.argv[1:] if arguments is None else arguments), "")
     try:
-        done = [path.parent for path in root.glob("reports/[!.]*/run.json") if read_json(path)["status"] == "succeeded"]
-        if not name and not done:
-            raise ValueError("REPORT: expected the name of a report, got none; `make reports` makes one")
-        newest = max(done, key=lambda folder: read_json(folder / "run.json")["started"], default=Path())
-        path, left_out = share(root / "reports" / name if name else newest, root)
+        path, left_out = share(root / "reports" / (name or _newest(root)), root)
     except (ValueError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 2

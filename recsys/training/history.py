@@ -1,11 +1,11 @@
 """What a training leaves in its folder while it runs (history.json, the best model, a checkpoint), and its log."""
 
 import contextlib
+import hashlib
 import json
 import signal
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ import numpy as np
 
 from recsys.data.interactions import Interactions, Stored
 from recsys.models.embeddings import Embeddings
-from recsys.runs import write_atomically, write_json
+from recsys.runs import sha256, write_atomically, write_json
 from recsys.training.loop import Loop
 
 CHECKPOINT = "checkpoint"
 CHECKPOINT_SECONDS, CHECKPOINT_SHARE = 30.0, 0.05  # the least time between checkpoints; the most of the time they take
+DIGEST = 32  # bytes of a SHA-256, the last ones of a checkpoint
 LOG_WIDTH = 135  # characters; each line covers the one before it
 INPUTS = {
     "prepared": "the data", "rows": "the data", "code": "the code", "machine": "the machine", "recipe": "the recipe",
@@ -39,18 +40,30 @@ def changed_inputs(before: dict[str, Any], now: dict[str, Any]) -> str:
 def write_checkpoint(path: Path, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     """Write facts (any JSON) and arrays into one file, without pickles, completely or not at all."""
     text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
-    with write_atomically(path) as temporary, open(temporary, "wb") as file:
+    with write_atomically(path) as temporary, open(temporary, "w+b") as file:
         np.savez(file, allow_pickle=False, **arrays, facts=text)
+        file.flush()
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").digest()
+        file.write(digest)  # at the end
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return the facts and arrays of a checkpoint; empty ones if it is missing or damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        return json.loads(arrays.pop("facts").tobytes()), arrays
-    except (FileNotFoundError, zipfile.BadZipFile, ValueError, KeyError, EOFError):
+    if not (path.exists() and _is_whole(path)):
         return {}, {}
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    return json.loads(arrays.pop("facts").tobytes()), arrays
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    digest, left = hashlib.sha256(), checkpoint.stat().st_size - DIGEST
+    with open(checkpoint, "rb") as file:
+        while left > 0:
+            digest.update(block := file.read(min(left, 2**20)))
+            left -= len(block)
+        return digest.digest() == file.read()
 
 
 class TrainingHistory:
@@ -66,6 +79,8 @@ class TrainingHistory:
         self.checkpoint, self.arrays = read_checkpoint(folder / CHECKPOINT) if folder else ({}, {})
         self.attach(loop)
         self.model = loop.model
+        if folder and (folder / CHECKPOINT).exists() and not self.checkpoint:
+            log(f"starts again: {CHECKPOINT} is damaged, or of an earlier version")
         if self.checkpoint and (changed := changed_inputs(self.checkpoint["history"]["inputs"], facts["inputs"])):
             log(f"starts again without its checkpoint, because these have changed: {changed}")
             self.checkpoint = {}
@@ -129,6 +144,10 @@ class TrainingHistory:
         if self.folder:
             (model or self.model).write(self.folder / "model.keras")
 
+    def model_hash(self) -> dict[str, str]:
+        """Return the SHA-256 of model.keras, to be noted when the training ends: later this must be the same file."""
+        return {"model": sha256(self.folder / "model.keras")} if self.folder else {}
+
     def end_epoch(self, epoch: dict[str, Any], validation: str) -> None:
         """Add an epoch's figures to the history, and log them; `validation` holds those of validation as text."""
         self.epochs.append(epoch | {"seconds": self.since("epoch")})
@@ -165,11 +184,12 @@ def record_outcome(history: TrainingHistory) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        history.note(status="interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=repr(error))
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        history.note(status=status, error=repr(error), **history.model_hash())
         history.log(f"stopped. Best epoch so far: {history.facts['best_epoch'] or 'none'}")
         raise
     history.facts.pop("error", None)
-    history.note(status="finished", finished_at=time.strftime("%Y-%m-%d %H:%M:%S"))
+    history.note(status="finished", finished_at=time.strftime("%Y-%m-%d %H:%M:%S"), **history.model_hash())
     if history.folder:
         for rest in (history.folder / CHECKPOINT, *history.folder.glob(".*")):  # a kill leaves temporary files
             rest.unlink(missing_ok=True)

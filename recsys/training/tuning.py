@@ -1,6 +1,8 @@
 """The search for a recipe's settings on validation, and the recipe `tuned` that it finds."""
 
+import contextlib
 import dataclasses
+import sqlite3
 import time
 import warnings
 from pathlib import Path
@@ -10,12 +12,13 @@ import pandas as pd
 
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import validation_ndcg
-from recsys.runs import read_json, write_atomically, write_json
+from recsys.runs import check_file, read_json, sha256, write_atomically, write_json
 from recsys.training.recipes import RECIPES, Recipe
 
 if TYPE_CHECKING:
     import optuna
 
+STUDY = "study.db"
 BASE = "best"  # the recipe whose settings are searched
 N_EVALUATIONS = 4  # of a trial on validation; after each but the last, a poor trial may be stopped
 
@@ -31,7 +34,10 @@ def tuned(split: Split, root: Path) -> Recipe:
     if not path.exists():
         expected = f"recipe 'tuned': expected data/tune/{path.parent.name}/recipe.json, found none"
         raise FileNotFoundError(f"{expected}; run `make tune` with the same DATASET, DATA_PATH and SPLIT")
-    return base_recipe(split, read_json(path)["settings"])
+    found = read_json(path)
+    if found.get("prepared") not in (None, split.manifest["key"]):
+        raise ValueError(f"{path.parent.name}/recipe.json: expected the result of a search on these data, got another")
+    return base_recipe(split, found["settings"])
 
 
 def base_recipe(split: Split, settings: dict[str, float]) -> Recipe:
@@ -53,8 +59,8 @@ def search(split: Split, where: Path, trials: int, minutes: float, seed: int = 0
     warnings.simplefilter("ignore", ExperimentalWarning)  # about the multivariate sampler
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     where.mkdir(parents=True, exist_ok=True)
-    storage = f"sqlite:///{where / 'study.db'}"
-    study = optuna.create_study(storage=storage, study_name=BASE, direction="maximize", load_if_exists=True)
+    study, digest = _open_study(where / STUDY), where / f"{STUDY}.sha256"
+    digest.unlink(missing_ok=True)  # while the search runs, and after a kill, only SQLite checks its file
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1)
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials), multivariate=True)
     if not study.trials:  # begin with the recipe as it is
@@ -69,11 +75,36 @@ def search(split: Split, where: Path, trials: int, minutes: float, seed: int = 0
     table = trials_table(study)
     if not (table["state"] == "COMPLETE").any():
         raise RuntimeError("expected at least one completed trial, got none; give more MINUTES")
+    study._storage.remove_session()  # closes the file
+    with write_atomically(digest) as path:
+        path.write_text(f"{sha256(where / STUDY)}  {STUDY}\n")
     facts = {"settings": study.best_params, "ndcg@20 on validation": study.best_value, "trials": _n_finished(study)}
-    write_json(where / "recipe.json", facts | {"base": BASE, "seed": seed})
+    write_json(where / "recipe.json", facts | {"base": BASE, "seed": seed, "prepared": split.manifest.get("key")})
     with write_atomically(where / "trials.csv") as path:
         table.to_csv(path, index=False)
     return facts
+
+
+def _open_study(path: Path) -> "optuna.Study":
+    """Open the search that is kept in a file, or begin one. Raises ValueError if the file is not as it was written."""
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    digest = path.with_name(f"{path.name}.sha256")
+    if path.exists() and digest.exists():
+        check_file(path, digest.read_text(errors="replace").partition(" ")[0] or "nothing")
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as file:
+            if (found := file.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
+                raise ValueError(found)
+        study = optuna.create_study(
+            storage=f"sqlite:///{path}", study_name=BASE, direction="maximize", load_if_exists=True
+        )
+        study.get_trials()
+        return study
+    except (sqlite3.Error, SQLAlchemyError, ValueError, LookupError, TypeError, RuntimeError) as error:
+        where, arrived = f"{path.parent.name}/{path.name}", str(error).splitlines()[0]
+        raise ValueError(f"{where}: expected an earlier search, got {arrived}; delete this file") from error
 
 
 def short(value: Any) -> str:
