@@ -48,7 +48,10 @@ def _arguments(config: dict[str, Any]) -> dict[str, Any]:
     arguments = config["config"]
     if {name: type(value) for name, value in arguments.items()} != TYPES or config.get("compile_config"):
         raise ValueError(f"the settings {', '.join(arguments)}")
-    return arguments | {name: json.loads(arguments[name]) for name in ("user_ids", "item_ids")}
+    ids = {name: json.loads(arguments[name]) for name in ("user_ids", "item_ids")}
+    if any({*map(type, each)} not in ({int}, {str}) for each in ids.values()):
+        raise ValueError("ids that are neither whole numbers nor text")
+    return arguments | ids
 
 
 def _table(file: h5py.File, name: str, shape: tuple[int, int]) -> np.ndarray:

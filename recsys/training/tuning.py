@@ -100,7 +100,10 @@ def _open_study(path: Path) -> "optuna.Study":
         study = optuna.create_study(
             storage=f"sqlite:///{path}", study_name=BASE, direction="maximize", load_if_exists=True
         )
-        study.get_trials()
+        for trial in study.get_trials():
+            figures = [trial.number, *trial.params.values(), *(trial.values or ()), *trial.intermediate_values.values()]
+            if odd := [each for each in figures if not isinstance(each, int | float)]:
+                raise ValueError(f"{odd[0]!r:.40} as a number")
         return study
     except (sqlite3.Error, SQLAlchemyError, ValueError, LookupError, TypeError, RuntimeError) as error:
         where, arrived = f"{path.parent.name}/{path.name}", str(error).splitlines()[0]

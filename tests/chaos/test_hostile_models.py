@@ -187,7 +187,7 @@ def test_pickles_in_checkpoints(tmp_path, count):
 
 
 RECORDS = {
-    "prepared": ["/etc", "../../../etc", "data/prepared/../../..", "data/prepared/x/../../y", "data/runs/x", 7],
+    "prepared": ["/etc", "../../../etc", "data/prepared/../../..", "data/prepared/x/../../y", "data/runs/x"],
     "recipes": [["../../other/author"], ["/etc"], [".."], ["a/b"], [""], ["a\\b\n"]],
     "other_seeds": [["../seed-1"], ["/tmp"]],
 }
@@ -210,16 +210,16 @@ def test_records_that_point_outside(tmp_path, count):
 
 TABLES = {
     "trial_params": ["distribution_json", "param_value"], "trials": ["state", "number"],
-    "trial_values": ["value", "value_type"], "study_directions": ["direction"], "version_info": ["schema_version"],
+    "trial_values": ["value", "value_type"], "study_directions": ["direction"],
 }  # fmt: skip
 
 
-def test_searches_with_pickles(tmp_path, count):
+def test_searches_with_pickles(tmp_path, full, count):
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     wrong, n = [], 0
-    for table, columns in TABLES.items():
+    for table, columns in list(TABLES.items())[: None if full else 1]:
         for column in columns:
             path = tmp_path / str(n := n + 1) / tuning.STUDY
             path.parent.mkdir()
