@@ -85,7 +85,7 @@ def test_a_song_of_several_columns_is_never_that_of_others(prepared):
     frame["user_id"], frame["timestamp"] = [f"u{n % 7}" for n in range(len(frame))], START + 60 * np.arange(len(frame))
     assert prepared(frame, item_column="artist, title")[1].n_items_all == 81
     frame.loc[3, "title"] = ""
-    with pytest.raises(DataError, match="line 5, column 'artist,title': expected an id .* got nothing; 1 rows"):
+    with pytest.raises(DataError, match="line 5, column 'artist,title': expected an id .* got nothing; 1 row"):
         prepared(frame, item_column="artist,title")
 
 

@@ -183,7 +183,7 @@ def test_an_error_names_the_file_and_the_line_among_many(tmp_path):
     for n in range(12):
         save(tmp_path / "logs" / f"{n:02}.csv", TEXT)
     save(tmp_path / "logs" / "08.csv", TEXT.replace("u3,s3,", '"u\n3",s3,') + '\n"u\n",,1478000000\n')
-    with pytest.raises(DataError, match=r"08.csv, line 305, column 'item_id': expected an id .* got nothing; 1 rows"):
+    with pytest.raises(DataError, match=r"08.csv, line 305, column 'item_id': expected an id .* got nothing; 1 row"):
         prepare("csv", tmp_path / "logs", root=tmp_path)
     save(tmp_path / "logs" / "08.csv", TEXT + "u,s\n")
     with pytest.raises(DataError, match=r"08.csv, line 302: expected rows like the header"):

@@ -178,7 +178,12 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_malformed_file_is_an_error_or_read_whole(tmp_path, name):
-    case, rng, n_refused = CASES[name], random.Random(name), 0
+    assert refused(tmp_path, name, N_FILES)
+
+
+def refused(tmp_path: Path, name: str, n_files: int, seed: str = "") -> int:
+    """Read so many files with a fault each, and return how many were refused. The first file has none."""
+    case, rng, n_refused = CASES[name], random.Random(name + seed), 0
     others = 0  # rows of the other files
     whole = tmp_path / "whole"
     if isinstance(case.files, str):
@@ -187,7 +192,7 @@ def test_a_malformed_file_is_an_error_or_read_whole(tmp_path, name):
         whole.mkdir()
         case.files(whole)
     content = (whole / case.damaged).read_bytes()
-    for number in range(N_FILES):
+    for number in range(n_files):
         folder, scratch = tmp_path / "in", tmp_path / "scratch"
         shutil.copytree(whole, folder)
         scratch.mkdir()
@@ -218,4 +223,5 @@ def test_a_malformed_file_is_an_error_or_read_whole(tmp_path, name):
             keep.unlink()
         shutil.rmtree(folder)
         shutil.rmtree(scratch)
-    assert n_refused
+    shutil.rmtree(whole)
+    return n_refused

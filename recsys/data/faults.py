@@ -10,7 +10,7 @@ from collections.abc import Collection
 import ibis
 from ibis.expr.types import Table
 
-from recsys.data.errors import DataError
+from recsys.data.errors import DataError, counted
 from recsys.data.listens import EMPTY, OUTSIDE, Rows
 from recsys.data.readers.files import File
 from recsys.data.readers.tables import FILE, Opened
@@ -42,9 +42,10 @@ def check_values(rows: Rows, dropped: Collection[str] = ()) -> None:
         alike = table.filter(table.why == row["why"])
         n, lines = alike.count().to_pyarrow().as_py(), alike.order_by("number").limit(N_LINES).to_pyarrow().to_pylist()
         places = ", ".join(_place(rows, each).rpartition(", ")[2].split(" ")[-1] for each in lines)
-        unit = "rows" if _counts_rows(rows) else "lines"
-        message += f"; {n:,} rows {row['why']} ({unit} {places}{', …' if n > len(lines) else ''})"
-        message += f"; {PARAMETERS[row['why']]} leaves them out and counts them"
+        unit, them = "row" if _counts_rows(rows) else "line", "it" if n == 1 else "them"
+        unit += "s" * (n > 1)
+        message += f"; {counted(n, 'row')} {row['why']} ({unit} {places}{', …' if n > len(lines) else ''})"
+        message += f"; {PARAMETERS[row['why']]} leaves {them} out and counts {them}"
     raise DataError(message)
 
 

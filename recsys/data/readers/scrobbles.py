@@ -9,7 +9,7 @@ import ibis
 from ibis.expr.types import Column
 
 from recsys.data.engine import Engine
-from recsys.data.errors import DataError
+from recsys.data.errors import DataError, counted
 from recsys.data.readers.columns import ID, Fields, join_names
 from recsys.data.readers.dataset import Dataset, Source
 from recsys.data.readers.dialect import SEPARATORS, Form, as_utf8, find_dialect, first_text, same_name
@@ -83,7 +83,8 @@ def read_scrobbles(engine: Engine, path: Path, options: Options) -> Dataset:
         sources += [_source(each, columns, people, options) for each in opened]
     engine.decide("Songs are pairs of artist and track.")
     if unnamed:
-        engine.decide(f"Without a column of users, each file is one person, named like the file: {unnamed:,} files.")
+        n_files = counted(unnamed, "file")
+        engine.decide(f"Without a column of users, each file is one person, named like the file: {n_files}.")
     return Dataset(tuple(sources), named_after_people=True)
 
 
