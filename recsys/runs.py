@@ -95,7 +95,7 @@ class Run:
     """A run's folder `data/runs/<name>/` and its record `run.json`, which passes facts from notebook to notebook."""
 
     def __init__(self, name: str, root: Path | None = None):
-        if not name or Path(name).name != name or name == "..":
+        if not name.isprintable() or not name or Path(name).name != name or name == "..":
             raise ValueError(f"RUN: expected the name of a run, such as 'sample', without folders; got {name!r}")
         self.name = name
         self.root = Path(root) if root else project_root()

@@ -31,6 +31,7 @@ TAGS = bleach.ALLOWED_TAGS | {
 }
 ATTRIBUTES = {"alt", "class", "colspan", "href", "id", "open", "rowspan", "scope", "style", "title"}
 TEXT, CODE = "div.text_cell", "div.code_cell"  # the classes that nbconvert gives to a notebook's cells
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # characters that no page may hold
 LONG_LOG = 3  # lines; a longer log is folded
 LONG_NUMBER = 40  # characters; a longer cell counts as text, even if it begins with a number
 CURVES = (240, 120)  # width and height of the curves on the first page
@@ -127,7 +128,10 @@ def clean_html(text: Any) -> str:
     """Return HTML without scripts, style sheets and remote images. Other forbidden tags become visible text."""
 
     def allowed(tag: str, name: str, value: str) -> bool:
-        return value.startswith("data:image/") if (tag, name) == ("img", "src") else name in ATTRIBUTES
+        is_data = CONTROL.sub("", value).strip().lower().startswith("data:")
+        if (tag, name) == ("img", "src"):
+            return value.startswith("data:image/")
+        return name in ATTRIBUTES and not is_data
 
     text = re.sub(r"<style.*?</style\s*>", "", str(text), flags=re.DOTALL | re.IGNORECASE)
     return bleach.clean(text, TAGS, allowed, {"http", "https", "mailto", "data"}, css_sanitizer=CSSSanitizer())
@@ -218,4 +222,5 @@ def _render(template: str, **values: Any) -> str:
     environment.filters |= {"words": model_name, "named": named, "capital": lambda text: text[:1].upper() + text[1:]}
     environment.filters["whole_units"] = lambda text: text.replace(" %", "\u00a0%")
     css = Markup(loader.get_source(environment, "page.css")[0])
-    return environment.get_template(template).render(css=css, metric=MAIN_METRIC, metric_names=METRICS, **values)
+    page = environment.get_template(template).render(css=css, metric=MAIN_METRIC, metric_names=METRICS, **values)
+    return CONTROL.sub("", page)
