@@ -10,7 +10,7 @@ from test_malformed import CASES, refused
 
 from recsys.reports.parameters import read_parameters, read_values
 
-SECONDS = 300.0  # for all readers in the full form
+SECONDS = 150.0  # for all readers in the full form
 ROUND = 20  # files
 LIMIT_SECONDS, LIMIT_BYTES = 10.0, 2**30
 LETTERS = "aZ09 .,-+eE_=/\\~'\"\n\t\0\x1b\u202e\ud7ffñ🎵%{}$;|&<>"
