@@ -75,7 +75,6 @@ def search(split: Split, where: Path, trials: int, minutes: float, seed: int = 0
     table = trials_table(study)
     if not (table["state"] == "COMPLETE").any():
         raise RuntimeError("expected at least one completed trial, got none; give more MINUTES")
-    study._storage.remove_session()  # closes the file
     with write_atomically(digest) as path:
         path.write_text(f"{sha256(where / STUDY)}  {STUDY}\n")
     facts = {"settings": study.best_params, "ndcg@20 on validation": study.best_value, "trials": _n_finished(study)}
