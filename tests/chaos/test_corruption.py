@@ -159,7 +159,7 @@ def damage(path: Path, rng: random.Random, others: list[Path]) -> str:
 
 
 def test_damage_is_refused_or_changes_nothing(project, tmp_path, full, count, capsys):
-    rng, n = random.Random(0), 1000 if full else 90
+    rng, n = random.Random(0), 1000 if full else 45
     kinds, faults = readers(project), []
     for what, (pattern, read) in kinds.items():
         files = sorted(path for path in project.glob(pattern) if path.is_file())

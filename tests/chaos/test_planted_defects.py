@@ -163,7 +163,7 @@ def run_tests(root: Path, name: str) -> int:
 
 def test_the_tests_find_planted_defects(tmp_path, full, count):
     root, missed = copy(tmp_path), []
-    chosen = DEFECTS if full else {what: DEFECTS[what] for what in list(DEFECTS)[:2]}
+    chosen = DEFECTS if full else {what: each for what, each in DEFECTS.items() if "lightfm#312" in what}
     for name in sorted({tests for _, tests, _ in chosen.values()}) if full else []:
         assert run_tests(root, name) == 0, f"{name} fails without a defect"
     for what, (name, tests, changes) in chosen.items():
