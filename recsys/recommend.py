@@ -57,13 +57,13 @@ class Recommender:
         self.model = models[self.recipe]
 
     @classmethod
-    def load(cls, run: str = "", recipe: str = "", root: Path | None = None) -> "Recommender":
+    def load(cls, run: str = "", recipe: str = "", root: Path | str | None = None) -> "Recommender":
         """Load the model of a run or of its report: by default the newest finished run, and the last of its recipes.
 
         `root` is the project's folder. Raises FileNotFoundError for a missing model, ValueError for an unknown recipe.
         """
-        folder = root or project_root()
-        return cls(Run(run_of_report(run, folder / "reports") or newest_run(folder), root), recipe)
+        folder = Path(root or project_root())
+        return cls(Run(run_of_report(run, folder / "reports") or newest_run(folder), folder), recipe)
 
     def recommend(self, user_ids: Sequence[Any], k: int = 20, repeats: str = "new") -> pd.DataFrame:
         """Return the k best songs for each listener: new ones, ones to hear again, or both.

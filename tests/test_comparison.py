@@ -84,6 +84,12 @@ def test_equal_reports_are_not_distinguishable(reports):
     assert {model for model, _ in result["figures"]} == {"best"} and not result["same"]
 
 
+def test_differences_of_nothing_but_rounding_are_said_to_be_none(tmp_path):
+    a, b = write_report(tmp_path / "a", best=BASE), write_report(tmp_path / "b", best=BASE + 1e-9)
+    verdict = compare_reports(a, b)["verdict"]
+    assert verdict == "“best” in B has the same NDCG@20 as “best” in A, to four digits, over 200 listeners."
+
+
 def test_without_the_recipe_best_the_best_models_are_judged(tmp_path):
     a = write_report(tmp_path / "a", ease=BASE, als=BASE / 2)
     b = write_report(tmp_path / "b", ease=BASE / 3, als=BASE / 2)

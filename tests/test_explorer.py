@@ -162,7 +162,7 @@ def test_a_report_keeps_the_link_and_not_the_frame(tmp_path):
     text = (tmp_path / "04_explore.ipynb").read_text()
     assert "iframe" not in text and len(text) < 3000
     page = notebook_page(nbformat.read(tmp_path / "04_explore.ipynb", as_version=4), "04_explore", ["04_explore"])
-    assert '<a href="explorer.html">Explore all songs</a>' in page and "iframe" not in page
+    assert '<a href="explorer.html">Open the explorer</a>' in page and "iframe" not in page
 
 
 def test_the_policy_allows_one_script_and_one_style():

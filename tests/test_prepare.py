@@ -197,7 +197,8 @@ def test_the_order_of_the_rows_changes_nothing(tmp_path, split):
 
 def test_the_same_users_are_drawn_from_another_log_and_another_file_format(tmp_path):
     rows = some_rows()
-    one = prepare("csv", write_csv(tmp_path / "a.csv", [(*r[:3], 1) for r in rows]), root=tmp_path, user_fraction=0.5)
+    path = write_csv(tmp_path / "a.csv", [(*r[:3], 1) for r in rows])
+    one = prepare("csv", path, root=str(tmp_path), user_fraction=0.5)  # a folder may be text
     frame = pd.DataFrame(rows[::2], columns=["user_id", "item_id", "timestamp", "listened"])
     frame.to_parquet(tmp_path / "b.parquet")
     two = prepare("csv", tmp_path / "b.parquet", root=tmp_path, user_fraction=0.5)

@@ -45,5 +45,5 @@ def compare_validation_with_test(engine: Engine, listens: Table) -> dict[str, di
 
 def _sentence(figures: dict[str, float]) -> str:
     rows, popularity = figures["rows_per_user"], figures["popularity"]
-    later = f", {figures['later']:.0%} of them after the user's earlier ones" if "later" in figures else ""
+    later = f", {100 * figures['later']:.0f} % of them after the user's earlier ones" if "later" in figures else ""
     return f"{rows:.1f} listens a user, of songs with {popularity:.0f} listens in all parts{later}"

@@ -54,7 +54,7 @@ class Prepared:
 
 
 def prepare(
-    dataset: str = "sample", path: Path | str | None = None, *, root: Path | None = None,
+    dataset: str = "sample", path: Path | str | None = None, *, root: Path | str | None = None,
     split: str = "auto", validation_fraction: float = 0.1, test_fraction: float = 0.1, validation: str = "",
     positives: str = "listened", repeats: str = "keep", user_fraction: float = 1.0,
     min_user_listens: int = 1, min_item_listens: int = 1, n_candidates: int = 21, seed: int = 0,
@@ -89,7 +89,7 @@ def prepare(
     parameters = {name: value for name, value in locals().items() if name not in ("dataset", "path", "root")}
     _check(parameters)
     options = Options(**{each.name: parameters[each.name] for each in fields(Options)})
-    home = (root or project_root()) / "data"
+    home = Path(root or project_root()) / "data"
     work = home / "prepared" / f".making-{uuid.uuid4().hex[:12]}"
     (work / "scratch").mkdir(parents=True)
     try:

@@ -103,6 +103,9 @@ def _facts(record: dict[str, Any]) -> dict[str, Any]:
 
 def _verdict(judged: list[str], difference: dict[str, Any], n_users: int) -> str:
     a, b = map(named, judged)
+    if not any(round(difference[name], 4) for name in ("value", "low", "high")):  # the figures have four digits
+        outcome = f"{b} in B has the same NDCG@20 as {a} in A, to four digits, over {n_users:,} listeners."
+        return outcome[0].upper() + outcome[1:]
     verdict = difference["verdict"]
     outcome = f"{b} in B is {verdict} {'from' if verdict.startswith('not') else 'than'} {a} in A"
     gap = "NDCG@20 {value:+.4f} ({low:+.4f} to {high:+.4f})".format(**difference).replace("-", "−")

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from recsys.data.split import Split
-from recsys.models.neighbours import BY_LISTENERS, BY_SEED, HUBS, SAME_ARTIST, unit_vectors
+from recsys.models.neighbours import BY_LISTENERS, BY_SEED, HUBS, SAME_ARTIST
 from recsys.reports.exploration import label, one_line
 from recsys.reports.narrative import named, percent, spread
 
@@ -62,19 +62,6 @@ def length_sentence(split: Split, vectors: np.ndarray, similarity: str) -> str:
     return (
         f"The rank correlation between the length of a song's vector and its listens is {correlation:.2f}. This model "
         f"recommends by {by}: the lengths {change} its recommendations."
-    )
-
-
-def map_sentence(vectors: np.ndarray, positions: np.ndarray, method: str) -> str:
-    """Say how the map was made, and how much of the vectors it can show."""
-    how = "The map is drawn by UMAP, which keeps neighbourhoods but not distances."
-    if method == "pca":
-        share = positions.var(axis=0).sum() / max(unit_vectors(vectors).var(axis=0).sum(), 1e-12)
-        how = f"The axes are the two directions in which the vectors differ most ({percent(share)} of the variance)."
-    return (
-        f"Each dot is one of {len(vectors):,} songs, placed by the direction of its vector of {vectors.shape[1]} "
-        f"numbers. {how} Neighbours by cosine (outlined) may therefore lie apart on the map. On the right: the first "
-        "song and its numbered neighbours."
     )
 
 

@@ -27,7 +27,7 @@ NEIGHBOURS = 10  # of each song
 LISTED = 20  # songs that a mix recommends
 LIKED = 5  # songs of a mix, at most
 TRIED = 500  # mixes by which the error of the rounded vectors is measured
-LINK = "[Explore all songs](explorer.html): search, neighbours, a map, and recommendations for songs that you like."
+LINK = "[Open the explorer](explorer.html), a page of its own."
 
 
 def collect(

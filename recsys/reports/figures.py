@@ -10,16 +10,13 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
 from matplotlib.dates import ConciseDateFormatter
-from matplotlib.font_manager import findfont, get_font
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from recsys.data.split import PARTS, Split
 from recsys.evaluation.evaluate import Evaluation
 from recsys.evaluation.sampled import NEGATIVES
-from recsys.reports.exploration import label, one_line
 from recsys.reports.narrative import model_name
 from recsys.reports.tables import metric_name
 
@@ -30,7 +27,6 @@ GREY = "#999999"
 
 DPI = 160  # sharp on screens with twice the pixels; pages show figures at 100 dots an inch
 COLOURS_KEPT = 256  # of a picture, which then takes a third of the space
-MOST_DOTS = 20_000  # songs on a map
 
 
 def axes(width: float = 8.0, height: float = 3.6) -> Axes:
@@ -145,6 +141,7 @@ def length_against_popularity(split: Split, vectors: np.ndarray) -> Axes:
     medians = pd.Series(lengths).groupby(np.round(2 * np.log2(counts))).median()  # two groups for each doubling
     ax.plot(2 ** (medians.index / 2), medians, color=COLOURS[1], label="median")
     ax.set(xlabel="listens in train", ylabel="length of the song's vector", xscale="log")
+    ax.set_ylim(bottom=0)  # rounding is no difference: vectors of length one are drawn as a line
     ax.legend(frameon=False)
     return ax
 
@@ -183,51 +180,6 @@ def exposure_by_decile(exposure: pd.DataFrame) -> Axes:
     ax.set_xticks(exposure.index)
     ax.legend(frameon=False)
     return ax
-
-
-def song_map(split: Split, positions: np.ndarray, anchors: dict[str, int], lists: dict[str, np.ndarray]) -> Axes:
-    """Draw all songs by position (n_items, 2) with the anchors' neighbours, and a close-up of the first anchor.
-
-    Colours show the six artists with the most listens; in the close-up, and where artists are unknown, the listens.
-    """
-    whole, close_up = plt.subplots(1, 2, figsize=(11, 6.2), layout="constrained")[1]
-    counts, first = np.bincount(split.train.item), next(iter(anchors))
-    drawn = np.argsort(counts, kind="stable")[-MOST_DOTS:]  # the songs with the most listens are drawn on top
-    shades = {"norm": LogNorm(1, counts.max()), "cmap": "viridis", "linewidths": 0, "rasterized": True}
-    dots = close_up.scatter(*positions[drawn].T, c=counts[drawn], s=24, **shades)
-    close_up.figure.colorbar(dots, ax=close_up, location="top", label="listens in train", aspect=40)
-    if "artist" in split.items:
-        artists = split.items["artist"][: split.n_items].to_numpy()
-        whole.scatter(*positions[drawn].T, color="#d0d0d0", s=5, linewidths=0, rasterized=True, label="other artists")
-        for artist, colour in zip(pd.Series(counts).groupby(artists).sum().nlargest(6).index, COLOURS, strict=False):
-            songs = np.intersect1d(np.flatnonzero(artists == artist), drawn)
-            whole.scatter(*positions[songs].T, color=colour, s=9, linewidths=0, label=drawable(artist, 30))
-    else:
-        whole.scatter(*positions[drawn].T, c=counts[drawn], s=5, **shades)
-    for kind, marker in zip(anchors, "os^", strict=False):
-        songs = np.append(lists[kind], anchors[kind])
-        for ax in (whole, close_up)[: 1 + (kind == first)]:
-            ax.scatter(*positions[songs].T, s=50, marker=marker, facecolors="none", edgecolors="black")
-            ax.scatter(*positions[songs[-1]], s=70, marker=marker, color="black")
-        whole.plot([], [], marker, color="black", label=drawable(f"{kind}: {label(split, songs[-1])}", 60))
-    for number, song in enumerate(lists[first], 1):
-        close_up.annotate(number, positions[song], (5, 5), textcoords="offset points", fontsize=9, weight="bold")
-        close_up.plot([], [], " ", label=drawable(f"{number} {label(split, song)}", 60))
-    near = positions[np.append(lists[first], anchors[first])]
-    margin = 0.15 * np.ptp(near, axis=0)
-    low, high = near.min(axis=0) - margin, near.max(axis=0) + margin
-    close_up.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-    for ax, title in ((whole, "all songs"), (close_up, f"the {first} song and its neighbours")):
-        ax.set(xticks=[], yticks=[], xlabel=title)
-        for text in ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0, -0.07)).get_texts():
-            text.set_parse_math(False)
-    return whole
-
-
-def drawable(text: Any, width: int) -> str:
-    """Return a one-line text of at most `width` characters, with a box for each that matplotlib's own font lacks."""
-    signs = get_font(findfont("DejaVu Sans")).get_charmap()
-    return "".join(sign if ord(sign) in signs else "\u25af" for sign in one_line(text, width))
 
 
 def model_colours(keys: Iterable[str]) -> dict[str, str]:
