@@ -15,7 +15,7 @@ from typing import Any
 import nbformat
 import psutil
 
-from recsys.runs import read_json, write_json
+from recsys.runs import read_json, temporary_folder, write_json
 
 QUIET = 30.0  # in a log file, seconds between two lines about the same cell
 CAUSES = {"DeadKernelError": "the kernel died", "CellTimeoutError": "the cell took longer than --timeout"}
@@ -36,8 +36,8 @@ def execute(source: Path, target: Path, values: dict[str, Any], root: Path, time
         code.insert(1 + ["parameters" in cell.metadata.get("tags", ()) for cell in cells].index(True), False)
     where, log = source.stem, []
     last_shown = started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        process = _papermill(source, target, values, root, timeout, Path(folder))
+    with temporary_folder() as folder:
+        process = _papermill(source, target, values, root, timeout, folder)
         try:
             for line in process.stdout or ():  # text mode makes a line end of each \r
                 log.append(line.rstrip())
@@ -73,10 +73,11 @@ def _papermill(source: Path, target: Path, values: dict, root: Path, timeout: in
         "kernel_name": "python3", "language": "python", "execution_timeout": timeout or None,
         "progress_bar": False, "log_output": True,
     }  # fmt: skip
+    places = {"JUPYTER_PATH": str(folder), "JUPYTER_RUNTIME_DIR": str(folder)}
     quiet = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     return subprocess.Popen(
         [sys.executable, "-m", "recsys.reports.kernel", json.dumps(arguments), json.dumps(_channels(folder))],
-        env={**os.environ, "JUPYTER_PATH": str(folder), **quiet}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        env={**os.environ, **places, **quiet}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, errors="replace", process_group=0,
     )  # fmt: skip
 
