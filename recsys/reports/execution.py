@@ -102,7 +102,8 @@ def _check(target: Path, last: str, status: int, log: list[str], where: str) -> 
     for output in (each for cell in cells for each in cell.get("outputs", ()) if each.output_type == "error"):
         raise RunFailed(f"{where}: {output.ename}: {output.evalue}", "\n".join(output.traceback))
     if status:
-        raise RunFailed(f"{where}: papermill stopped with status {status}", "\n".join(log[-5:]))
+        cause = f" ({log[-1]})" if status > 0 and log else ""
+        raise RunFailed(f"{where}: papermill stopped with status {status}{cause}", "\n".join(log[-5:]))
     idle = [each.source for each in cells if each.cell_type == "code" and each.source and not each.execution_count]
     if idle or cells[-1].source != last:
         raise RunFailed(f"{where}: the notebook ended before its last cell", "\n".join(idle[:1]))

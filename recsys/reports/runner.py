@@ -5,6 +5,7 @@ Notebooks run in the order of their numbers, each in its own process and kernel.
 
 import argparse
 import contextlib
+import errno
 import hashlib
 import itertools
 import os
@@ -14,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 import traceback
 from collections.abc import Sequence
@@ -272,4 +274,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _interrupt(number: int, _: Any) -> None:
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
+    for output in (1, 2):
+        try:
+            termios.tcgetattr(output)
+        except termios.error as error:
+            if error.args[0] == errno.EIO:  # the terminal was closed: what is printed from now on goes nowhere
+                os.dup2(os.open(os.devnull, os.O_WRONLY), output)
     raise KeyboardInterrupt(signal.Signals(number).name)

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -190,6 +191,15 @@ def start(root: Path, function: Callable[..., int], *arguments: Any, kill: tuple
         forkserver.ensure_running()
     process.start()
     return process
+
+
+def command(root: Path, *arguments: str, **options: Any) -> subprocess.Popen:
+    """Start `make reports` with papermill in the folder `root`; its files for a time are in `root`/tmp."""
+    (root / "tmp").mkdir(exist_ok=True)
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "TMPDIR": str(root / "tmp")}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-m", "recsys.reports", f"--notebooks={root / 'notebooks'}", *arguments]
+    return subprocess.Popen(command, cwd=root, env=environment, **pipes | options)
 
 
 def finish(process: Any, seconds: float = 60) -> int:
