@@ -80,6 +80,7 @@ def _make_report(
     dataset = _dataset(used, root) or earlier.get("dataset", "notebooks")
     dated = f"{datetime.now():%Y-%m-%d_%H%M%S}_{re.sub('[^A-Za-z0-9_-]+', '-', dataset)}"
     partial, name = _claim_folder(reports, given_name or dated, held, replace=bool(given_name))
+    held.push(lambda error, *_: shutil.rmtree(partial, ignore_errors=True) if error else None)
     run = Run(values.get("RUN", name), root)
     if "RUN" in values and not earlier:
         print(f"{run.name}: there is no run of this name yet, so a new one starts")
@@ -168,10 +169,11 @@ def _claim_folder(
     for number in itertools.count(1):
         name = stem if number == 1 else f"{stem}-{number}"
         partial = reports / f".{name}.partial"
-        with contextlib.suppress(FileExistsError):
+        with contextlib.suppress(FileExistsError, FileNotFoundError):  # another command makes or removes this folder
             partial.mkdir(parents=True)
-            held.enter_context(hold(partial))
-            if replace or not any((reports / f"{name}{ending}").exists() for ending in ("", ".failed", ".interrupted")):
+            free = held.enter_context(hold(partial)) is not False
+            taken = any((reports / f"{name}{ending}").exists() for ending in ("", ".failed", ".interrupted"))
+            if free and (replace or not taken):
                 break
             partial.rmdir()
     return partial, name
@@ -266,7 +268,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
-    status, page = make_report(notebooks, values, root, options.reports, options.timeout, options.name)
+    try:
+        status, page = make_report(notebooks, values, root, options.reports, options.timeout, options.name)
+    except ValueError as error:
+        parser.error(str(error))
+    except OSError as error:  # not even the record of what failed could be written
+        needed = "Free some space or make the folder writable, and type the same command again"
+        print(f"{error}\nNo report was written; earlier ones are as they were. {needed}.", file=sys.stderr)
+        return 1
     print(os.path.relpath(page))
     return status
 

@@ -146,7 +146,7 @@ def watch_changes(name: str) -> None:
         if os.getpid() == process and (event in CHANGES or writes):
             count += 1
             os.pwrite(counted, b"%d" % count, 0)
-            if KILL == {"name": name, "at": count}:
+            if count == KILL["at"] and name == KILL["name"]:
                 os.kill(process, signal.SIGKILL)
 
     sys.addaudithook(hook)
