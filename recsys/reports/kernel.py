@@ -1,8 +1,8 @@
 """Executes one notebook by papermill with settings for the kernel, which papermill's own command cannot set.
 
 python -m recsys.reports.kernel ARGUMENTS SETTINGS, the arguments of papermill.execute_notebook and the settings of the
-kernel manager as JSON objects. What the cells print is logged. If the process that holds the other end of standard input
-ends, this one and the kernel end at once.
+kernel manager as JSON objects. What the cells print is logged. If the process at the other end of standard input ends,
+this one and the kernel end at once.
 """
 
 import json

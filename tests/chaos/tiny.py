@@ -45,7 +45,7 @@ TINY = dataclasses.replace(RECIPES["best"], dim=4, batch_size=64, epochs=1, grid
 CHANGES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.symlink", "os.truncate")
 FORKS = multiprocessing.get_context("forkserver")
 HERE = Path(__file__).resolve().parent
-FORKS.set_forkserver_preload(["tiny", "recsys.training.trainer"])
+FORKS.set_forkserver_preload(["tiny", "test_resume"])
 
 
 def make_project(root: Path, order: int = 0) -> Path:
@@ -186,7 +186,7 @@ def start(root: Path, function: Callable[..., int], *arguments: Any, kill: tuple
     """
     process = FORKS.Process(target=_call, args=(root, kill, function, *arguments))
     with pytest.MonkeyPatch.context() as patch:  # the server of Python 3.11 finds modules by PYTHONPATH alone
-        patch.setenv("PYTHONPATH", os.pathsep.join((str(HERE), str(HERE.parents[1]))))
+        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (HERE, *HERE.parents[:2]))))
         patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
         forkserver.ensure_running()
     process.start()
