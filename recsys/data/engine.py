@@ -85,7 +85,8 @@ def safe_name(folder: Path) -> Iterator[Path]:
         return
     with temporary_folder() as temporary:
         if not SAFE.fullmatch(str(temporary)):
-            raise DataError(f"TMPDIR: expected a folder named with letters, digits and ./_- only, got {str(temporary)!r}")
+            expected = "a folder named with letters, digits and ./_- only"
+            raise DataError(f"TMPDIR: expected {expected}, got {str(temporary)!r}")
         link = temporary / "folder"
         link.symlink_to(folder, target_is_directory=True)
         yield link

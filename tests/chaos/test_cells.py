@@ -87,7 +87,7 @@ def interrupt(root: Path, step: int, number: int) -> str:
                "preexec_fn": lambda: fcntl.ioctl(inner, termios.TIOCSCTTY, 0)}  # fmt: skip
     process = tiny.command(root, **options if number == 0 else {})
     os.close(inner)
-    begun = tiny.wait_until((root / "started").exists, 60)
+    begun = tiny.wait_until((root / "started").exists, 200)
     if number:
         process.send_signal(number)
     os.close(terminal)
@@ -101,7 +101,12 @@ def interrupt(root: Path, step: int, number: int) -> str:
     good = begun and process.returncode == 130 and [each["error"] for each in records] == expected
     good = good and not tiny.alive(root) and not tiny.leftovers(root)
     there = [path.name for path in (root / "reports").iterdir()]
-    return "" if good else f"{name} {number}: {process.returncode} {there} {tiny.alive(root)} {tiny.leftovers(root)}"
+    errors = [each["error"] for each in records]
+    return (
+        ""
+        if good
+        else f"{name} {number}: {begun} {process.returncode} {errors} {there} {tiny.alive(root)} {tiny.leftovers(root)}"
+    )
 
 
 def test_a_signal_at_each_step(count, full, tmp_path):
