@@ -1,17 +1,15 @@
 """What your files are and how to read them: python -m recsys.inspect DATA_PATH=<file or folder>"""
 
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
 
 from recsys.data.engine import start_engine
 from recsys.data.inspection import as_text, inspect_path
 from recsys.data.readers.options import Options
 from recsys.data.readers.recognition import AUTO
 from recsys.reports.parameters import Parameter, read_values
-from recsys.runs import project_root
+from recsys.runs import project_root, temporary_folder
 
 PARAMETERS = (
     Parameter("DATA_PATH", str, "", "file or folder to look at; a relative path starts at the project's folder"),
@@ -29,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not shown:
             raise ValueError("DATA_PATH: expected a file or folder, got nothing: make inspect DATA_PATH=<path>")
         options = Options(**{name.lower(): value for name, value in given.items()})
-        with tempfile.TemporaryDirectory() as folder, start_engine(Path(folder)) as engine:
+        with temporary_folder() as folder, start_engine(folder) as engine:
             print(as_text(inspect_path(engine, project_root() / shown, dataset, options, shown)))
     except (ValueError, FileNotFoundError) as error:
         print(error, file=sys.stderr)

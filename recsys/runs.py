@@ -1,14 +1,22 @@
-"""Where files are: the project's root, a run's folder and record, and files that are written atomically."""
+"""Where files are: the project's root, a run's folder and record, files that are written atomically, and leftovers."""
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
 import re
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # on Windows, which has no such locks: nothing is marked there
+    fcntl = None  # type: ignore[assignment]
 
 SEAL = "sha256"  # the last entry of a JSON file
 
@@ -25,15 +33,78 @@ def project_root() -> Path:
 
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder, with the same suffix; it replaces `path` if the block succeeds."""
+    """Yield a temporary path in the same folder, with the same suffix; it replaces `path` if the block succeeds.
+
+    What a killed process was writing there is removed.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    remove_leftovers(path.parent, f".{path.stem}-")
+    with contextlib.ExitStack() as held:
+        temporary = _claim_file(path, held)
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        except OSError as error:
+            if error.filename is None and error.errno:  # Python names no file if a write fails, as on a full disk
+                raise OSError(error.errno, error.strerror, str(path)) from error
+            raise
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _claim_file(path: Path, held: contextlib.ExitStack) -> Path:
+    """Make a hidden file beside `path` that is marked as in use until `held` is closed."""
+    while True:
+        temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}.partial{path.suffix}")
+        temporary.touch(exist_ok=False)
+        with contextlib.suppress(FileNotFoundError):  # who removes leftovers may find it before it is marked
+            if held.enter_context(hold(temporary)) is not False and temporary.exists():
+                return temporary
+
+
+@contextlib.contextmanager
+def hold(path: Path) -> Iterator[bool | None]:
+    """Mark a file or folder as used by this process; yield whether no other process uses it, or None if unknown.
+
+    The mark is a lock of the system, which ends with the process, however it ends. Some file systems have none.
+    """
+    handle = os.open(path, os.O_RDONLY)
     try:
-        yield temporary
-        os.replace(temporary, path)
+        yield _lock(handle)
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _lock(handle: int) -> bool | None:
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+
+
+def remove_leftovers(folder: Path, start: str = ".") -> None:
+    """Remove the hidden files and folders, whose names begin so, that processes were writing when they were killed."""
+    for path in folder.glob(f"{glob.escape(start)}*.partial*"):
+        with contextlib.suppress(OSError), hold(path) as free:
+            if free and path.is_dir():
+                shutil.rmtree(path)
+            elif free:
+                path.unlink()
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a folder for temporary files, which is removed at the end; if the process is killed, by the next one."""
+    remove_leftovers(Path(tempfile.gettempdir()), ".recsys-")
+    with tempfile.TemporaryDirectory(prefix=".recsys-", suffix=".partial") as folder, hold(Path(folder)):
+        yield Path(folder)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -113,6 +184,16 @@ class Run:
             expected = "expected the names of folders in data/prepared and in the run"
             raise ValueError(f"{self.name}/run.json: {expected}, got {', '.join(map(str, outside))}")
         return facts
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the only command that writes this run. Raises ValueError if another one does."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with hold(self.folder) as free:
+            if free is False:
+                expected = f"a run that no other command writes, got {self.name!r}"
+                raise ValueError(f"RUN: expected {expected}; wait until that command has ended, or set another RUN")
+            yield
 
     def note(self, **facts: Any) -> None:
         """Add facts to the record; they replace facts of the same name."""

@@ -1,5 +1,6 @@
 """Reports from real papermill runs of small notebooks, and every way in which a run can end."""
 
+import contextlib
 import html
 import json
 import os
@@ -392,11 +393,12 @@ def test_two_runs_at_once_share_nothing_and_agree(project):
 
 
 def test_two_reports_never_get_the_same_name(tmp_path):
-    partial, name = _claim_folder(tmp_path, "then")
+    held = contextlib.ExitStack()
+    partial, name = _claim_folder(tmp_path, "then", held)
     assert (partial.name, name) == (".then.partial", "then")
-    assert _claim_folder(tmp_path, "then")[1] == "then-2"
+    assert _claim_folder(tmp_path, "then", held)[1] == "then-2"
     partial.rename(tmp_path / "then.failed")
-    assert _claim_folder(tmp_path, "then")[1] == "then-3" and not partial.exists()
+    assert _claim_folder(tmp_path, "then", held)[1] == "then-3" and not partial.exists()
 
 
 def test_an_index_of_nothing(tmp_path):

@@ -8,7 +8,6 @@ import contextlib
 import itertools
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from ibis import BaseBackend
 from ibis.expr.types import Table
 
 from recsys.data.errors import DataError
+from recsys.runs import temporary_folder
 
 SETTINGS = {"memory_limit": "1GB", "threads": min(4, os.cpu_count() or 1)}  # what does not fit is spilled to disk
 SAFE = re.compile(r"[\w./-]+", re.ASCII)
@@ -83,10 +83,11 @@ def safe_name(folder: Path) -> Iterator[Path]:
     if SAFE.fullmatch(str(folder)):
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="recsys-") as temporary:
-        if not SAFE.fullmatch(temporary):
-            raise DataError(f"TMPDIR: expected a folder named with letters, digits and ./_- only, got {temporary!r}")
-        link = Path(temporary) / "folder"
+    with temporary_folder() as temporary:
+        if not SAFE.fullmatch(str(temporary)):
+            expected = "a folder named with letters, digits and ./_- only"
+            raise DataError(f"TMPDIR: expected {expected}, got {str(temporary)!r}")
+        link = temporary / "folder"
         link.symlink_to(folder, target_is_directory=True)
         yield link
 

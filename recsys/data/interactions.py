@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from recsys.runs import hold
+
 IN_MEMORY = 2**21  # rows of a part: 16 MiB of codes. A part with more stays in its file.
 PIECE = 2**19  # rows
 COLUMNS = ("user", "item", "timestamp", "place")
@@ -123,10 +125,10 @@ def store_pairs(parts: Sequence[Interactions | Stored], n_users: int, n_items: i
 
     from recsys.data.engine import start_engine
 
-    scratch = path.parent / f".making-{uuid.uuid4().hex[:12]}"
+    scratch = path.parent / f".{uuid.uuid4().hex[:12]}.partial"
     scratch.mkdir()
     try:
-        with start_engine(scratch, **ENGINE) as engine:
+        with hold(scratch), start_engine(scratch, **ENGINE) as engine:
             tables = [
                 engine.read_parquet(engine.link(part.path))
                 if isinstance(part, Stored)

@@ -32,7 +32,7 @@ from recsys.data.readers.recognition import AUTO
 from recsys.data.reading import Read, file_names, read_all
 from recsys.data.split import PARTS
 from recsys.data.steps import select_positives
-from recsys.runs import project_root, read_json, sha256, write_json
+from recsys.runs import hold, project_root, read_json, remove_leftovers, sha256, write_json
 
 CHOICES = {
     "split": ("auto", *COLUMN_NEEDED), "positives": ("listened", "all"), "repeats": ("keep", "first"),
@@ -90,10 +90,11 @@ def prepare(
     _check(parameters)
     options = Options(**{each.name: parameters[each.name] for each in fields(Options)})
     home = Path(root or project_root()) / "data"
-    work = home / "prepared" / f".making-{uuid.uuid4().hex[:12]}"
+    work = home / "prepared" / f".{uuid.uuid4().hex[:12]}.partial"
+    remove_leftovers(work.parent)
     (work / "scratch").mkdir(parents=True)
     try:
-        with start_engine(work / "scratch", home / "raw") as engine:
+        with hold(work), start_engine(work / "scratch", home / "raw") as engine:
             asked, dataset = dataset, readers.find_dataset(path, engine, options) if dataset == AUTO else dataset
             data = readers.open_dataset(dataset, path, engine, options)
             key = _key(asked, data, parameters, home)

@@ -15,7 +15,7 @@ import nbformat
 import psutil
 
 from recsys.reports.surroundings import clean_environment
-from recsys.runs import read_json
+from recsys.runs import read_json, temporary_folder
 
 QUIET = 30.0  # in a log file, seconds between two lines about the same cell
 CAUSES = {"DeadKernelError": "the kernel died", "CellTimeoutError": "the cell took longer than --timeout"}
@@ -36,8 +36,8 @@ def execute(source: Path, target: Path, values: dict[str, Any], root: Path, time
         code.insert(1 + ["parameters" in cell.metadata.get("tags", ()) for cell in cells].index(True), False)
     where, log = source.stem, []
     last_shown = started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        process = _papermill(source, target, values, root, timeout, Path(folder))
+    with temporary_folder() as folder:
+        process = _papermill(source, target, values, root, timeout, folder)
         try:
             for line in process.stdout or ():  # text mode makes a line end of each \r
                 log.append(line.rstrip())
@@ -77,7 +77,7 @@ def _papermill(source: Path, target: Path, values: dict, root: Path, timeout: in
     }  # fmt: skip
     return subprocess.Popen(
         [sys.executable, "-m", "recsys.reports.kernel", json.dumps(arguments), json.dumps(_channels(folder))],
-        env=clean_environment(folder), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env=clean_environment(folder), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         encoding="utf-8", errors="replace", process_group=0,
     )  # fmt: skip
 
@@ -106,7 +106,8 @@ def _check(target: Path, last: str, status: int, log: list[str], where: str) -> 
         if str(data.get("text/plain", "")).startswith("<Figure size") and "image/png" not in data:
             raise RunFailed(f"{target.stem}: expected a picture of each figure, got {data['text/plain']}", "")
     if status:
-        raise RunFailed(f"{where}: papermill stopped with status {status}", "\n".join(log[-5:]))
+        cause = f" ({log[-1]})" if status > 0 and log else ""
+        raise RunFailed(f"{where}: papermill stopped with status {status}{cause}", "\n".join(log[-5:]))
     idle = [each.source for each in cells if each.cell_type == "code" and each.source and not each.execution_count]
     if idle or cells[-1].source != last:
         raise RunFailed(f"{where}: the notebook ended before its last cell", "\n".join(idle[:1]))

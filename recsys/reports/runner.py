@@ -5,6 +5,7 @@ Notebooks run in the order of their numbers, each in its own process and kernel.
 
 import argparse
 import contextlib
+import errno
 import hashlib
 import itertools
 import os
@@ -14,7 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
+import termios
 import time
 import traceback
 from collections.abc import Sequence
@@ -35,7 +36,18 @@ from recsys.reports import explorer, reuse
 from recsys.reports.execution import RunFailed, execute, hide_paths
 from recsys.reports.pages import explorer_page, index_page, notebook_page, report_page
 from recsys.reports.parameters import describe, read_parameters, read_values
-from recsys.runs import Run, project_root, read_json, run_of_report, sha256, write_atomically, write_json
+from recsys.runs import (
+    Run,
+    hold,
+    project_root,
+    read_json,
+    remove_leftovers,
+    run_of_report,
+    sha256,
+    temporary_folder,
+    write_atomically,
+    write_json,
+)
 
 PACKAGES = "tensorflow keras numpy pandas pyarrow scipy ibis-framework duckdb implicit papermill nbconvert"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -47,14 +59,28 @@ def make_report(
     """Run `notebooks` with `values` and write a folder in `reports`; return the exit status and the file to open.
 
     Its name is the date and the data set, or `given_name`, which replaces an earlier report of that name. If a notebook
-    fails or is interrupted, the name ends in .failed or .interrupted.
+    fails or is interrupted, the name ends in .failed or .interrupted. Raises ValueError if another command writes the
+    same run.
     """
+    with contextlib.ExitStack() as held:
+        if own := values.get("RUN", given_name):
+            held.enter_context(Run(own, root).lock())
+        return _make_report(notebooks, values, root, reports, timeout, given_name, held)
+
+
+def _make_report(
+    notebooks: Sequence[Path], values: dict[str, Any], root: Path, reports: Path, timeout: int, given_name: str,
+    held: contextlib.ExitStack,
+) -> tuple[int, Path]:  # fmt: skip
+    """Do the work of `make_report`; folders in use are marked until `held` is closed."""
+    remove_leftovers(reports)
     parameters = read_parameters(notebooks)
     used = {name: values.get(name, parameter.default) for name, parameter in parameters.items()}
     earlier = Run(values["RUN"], root).record if "RUN" in values else {}
     dataset = _dataset(used, root) or earlier.get("dataset", "notebooks")
     dated = f"{datetime.now():%Y-%m-%d_%H%M%S}_{re.sub('[^A-Za-z0-9_-]+', '-', dataset)}"
-    partial, name = _claim_folder(reports, given_name or dated, replace=bool(given_name))
+    partial, name = _claim_folder(reports, given_name or dated, held, replace=bool(given_name))
+    held.push(lambda error, *_: shutil.rmtree(partial, ignore_errors=True) if error else None)
     run = Run(values.get("RUN", name), root)
     if "RUN" in values and not earlier:
         print(f"{run.name}: there is no run of this name yet, so a new one starts")
@@ -78,13 +104,22 @@ def make_report(
             details = ""
         print(re.sub(r"\x1b\[[0-9;]*m", "", details), message, sep="\n", file=sys.stderr)
     write_json(partial / "run.json", record)
+    return record["exit_code"], _publish(partial, reports, record)
+
+
+def _publish(partial: Path, reports: Path, record: dict[str, Any]) -> Path:
+    """Give a complete folder its name, which replaces an earlier report of that name; return the file to open."""
     ending, page = (f".{record['status']}", "run.json") if record["exit_code"] else ("", "index.html")
-    shutil.rmtree(reports / f"{name}{ending}", ignore_errors=True)  # an earlier report of the given name
-    folder = partial.rename(reports / f"{name}{ending}")
+    folder, earlier = reports / f"{record['name']}{ending}", partial.with_suffix(".earlier.partial")
+    if folder.exists():  # an earlier report of the given name: half of it must not stay if this is killed
+        folder.rename(earlier)
+    partial.rename(folder)
+    shutil.rmtree(earlier, ignore_errors=True)
     write_index(reports)
     if ending:
-        print(f"To continue, type `make reports RUN={run.name}`. It reuses the finished steps that have not changed.")
-    return record["exit_code"], folder / page
+        again = f"make reports RUN={record['run']}"
+        print(f"To continue, type `{again}`. It reuses the finished steps that have not changed.")
+    return folder / page
 
 
 def _dataset(used: dict[str, Any], root: Path) -> str:
@@ -100,7 +135,7 @@ def _dataset(used: dict[str, Any], root: Path) -> str:
     if not path:
         return WITHOUT_PATH
     given = {each.name: used[each.name.upper()] for each in fields(Options) if each.name.upper() in used}
-    with tempfile.TemporaryDirectory() as folder, start_engine(Path(folder)) as engine:
+    with temporary_folder() as folder, start_engine(folder) as engine:
         try:
             return find_dataset(root / path, engine, Options(**given))
         except DataError:
@@ -127,14 +162,18 @@ def _run_step(source: Path, target: Path, own: dict[str, Any], run: Run, record:
         reuse.record_step(run, target, done, report=record["name"], seconds=seconds)
 
 
-def _claim_folder(reports: Path, stem: str, replace: bool = False) -> tuple[Path, str]:
+def _claim_folder(
+    reports: Path, stem: str, held: contextlib.ExitStack, replace: bool = False
+) -> tuple[Path, str]:  # fmt: skip
     """Make a hidden folder for a report and return it with the report's name, which is new unless `replace`."""
     for number in itertools.count(1):
         name = stem if number == 1 else f"{stem}-{number}"
         partial = reports / f".{name}.partial"
-        with contextlib.suppress(FileExistsError):
+        with contextlib.suppress(FileExistsError, FileNotFoundError):  # another command makes or removes this folder
             partial.mkdir(parents=True)
-            if replace or not any((reports / f"{name}{ending}").exists() for ending in ("", ".failed", ".interrupted")):
+            free = held.enter_context(hold(partial)) is not False
+            taken = any((reports / f"{name}{ending}").exists() for ending in ("", ".failed", ".interrupted"))
+            if free and (replace or not taken):
                 break
             partial.rmdir()
     return partial, name
@@ -238,7 +277,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
-    status, page = make_report(notebooks, values, root, options.reports, options.timeout, options.name)
+    try:
+        status, page = make_report(notebooks, values, root, options.reports, options.timeout, options.name)
+    except ValueError as error:
+        parser.error(str(error))
+    except OSError as error:  # not even the record of what failed could be written
+        needed = "Free some space or make the folder writable, and type the same command again"
+        print(f"{error}\nNo report was written; earlier ones are as they were. {needed}.", file=sys.stderr)
+        return 1
     print(os.path.relpath(page))
     return status
 
@@ -246,4 +292,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _interrupt(number: int, _: Any) -> None:
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
+    for output in (1, 2):
+        try:
+            termios.tcgetattr(output)
+        except termios.error as error:
+            if error.args[0] == errno.EIO:  # the terminal was closed: what is printed from now on goes nowhere
+                os.dup2(os.open(os.devnull, os.O_WRONLY), output)
     raise KeyboardInterrupt(signal.Signals(number).name)

@@ -1,0 +1,126 @@
+"""A full or read-only disk: the report that was there stays as it is, and a message names the place and the need."""
+
+import ctypes
+import hashlib
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+RULE = "the old report stays byte-identical; the message names the place; exit status not 0; the next report succeeds"
+NEW_USER, NEW_MOUNTS, READ_ONLY, REMOUNT, BIND = 0x10000000, 0x00020000, 1, 32, 4096  # of Linux's unshare and mount
+
+
+def state(reports: Path) -> dict[str, str]:
+    """Return the hash of each file of the report `old`."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (reports / "old").iterdir()}
+
+
+def check(call: int) -> None:
+    if call:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def own_mounts() -> Any:
+    """Give this process mounts of its own, which end with it; return the C library."""
+    user, group, libc = os.getuid(), os.getgid(), ctypes.CDLL(None, use_errno=True)
+    check(libc.unshare(NEW_USER | NEW_MOUNTS))
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+    Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+    return libc
+
+
+def on_a_small_disk(root: Path, free: int) -> int:
+    """Replace the report `old` on a disk with so many free bytes, then again with more; note what was seen."""
+    disk, libc = root / "disk", own_mounts()
+    size = b"size=64m"
+    check(libc.mount(b"tmpfs", bytes(disk), b"tmpfs", 0, size))
+    shutil.copytree(root / "project", disk, dirs_exist_ok=True)
+    before = state(disk / "reports")
+    ballast = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - free
+    with open(disk / "ballast", "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, ballast)
+    return replace_twice(root, disk, before, (disk / "ballast").unlink)
+
+
+def read_only(root: Path, name: str) -> int:
+    """Replace the report `old` where a folder is read-only, then where it is not; note what was seen."""
+    disk, libc = root / "project", own_mounts()
+    place = bytes(disk / name)
+    check(libc.mount(place, place, None, BIND, None))
+    check(libc.mount(None, place, None, BIND | REMOUNT | READ_ONLY, None))
+    return replace_twice(root, disk, state(disk / "reports"), lambda: check(libc.umount(place)))
+
+
+def replace_twice(root: Path, project: Path, before: dict[str, str], mend: Any) -> int:
+    os.chdir(project)
+    try:
+        status = tiny.report(project, "--name=old")
+    except BaseException as error:
+        status = f"raised {error!r}"
+    sys.stdout.flush()
+    same, first = state(project / "reports") == before, (root / "log").read_text()
+    mend()
+    again = tiny.report(project, "--name=old")
+    left = tiny.leftovers(project)
+    seen = {"status": status, "same": same, "again": again, "left": left, "text": first}
+    (root / "seen.json").write_text(json.dumps(seen))
+    return 0
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A project with a report named `old`, whose third step has to run again."""
+    root = tiny.make_project(tmp_path_factory.mktemp("disk") / "project")
+    probe = tiny.start(root, probe_mounts)
+    if tiny.finish(probe):
+        pytest.skip("this system allows no mounts in a namespace of one's own: " + (root / "log").read_text()[-200:])
+    assert tiny.finish(tiny.start(root, tiny.report, "--name=old")) == 0, (root / "log").read_text()
+    (root / "data" / "runs" / "tiny" / "03_evaluate.ipynb").unlink()
+    return root
+
+
+def probe_mounts(root: Path) -> int:
+    own_mounts()
+    return 0
+
+
+def disturb(case: Path, project: Path, function: Any, *arguments: Any) -> dict[str, Any]:
+    shutil.copytree(project, case / "project")
+    (case / "disk").mkdir()
+    status = tiny.finish(tiny.start(case, function, *arguments), 120)
+    if status or not (case / "seen.json").exists():
+        return {"status": status, "same": False, "again": -1, "left": [], "text": (case / "log").read_text()}
+    return json.loads((case / "seen.json").read_text())
+
+
+def good(seen: dict[str, Any], *words: str) -> bool:
+    calm = seen["same"] and seen["again"] == 0 and not seen["left"]
+    return calm and seen["status"] in (1, 2) and all(word in seen["text"] for word in words)
+
+
+def test_a_full_disk(count, full, project, tmp_path):
+    offsets = [int(4096 + each * 8192) for each in (range(0, 60, 3) if full else (0, 20))]
+    cases = [disturb(tmp_path / str(free), project, on_a_small_disk, free) for free in offsets]
+    enough = [seen["status"] == 0 and seen["again"] == 0 and not seen["left"] for seen in cases]
+    wrong = [(free, seen) for free, seen, fits in zip(offsets, cases, enough, strict=True)
+             if not fits and not good(seen, "No space left on device")]  # fmt: skip
+    for free, seen in wrong:
+        print(free, {**seen, "text": ""}, seen["text"][-1500:], sep="\n", end="\n\n")
+    count("a full disk, at bytes from 4 to 460 thousand", len(cases), len(wrong), RULE,
+          f"In {sum(enough)} cases the space was enough.")  # fmt: skip
+
+
+def test_read_only_folders(count, project, tmp_path):
+    names = ("data", "reports")
+    cases = {name: disturb(tmp_path / name, project, read_only, name) for name in names}
+    wrong = [name for name in names if not good(cases[name], "Read-only file system", f"{name}/")]
+    for name in wrong:
+        print(name, {**cases[name], "text": ""}, cases[name]["text"][-1500:], sep="\n", end="\n\n")
+    count("a read-only folder data/ or reports/", len(cases), len(wrong), RULE)
