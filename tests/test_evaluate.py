@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from recsys.data.split import Split
@@ -115,6 +116,13 @@ def test_a_single_interval_has_the_usual_width_and_equal_models_have_none():
     assert low[1] == high[1] == 0 and low[0] == pytest.approx(-1.96 * 0.5, abs=0.04)
 
 
+def test_a_difference_is_paired_over_the_users():
+    values = np.random.default_rng(0).random(200)  # users differ a lot, the models by the same for each user
+    both = {"a": pd.DataFrame({"ndcg@20": values}), "b": pd.DataFrame({"ndcg@20": values - 0.01})}
+    gap = bootstrap.compare(both, seed=0)[1].iloc[0]
+    assert [gap["low"], gap["value"], gap["high"]] == pytest.approx([0.01] * 3) and gap["verdict"] == "better"
+
+
 def test_the_leader_is_named_by_validation_and_by_test_only_if_validation_is_not_known():
     split = random_split(1)
     scorers_by_name = {name: baselines.fit(name, split).scorer for name in ("popularity", "ease", "random")}
@@ -148,6 +156,7 @@ def test_popularity_counts_listens_before_test():
     split = Split.from_arrays([(0, 0), (0, 0), (1, 1), (1, 2)], [(1, 0), (0, 3)], [(0, 1), (0, 1), (0, 1)])
     scorer = baselines.fit("popularity", split).scorer
     assert scorer.scores(np.array([0, 1])).tolist() == [[3, 1, 1, 0]] * 2
+    assert evaluate.count_listens(split).tolist() == [3, 1, 1]  # song 3 is cold
 
 
 def test_item_knn_and_ease_equal_their_formulas():
