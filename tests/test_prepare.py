@@ -176,6 +176,15 @@ def test_prepare_agrees_with_the_reference(
         assert account["relevant"] == len(set(fresh))
 
 
+@pytest.mark.parametrize("equal", [False, True])
+def test_the_last_listens_are_test_and_equal_times_are_not_ordered_by_id(tmp_path, equal):
+    rows = [(f"u{u}", f"s{i:02}", START + (0 if equal else i), 1) for u in range(30) for i in range(10)]
+    made = prepare("csv", write_csv(tmp_path / "log.csv", rows), root=tmp_path, split="by-user-last", n_candidates=1)
+    test = [item for _, item, *_ in raw_rows(Split.load(made.folder), "test")]
+    assert len(test) == 30
+    assert max(Counter(test).values()) < 15 if equal else test == ["s09"] * 30
+
+
 def some_rows(n=400, seed=0):
     draw = random.Random(seed)
     return [(f"u{draw.randrange(30)}", f"s{int(draw.random() ** 2 * 60)}",

@@ -11,6 +11,8 @@ from conftest import REPOSITORY
 
 METRICS, RANKING, EVALUATE = (f"evaluation/{name}.py" for name in ("metrics", "ranking", "evaluate"))
 SPLIT, PARTITION, LOSSES = "data/split.py", "data/partition.py", "training/losses.py"
+SAMPLE = "test_checks::test_the_sample_passes"
+LAST = "test_prepare::test_the_last_listens_are_test_and_equal_times_are_not_ordered_by_id"
 LATER = 'latest_first = ibis.window(group_by="user_id", order_by=[ibis.desc("timestamp"), ibis.desc("order")])'
 SWAPPED = "(ones, tuple(pairs[::-1] % [[self.n_users], [self.n_items]]))"
 GAINS = ("np.cumsum(1 / np.log2(np.arange(k) + 2))", "np.cumsum(1 / np.log2(np.arange(10_000) + 2))")
@@ -124,7 +126,7 @@ DEFECTS: dict[str, tuple[str, str, list[tuple[str, str]]]] = {
     ),
     "a cut in time by user sees the future of others (recommenders#1675)": (
         PARTITION,
-        "test_prepare",
+        SAMPLE,
         [
             (
                 "return _by_time(listens, validation_fraction, test_fraction)",
@@ -132,10 +134,10 @@ DEFECTS: dict[str, tuple[str, str, list[tuple[str, str]]]] = {
             )
         ],
     ),
-    "the first listens are test": (PARTITION, "test_prepare", [(LATER, LATER.replace("ibis.desc", ""))]),
+    "the first listens are test": (PARTITION, LAST, [(LATER, LATER.replace("ibis.desc", ""))]),
     "equal times are ordered by the ids of the songs": (
         PARTITION,
-        "test_prepare",
+        LAST,
         [('ibis.desc("order")])', 'ibis.desc("item_id")])')],
     ),
     "the sampled accuracy counts only songs with a higher score, so ties are hits": (
@@ -155,8 +157,18 @@ def copy(root: Path) -> Path:
 
 
 def run_tests(root: Path, name: str) -> int:
-    """Run a file of tests with the code in `root`, and return pytest's status: 1 if a test failed."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/{name}.py"]
+    """Run a file of tests, or one of them, with the code in `root`; return pytest's status: 1 if a test failed."""
+    file, _, test = name.partition("::")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        f"tests/{file}.py{test and f'::{test}'}",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, timeout=300).returncode
 
@@ -183,4 +195,6 @@ def test_the_tests_find_planted_defects(tmp_path, full, count):
 def test_a_defect_can_still_be_planted(what):
     name, tests, changes = DEFECTS[what]
     text = (REPOSITORY / "recsys" / name).read_text()
-    assert all(old in text for old, _ in changes) and (REPOSITORY / "tests" / f"{tests}.py").is_file()
+    assert (
+        all(old in text for old, _ in changes) and (REPOSITORY / "tests" / f"{tests.partition('::')[0]}.py").is_file()
+    )
