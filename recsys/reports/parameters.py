@@ -98,6 +98,6 @@ def read_values(arguments: Sequence[str], parameters: dict[str, Parameter], root
         if kind is not str and not re.fullmatch(PATTERNS[kind], text):
             raise ValueError(f"{name}: expected {kind.__name__}, got {text!r}")
         if name.endswith("_PATH") and text.startswith(("~", os.sep)):
-            text = os.path.relpath(Path(text).expanduser(), root)
+            text = os.path.relpath(os.path.expanduser(text), root)
         values[name] = text.lower() == "true" if kind is bool else kind(text)
     return values
