@@ -34,7 +34,8 @@ def test_readers(tmp_path, full, count, name):
     grown = peak() - before
     wrong = (slowest > LIMIT_SECONDS) + (grown > LIMIT_BYTES)
     rule = "A DataError, or all rows are read and the account adds up; less than 10 s and 1 GB."
-    note = f"{n_refused:,} refused; at most {slowest:.2f} s a file, in the mean of {size}; {grown / 2**20:.0f} MB more memory."
+    note = f"{n_refused:,} refused; at most {slowest:.2f} s a file, in the mean of {size}; "
+    note += f"{grown / 2**20:.0f} MB more memory."
     count(f"damaged files: {name}", tried, wrong, rule, note)
 
 
