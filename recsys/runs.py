@@ -101,9 +101,12 @@ def remove_leftovers(folder: Path, start: str = ".") -> None:
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Yield a folder for temporary files, which is removed at the end; if the process is killed, by the next one."""
-    remove_leftovers(Path(tempfile.gettempdir()), ".recsys-")
-    with tempfile.TemporaryDirectory(prefix=".recsys-", suffix=".partial") as folder, hold(Path(folder)):
+    """Yield a folder for temporary files, which is removed at the end; if the process is killed, by the next one.
+
+    Its name is short, as the path of a Unix socket in it may have about 100 characters.
+    """
+    remove_leftovers(Path(tempfile.gettempdir()), ".r-")
+    with tempfile.TemporaryDirectory(prefix=".r-", suffix=".partial") as folder, hold(Path(folder)):
         yield Path(folder)
 
 

@@ -65,7 +65,7 @@ def test_control_codes_are_gone_and_pages_stay_small(pages, hostile_report):
 
 def test_figures_are_drawn_and_described(pages):
     images = BeautifulSoup(pages["04_explore"], "html.parser")("img")
-    assert len(images) >= 2
+    assert len(images) >= 1
     for name, page in pages.items():
         for image in BeautifulSoup(page, "html.parser")("img"):
             assert len(image["alt"]) > 20 and "No description" not in image["alt"], name

@@ -18,7 +18,7 @@ from recsys.models import baselines
 from recsys.models.baselines import scorers
 from recsys.reports import exploration, narrative, tables
 from recsys.reports.summary import summarise
-from recsys.runs import Run
+from recsys.runs import Run, read_json
 from recsys.training.recipes import RECIPES
 
 PASSED = Check("no list contains a song twice", True, 0, 0.0, "it takes two places", "list it once")
@@ -232,7 +232,7 @@ def test_the_sample_is_made_on_the_spot_and_the_same_seed_gives_the_same_figures
             split = workflow.open_split(run)
             workflow.train_run(run, split, workflow.choose_recipes(run, split))
         _, _, headline = evaluate_run(run, "random popularity", seed=1)
-        metrics = json.loads((run.folder / "metrics.json").read_text())
+        metrics = read_json(run.folder / "metrics.json")
         assert metrics["failed_checks"] == [FAILED.name]
         for model in metrics["models"].values():
             del model["rank_seconds"], model["fit_seconds"]

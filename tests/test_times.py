@@ -164,7 +164,9 @@ def test_one_rule_for_times_outside_in_all_forms(read, tmp_path, form):
     assert f"log.parquet, row {len(good) + 1}, column 'timestamp': expected a time between 1970 and now" in str(
         error.value
     )
-    assert f"; {len(bad)} rows with a time before 1970 or after today (rows {len(good) + 1}" in str(error.value)
+    ending = "" if len(bad) == 1 else "s"
+    expected = f"; {len(bad)} row{ending} with a time before 1970 or after today (row{ending} {len(good) + 1}"
+    assert expected in str(error.value)
     assert "TIMES_OUTSIDE=drop leaves them out and counts them" in str(error.value)
     made = prepare("csv", path, root=tmp_path, times_outside="drop", split="by-user-last")
     assert made.manifest["steps"][1] == {

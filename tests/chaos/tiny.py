@@ -224,9 +224,9 @@ def figures(folder: Path) -> Any:
 
 
 def timeless(value: Any) -> Any:
-    """Return JSON without its times."""
+    """Return JSON without its times, and without the hash of model.keras, which holds one."""
     if isinstance(value, dict):
-        return {k: timeless(v) for k, v in value.items() if "second" not in k and k != "finished_at"}
+        return {k: timeless(v) for k, v in value.items() if "second" not in k and k not in ("finished_at", "model")}
     return [timeless(each) for each in value] if isinstance(value, list) else value
 
 
