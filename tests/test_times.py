@@ -164,10 +164,10 @@ def test_one_rule_for_times_outside_in_all_forms(read, tmp_path, form):
     assert f"log.parquet, row {len(good) + 1}, column 'timestamp': expected a time between 1970 and now" in str(
         error.value
     )
-    ending = "" if len(bad) == 1 else "s"
+    ending, them = ("", "it") if len(bad) == 1 else ("s", "them")
     expected = f"; {len(bad)} row{ending} with a time before 1970 or after today (row{ending} {len(good) + 1}"
     assert expected in str(error.value)
-    assert "TIMES_OUTSIDE=drop leaves them out and counts them" in str(error.value)
+    assert f"TIMES_OUTSIDE=drop leaves {them} out and counts {them}" in str(error.value)
     made = prepare("csv", path, root=tmp_path, times_outside="drop", split="by-user-last")
     assert made.manifest["steps"][1] == {
         "step": "times", "rows_in": len(values), "dropped": {"with a time before 1970 or after today": len(bad)},
