@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import ROOT, peak_memory
-from recsys.runs import read_json, write_json
+from recsys.files import read_json, write_json
 
 MEASURES = ("author", "limit", "ranking", "als", "growth", "startup")
 RESULT = ROOT / "data" / "bench" / "latest.json"

@@ -14,9 +14,9 @@ from typing import Any
 from bench import ROOT
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import Evaluation, evaluate
+from recsys.files import write_atomically
 from recsys.models import baselines
 from recsys.reports.narrative import account_sentence
-from recsys.runs import write_atomically
 from recsys.training.recipes import RECIPES, Recipe
 from recsys.workflow import prepare
 

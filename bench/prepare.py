@@ -23,7 +23,7 @@ from pyarrow import csv
 from bench import peak_memory
 from recsys.data import synthetic
 from recsys.data.prepare import prepare
-from recsys.runs import write_atomically
+from recsys.files import write_atomically
 
 Frames = Iterator[pd.DataFrame]  # pieces of the log: user_id, media_id, time (unix s), listened, title, artist, album
 

@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Sequence
 
+from recsys.files import write_atomically
 from recsys.models.neighbours import map_positions
 from recsys.recommend import PARAMETERS, Recommender
 from recsys.reports import explorer
 from recsys.reports.pages import explorer_page
 from recsys.reports.parameters import read_values
-from recsys.runs import project_root, write_atomically
+from recsys.runs import project_root
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

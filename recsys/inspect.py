@@ -8,8 +8,9 @@ from recsys.data.engine import start_engine
 from recsys.data.inspection import as_text, inspect_path
 from recsys.data.readers.options import Options
 from recsys.data.readers.recognition import AUTO
+from recsys.files import temporary_folder
 from recsys.reports.parameters import Parameter, read_values
-from recsys.runs import project_root, temporary_folder
+from recsys.runs import project_root
 
 PARAMETERS = (
     Parameter("DATA_PATH", str, "", "file or folder to look at; a relative path starts at the project's folder"),

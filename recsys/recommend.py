@@ -18,12 +18,13 @@ from scipy import sparse
 from recsys.evaluation import metrics
 from recsys.evaluation.bootstrap import estimate, estimate_mean, ratio
 from recsys.evaluation.ranking import Ranking, Scorer, batches_of_users, rank, top_k
+from recsys.files import write_atomically
 from recsys.models.baselines.scorers import Product
 from recsys.models.neighbours import nearest, unit_vectors
 from recsys.models.repeats import activation
 from recsys.reports import explorer
 from recsys.reports.parameters import Parameter, read_values
-from recsys.runs import Run, newest_run, project_root, run_of_report, write_atomically
+from recsys.runs import Run, newest_run, project_root, run_of_report
 from recsys.workflow import open_models
 
 REPEATS = ("new", "again", "both")

@@ -1,24 +1,12 @@
-"""Where files are: the project's root, a run's folder and record, files that are written atomically, and leftovers."""
+"""Where things are: the project's root, a run's folder and its record, and the run that a report shows."""
 
 import contextlib
-import glob
-import hashlib
-import json
-import os
 import re
-import shutil
-import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-try:
-    import fcntl
-except ImportError:  # on Windows, which has no such locks: nothing is marked there
-    fcntl = None  # type: ignore[assignment]
-
-SEAL = "sha256"  # the last entry of a JSON file
+from recsys.files import changed, check_file, hold, read_json, write_json
 
 
 def project_root() -> Path:
@@ -29,140 +17,6 @@ def project_root() -> Path:
     starts = (Path.cwd(), Path(__file__).resolve().parent)
     folders = (folder for start in starts for folder in (start, *start.parents))
     return next((folder for folder in folders if (folder / "pyproject.toml").is_file()), Path.cwd())
-
-
-@contextlib.contextmanager
-def write_atomically(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder, with the same suffix; it replaces `path` if the block succeeds.
-
-    What a killed process was writing there is removed.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(path.parent, f".{path.stem}-")
-    with contextlib.ExitStack() as held:
-        temporary = _claim_file(path, held)
-        try:
-            yield temporary
-            os.replace(temporary, path)
-        except OSError as error:
-            if error.filename is None and error.errno:  # Python names no file if a write fails, as on a full disk
-                raise OSError(error.errno, error.strerror, str(path)) from error
-            raise
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-
-
-def _claim_file(path: Path, held: contextlib.ExitStack) -> Path:
-    """Make a hidden file beside `path` that is marked as in use until `held` is closed."""
-    while True:
-        temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}.partial{path.suffix}")
-        temporary.touch(exist_ok=False)
-        with contextlib.suppress(FileNotFoundError):  # who removes leftovers may find it before it is marked
-            if held.enter_context(hold(temporary)) is not False and temporary.exists():
-                return temporary
-
-
-@contextlib.contextmanager
-def hold(path: Path) -> Iterator[bool | None]:
-    """Mark a file or folder as used by this process; yield whether no other process uses it, or None if unknown.
-
-    The mark is a lock of the system, which ends with the process, however it ends. Some file systems have none.
-    """
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        yield _lock(handle)
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int) -> bool | None:
-    if fcntl is None:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-
-
-def remove_leftovers(folder: Path, start: str = ".") -> None:
-    """Remove the hidden files and folders, whose names begin so, that processes were writing when they were killed."""
-    for path in folder.glob(f"{glob.escape(start)}*.partial*"):
-        with contextlib.suppress(OSError), hold(path) as free:
-            if free and path.is_dir():
-                shutil.rmtree(path)
-            elif free:
-                path.unlink()
-
-
-@contextlib.contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """Yield a folder for temporary files, which is removed at the end; if the process is killed, by the next one.
-
-    Its name is short, as the path of a Unix socket in it may have about 100 characters.
-    """
-    remove_leftovers(Path(tempfile.gettempdir()), ".r-")
-    with tempfile.TemporaryDirectory(prefix=".r-", suffix=".partial") as folder, hold(Path(folder)):
-        yield Path(folder)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically. The last entry of an object is the SHA-256 of all others."""
-    sealed = {**value, SEAL: _digest(value)} if isinstance(value, dict) else value
-    with write_atomically(path) as temporary:
-        temporary.write_text(_as_text(sealed), encoding="utf-8")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file, without the SHA-256 if it has one. Raises ValueError if this does not fit, or for no JSON."""
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _changed(path, f"no JSON ({error})") from error
-    name, found = list(value.items())[-1] if isinstance(value, dict) and value else ("", "")
-    if name != SEAL and not re.fullmatch("[0-9a-f]{64}", str(found)):
-        return value  # a file of other programs, or of earlier versions
-    rest = {key: each for key, each in value.items() if key != name}
-    if name != SEAL or found != _digest(rest) or text != _as_text(value):
-        raise _changed(path, "another SHA-256 than the one in its last line")
-    return rest
-
-
-def _as_text(value: Any) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(_as_text(value).encode()).hexdigest()
-
-
-def _changed(path: Path, arrived: str) -> ValueError:
-    where = f"{path.parent.name}/{path.name}"
-    return ValueError(f"{where}: expected the file as it was written, got {arrived}; delete it, and make it again")
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def check_results(report: Path, record: dict[str, Any]) -> None:
-    """Raise ValueError if a file with a report's results is not the one that its run.json describes."""
-    for name, expected in record.get("hashes", {}).get("results", {}).items():
-        check_file(report / name, expected)
-
-
-def check_file(path: Path, expected: str | None) -> None:
-    """Raise ValueError if a file does not have the expected SHA-256, where this is known."""
-    if expected and (arrived := sha256(path)) != expected:
-        raise _changed(path, f"the SHA-256 {arrived[:12]}… instead of {expected[:12]}…")
 
 
 class Run:
@@ -203,6 +57,12 @@ class Run:
         write_json(self.folder / "run.json", {**self.record, **facts})
 
 
+def check_results(report: Path, record: dict[str, Any]) -> None:
+    """Raise ValueError if a file with a report's results is not the one that its run.json describes."""
+    for name, expected in record.get("hashes", {}).get("results", {}).items():
+        check_file(report / name, expected)
+
+
 def run_of_report(name: str, reports: Path) -> str:
     """Return the name of the run that a report in the folder `reports` shows; any other name is returned as it is."""
     path = reports / name / "run.json"
@@ -210,7 +70,7 @@ def run_of_report(name: str, reports: Path) -> str:
         return name
     record = read_json(path)
     if not record.get("run"):
-        raise _changed(path, "one without the name of a run")
+        raise changed(path, "one without the name of a run")
     check_results(path.parent, record)
     return str(record["run"])
 

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from recsys.files import write_atomically
 from recsys.reports import figures
 from recsys.reports.parameters import Parameter, read_parameters, read_values
-from recsys.runs import project_root, write_atomically
+from recsys.runs import project_root
 from recsys.training import tuning
 from recsys.workflow import prepare
 

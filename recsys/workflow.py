@@ -16,8 +16,9 @@ from recsys.data.errors import DataError
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation, evaluate, validation_ndcg
 from recsys.evaluation.ranking import Scorer
+from recsys.files import read_json, write_json
 from recsys.models import baselines
-from recsys.runs import Run, read_json, write_json
+from recsys.runs import Run
 from recsys.training import tuning
 from recsys.training.recipes import RECIPES, Recipe
 

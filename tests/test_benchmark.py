@@ -9,9 +9,9 @@ import pytest
 
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import validation_ndcg
+from recsys.files import write_json
 from recsys.models.baselines.factorisation import PEERS
 from recsys.reports import benchmark
-from recsys.runs import write_json
 from recsys.training import trainer
 from recsys.training.recipes import RECIPES
 

@@ -13,8 +13,8 @@ from recsys.data.interactions import Interactions
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import validation_ndcg
 from recsys.evaluation.sampled import draw_candidates, sampled_accuracy
+from recsys.files import read_json
 from recsys.models.embeddings import Embeddings
-from recsys.runs import read_json
 from recsys.training import losses, recipes, trainer
 from recsys.training.full_softmax import FullLoop
 from recsys.training.recipes import RECIPES

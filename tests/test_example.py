@@ -14,9 +14,9 @@ from recsys.data.prepare import prepare
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import evaluate
 from recsys.evaluation.metrics import BY_USER
+from recsys.files import read_json
 from recsys.models import baselines
 from recsys.reports.parameters import read_parameters
-from recsys.runs import read_json
 from recsys.training.recipes import RECIPES
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -14,11 +14,12 @@ from recsys.audit.checks import Check
 from recsys.audit.measures import Measure, Measured, measure
 from recsys.data import interactions
 from recsys.evaluation import evaluate, sampled
+from recsys.files import read_json
 from recsys.models import baselines
 from recsys.models.baselines import scorers
 from recsys.reports import exploration, narrative, tables
 from recsys.reports.summary import summarise
-from recsys.runs import Run, read_json
+from recsys.runs import Run
 from recsys.training.recipes import RECIPES
 
 PASSED = Check("no list contains a song twice", True, 0, 0.0, "it takes two places", "list it once")

@@ -18,8 +18,9 @@ from recsys.data import prepare as prepare_module
 from recsys.data.prepare import NOT_PREPARING, PARTS, prepare
 from recsys.data.readers.files import DataError
 from recsys.data.split import Split
+from recsys.files import read_json
 from recsys.reports.narrative import data_sentences
-from recsys.runs import project_root, read_json
+from recsys.runs import project_root
 
 REAL = project_root().parent / "shared" / "data"
 REAL_FILES = {

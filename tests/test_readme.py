@@ -17,8 +17,9 @@ from test_ground import committed
 
 from recsys import workflow
 from recsys.data.readers import READERS
+from recsys.files import read_json, write_json
 from recsys.reports import runner
-from recsys.runs import Run, read_json, write_json
+from recsys.runs import Run
 from recsys.training.recipes import RECIPES
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")

@@ -21,9 +21,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from recsys.reports import execution, reuse
 from recsys.reports.execution import execute, hide_paths
+from recsys.reports.folder import claim_folder, write_index
 from recsys.reports.pages import notebook_page
 from recsys.reports.parameters import read_parameters, read_values
-from recsys.reports.runner import _claim_folder, main, write_index
+from recsys.reports.runner import main
 from recsys.runs import Run, run_of_report
 
 RUN = 'RUN: str = "sample"  # the run'
@@ -394,11 +395,11 @@ def test_two_runs_at_once_share_nothing_and_agree(project):
 
 def test_two_reports_never_get_the_same_name(tmp_path):
     held = contextlib.ExitStack()
-    partial, name = _claim_folder(tmp_path, "then", held)
+    partial, name = claim_folder(tmp_path, "then", held)
     assert (partial.name, name) == (".then.partial", "then")
-    assert _claim_folder(tmp_path, "then", held)[1] == "then-2"
+    assert claim_folder(tmp_path, "then", held)[1] == "then-2"
     partial.rename(tmp_path / "then.failed")
-    assert _claim_folder(tmp_path, "then", held)[1] == "then-3" and not partial.exists()
+    assert claim_folder(tmp_path, "then", held)[1] == "then-3" and not partial.exists()
 
 
 def test_an_index_of_nothing(tmp_path):

@@ -13,8 +13,9 @@ from test_training import groups
 
 from recsys import workflow
 from recsys.data.split import PARTS
+from recsys.files import read_json, write_json
 from recsys.models.embeddings import Embeddings
-from recsys.runs import Run, read_json, write_json
+from recsys.runs import Run
 from recsys.training import history
 from recsys.training.recipes import RECIPES
 from recsys.training.trainer import load, train

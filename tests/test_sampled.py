@@ -6,8 +6,8 @@ from test_training import groups
 
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import validation_ndcg
+from recsys.files import read_json
 from recsys.models.embeddings import Embeddings
-from recsys.runs import read_json
 from recsys.training.loop import Loop
 from recsys.training.recipes import CHOICES, MAX_SONGS_FOR_FULL, RECIPES
 from recsys.training.sampled_softmax import SampledLoop

@@ -18,9 +18,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from test_explorer import collected, planted, recommender
 from test_pages import METRICS, RECORD
 
+from recsys.files import read_json, write_json
 from recsys.reports import share
 from recsys.reports.pages import explorer_page, report_page
-from recsys.runs import read_json, write_json
 
 IDS = ["listener-0", "<ann & co>", 'say "hi"', "popularity", "7", "12", "1234567890", "ünal@host.example", "id3"]
 NAMES = ["01_prepare", "04_explore"]

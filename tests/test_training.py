@@ -16,9 +16,9 @@ import rowwise
 import tensorflow as tf
 
 from recsys.data.split import Split
+from recsys.files import read_json
 from recsys.models.embeddings import Embeddings
 from recsys.models.neighbours import nearest, unit_vectors
-from recsys.runs import read_json
 from recsys.training import loop as loops
 from recsys.training import losses, trainer
 from recsys.training.loop import Loop
@@ -362,11 +362,11 @@ def test_a_recipe_need_not_be_in_the_table():
 
 
 def test_every_file_that_a_training_imports_is_among_its_inputs():
-    """A change of any of them trains again; `runs` only writes files, and tuning is no training."""
+    """A change of any of them trains again; `files` and `runs` only write files, and tuning is no training."""
     package = Path(trainer.__file__).parents[1]
     files = [path for path in (package / "training").glob("*.py") if path.name != "tuning.py"]
     imported = {name for path in files for name in re.findall(r"^from recsys\.(\S+) import", path.read_text(), re.M)}
     own = {f"{name}.{each.replace('/', '.')}" for name, names in trainer.CODE.items() for each in names}
-    used = {name for name in imported if not name.startswith("training") and name != "runs"}
+    used = {name for name in imported if not name.startswith("training") and name not in ("files", "runs")}
     assert used and used <= own, used - own
     assert all((package / name / f"{each}.py").exists() for name, names in trainer.CODE.items() for each in names)

@@ -8,8 +8,9 @@ from conftest import REPOSITORY
 
 from recsys import tune, workflow
 from recsys.data.split import Split
+from recsys.files import read_json, write_json
 from recsys.reports import reuse
-from recsys.runs import Run, read_json, write_json
+from recsys.runs import Run
 from recsys.training import tuning
 from recsys.training.recipes import RECIPES
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 # Each floor imports only from those before it. "top" is every other file in recsys/: commands and the public names.
-FLOORS = ("runs", "data", "evaluation", "models", "training", "audit", "reports", "top")
+FLOORS = ("files", "runs", "data", "evaluation", "models", "training", "audit", "reports", "top")
 
 
 def module_name(path: Path) -> str:

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from recsys.files import read_json, write_json
 from recsys.reports.narrative import model_name, named
-from recsys.runs import read_json, write_json
 from recsys.training.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -24,7 +24,7 @@ from bench import ROOT
 from recsys.data.split import Split
 from recsys.evaluation import metrics
 from recsys.evaluation.bootstrap import compare
-from recsys.runs import write_atomically
+from recsys.files import write_atomically
 from recsys.workflow import prepare
 
 HERE, PAGE = Path(__file__).parent, ROOT / "docs" / "beside.md"

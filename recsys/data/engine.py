@@ -17,7 +17,7 @@ from ibis import BaseBackend
 from ibis.expr.types import Table
 
 from recsys.data.errors import DataError
-from recsys.runs import temporary_folder
+from recsys.files import temporary_folder
 
 SETTINGS = {"memory_limit": "1GB", "threads": min(4, os.cpu_count() or 1)}  # what does not fit is spilled to disk
 SAFE = re.compile(r"[\w./-]+", re.ASCII)

@@ -32,7 +32,8 @@ from recsys.data.readers.recognition import AUTO
 from recsys.data.reading import Read, file_names, read_all
 from recsys.data.split import PARTS
 from recsys.data.steps import select_positives
-from recsys.runs import hold, project_root, read_json, remove_leftovers, sha256, write_json
+from recsys.files import hold, read_json, remove_leftovers, sha256, write_json
+from recsys.runs import project_root
 
 CHOICES = {
     "split": ("auto", *COLUMN_NEEDED), "positives": ("listened", "all"), "repeats": ("keep", "first"),

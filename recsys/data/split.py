@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from recsys.data.interactions import COLUMNS, Interactions, Stored, read_interactions, store_pairs
-from recsys.runs import check_file, read_json
+from recsys.files import check_file, read_json
 
 PARTS = ("train", "validation", "test")
 UNKNOWN_ORDER = 0.1  # share of neighbouring listens with equal times from which a user's order counts as unknown

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.special import ndtri
 
-from recsys.runs import write_atomically
+from recsys.files import write_atomically
 
 SAMPLE = {"n_users": 1_500, "n_items": 4_000, "n_listens": 150_000, "seed": 17}
 START, SECONDS = np.datetime64("2016-11-01", "s"), 30 * 86_400  # when the log starts, and how long it is

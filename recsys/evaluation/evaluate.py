@@ -12,7 +12,7 @@ from recsys.data.split import Split
 from recsys.evaluation import metrics
 from recsys.evaluation.bootstrap import compare
 from recsys.evaluation.ranking import Ranking, Scorer, rank
-from recsys.runs import write_atomically, write_json
+from recsys.files import write_atomically, write_json
 
 CUTOFFS = (5, 10, 20, 100)  # lengths of the lists
 MAIN_METRIC = "ndcg@20"  # decides the order of the models, and which is best

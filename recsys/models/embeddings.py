@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from recsys.files import check_file, read_json, write_atomically
 from recsys.models.model_files import REGISTERED, read_model
-from recsys.runs import check_file, read_json, write_atomically
 
 INITIAL_RANGE = 0.05  # vectors start uniform in ±0.05, as in Keras; the described learning rate of 100 depends on it
 Ids = Sequence[Any] | np.ndarray

@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation, evaluate, validation_ndcg
 from recsys.evaluation.ranking import Scorer
+from recsys.files import read_json
 from recsys.models.baselines.factorisation import PEERS
 from recsys.models.baselines.scorers import DoesNotApply
 from recsys.reports import figures, narrative
 from recsys.reports.narrative import model_name, named
-from recsys.runs import read_json
 from recsys.training.recipes import Recipe
 
 EPOCH_SHARES = (0.1, 0.3)  # a recipe is also trained for these shares of its epochs, as points of its curve

@@ -12,10 +12,11 @@ import pandas as pd
 
 from recsys.evaluation.bootstrap import compare
 from recsys.evaluation.evaluate import MAIN_METRIC
+from recsys.files import read_json, write_atomically
+from recsys.reports.folder import write_index
 from recsys.reports.narrative import model_name, named
 from recsys.reports.pages import METRICS, best_model, comparison_page
-from recsys.reports.runner import write_index
-from recsys.runs import check_results, project_root, read_json, write_atomically
+from recsys.runs import check_results, project_root
 
 JUDGED = ""  # the key of the two models that the verdict compares
 

@@ -14,8 +14,8 @@ from typing import Any
 import nbformat
 import psutil
 
+from recsys.files import read_json, temporary_folder
 from recsys.reports.surroundings import clean_environment
-from recsys.runs import read_json, temporary_folder
 
 QUIET = 30.0  # in a log file, seconds between two lines about the same cell
 CAUSES = {"DeadKernelError": "the kernel died", "CellTimeoutError": "the cell took longer than --timeout"}

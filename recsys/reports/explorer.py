@@ -14,10 +14,10 @@ from scipy import sparse
 
 from recsys.data.split import Split
 from recsys.evaluation.ranking import top_k
+from recsys.files import write_atomically
 from recsys.models.neighbours import nearest, unit_vectors
 from recsys.reports.exploration import one_line
 from recsys.reports.narrative import model_name
-from recsys.runs import write_atomically
 
 DATA, PAGE = "explorer.gz", "explorer.html"  # in the folder of a run; the page in the folder of a report, too
 MOST_SONGS = 20_000

@@ -6,11 +6,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from recsys.runs import Run, sha256
+from recsys.files import sha256
+from recsys.runs import Run
 
 PACKAGE = Path(__file__).parents[1]
-REPORTING = ["__main__", "comparison", "execution", "kernel", "pages", "parameters", "reuse", "runner", "share"]
-# they change no result of a notebook
+REPORTING = [  # they change no result of a notebook
+    "__main__", "comparison", "execution", "folder", "kernel", "pages", "parameters", "reuse", "runner", "share"
+]  # fmt: skip
 OUTSIDE_NOTEBOOKS = {"explore.py", "tune.py", *(f"reports/{name}.py" for name in REPORTING)}
 SHOWN = 3  # changes that a message names
 SHOWN_AS = {"the module": "the module recsys", "what an earlier step left": "the results of an earlier step"}

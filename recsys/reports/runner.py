@@ -7,7 +7,6 @@ import argparse
 import contextlib
 import errno
 import hashlib
-import itertools
 import os
 import platform
 import re
@@ -25,29 +24,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 from recsys.data.engine import start_engine
 from recsys.data.errors import DataError
 from recsys.data.readers import find_dataset
 from recsys.data.readers.options import Options
 from recsys.data.readers.recognition import AUTO, WITHOUT_PATH
-from recsys.reports import explorer, reuse
+from recsys.files import remove_leftovers, sha256, temporary_folder, write_json
+from recsys.reports import reuse
 from recsys.reports.execution import RunFailed, execute, hide_paths
-from recsys.reports.pages import explorer_page, index_page, notebook_page, report_page
+from recsys.reports.folder import claim_folder, publish, write_pages
 from recsys.reports.parameters import describe, read_parameters, read_values
-from recsys.runs import (
-    Run,
-    hold,
-    project_root,
-    read_json,
-    remove_leftovers,
-    run_of_report,
-    sha256,
-    temporary_folder,
-    write_atomically,
-    write_json,
-)
+from recsys.runs import Run, project_root, run_of_report
 
 PACKAGES = "tensorflow keras numpy pandas pyarrow scipy ibis-framework duckdb implicit papermill nbconvert"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -79,7 +66,7 @@ def _make_report(
     earlier = Run(values["RUN"], root).record if "RUN" in values else {}
     dataset = _dataset(used, root) or earlier.get("dataset", "notebooks")
     dated = f"{datetime.now():%Y-%m-%d_%H%M%S}_{re.sub('[^A-Za-z0-9_-]+', '-', dataset)}"
-    partial, name = _claim_folder(reports, given_name or dated, held, replace=bool(given_name))
+    partial, name = claim_folder(reports, given_name or dated, held, replace=bool(given_name))
     held.push(lambda error, *_: shutil.rmtree(partial, ignore_errors=True) if error else None)
     run = Run(values.get("RUN", name), root)
     if "RUN" in values and not earlier:
@@ -95,7 +82,7 @@ def _make_report(
         for path in notebooks:
             own = {key: used[key] for key, parameter in parameters.items() if path.stem in parameter.notebooks}
             _run_step(path, partial / path.name, own, run, record, timeout)
-        _write_pages(partial, record, run)
+        write_pages(partial, record, run)
     except (Exception, KeyboardInterrupt) as error:
         message, details = error.args if isinstance(error, RunFailed) else (str(error), traceback.format_exc())
         record |= {"status": "failed", "exit_code": 1, "error": hide_paths(message, root)}
@@ -104,22 +91,7 @@ def _make_report(
             details = ""
         print(re.sub(r"\x1b\[[0-9;]*m", "", details), message, sep="\n", file=sys.stderr)
     write_json(partial / "run.json", record)
-    return record["exit_code"], _publish(partial, reports, record)
-
-
-def _publish(partial: Path, reports: Path, record: dict[str, Any]) -> Path:
-    """Give a complete folder its name, which replaces an earlier report of that name; return the file to open."""
-    ending, page = (f".{record['status']}", "run.json") if record["exit_code"] else ("", "index.html")
-    folder, earlier = reports / f"{record['name']}{ending}", partial.with_suffix(".earlier.partial")
-    if folder.exists():  # an earlier report of the given name: half of it must not stay if this is killed
-        folder.rename(earlier)
-    partial.rename(folder)
-    shutil.rmtree(earlier, ignore_errors=True)
-    write_index(reports)
-    if ending:
-        again = f"make reports RUN={record['run']}"
-        print(f"To continue, type `{again}`. It reuses the finished steps that have not changed.")
-    return folder / page
+    return record["exit_code"], publish(partial, reports, record)
 
 
 def _dataset(used: dict[str, Any], root: Path) -> str:
@@ -162,23 +134,6 @@ def _run_step(source: Path, target: Path, own: dict[str, Any], run: Run, record:
         reuse.record_step(run, target, done, report=record["name"], seconds=seconds)
 
 
-def _claim_folder(
-    reports: Path, stem: str, held: contextlib.ExitStack, replace: bool = False
-) -> tuple[Path, str]:  # fmt: skip
-    """Make a hidden folder for a report and return it with the report's name, which is new unless `replace`."""
-    for number in itertools.count(1):
-        name = stem if number == 1 else f"{stem}-{number}"
-        partial = reports / f".{name}.partial"
-        with contextlib.suppress(FileExistsError, FileNotFoundError):  # another command makes or removes this folder
-            partial.mkdir(parents=True)
-            free = held.enter_context(hold(partial)) is not False
-            taken = any((reports / f"{name}{ending}").exists() for ending in ("", ".failed", ".interrupted"))
-            if free and (replace or not taken):
-                break
-            partial.rmdir()
-    return partial, name
-
-
 def _environment(notebooks: Sequence[Path], root: Path) -> dict[str, Any]:
     """Return the start time, and what the report is made with: the code's revision, versions, hashes."""
     git, revision = ["git", "-C", str(root)], None
@@ -192,53 +147,6 @@ def _environment(notebooks: Sequence[Path], root: Path) -> dict[str, Any]:
     versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES.split()}
     started = datetime.now().astimezone().isoformat(timespec="seconds")
     return {"started": started, "revision": revision, "versions": versions, "hashes": hashes}
-
-
-def _write_pages(folder: Path, record: dict[str, Any], run: Run) -> None:
-    """Write the pages of a report, copy the run's metrics beside them, and add to `record` what the run knows."""
-    facts, names, titles = run.record, list(record["hashes"]["notebooks"]), {}
-    data = _read(run.root / facts.get("prepared", "") / "manifest.json")
-    record["hashes"]["data"] = {key: data.get(key) for key in ("key", "split", "source", "files")}
-    histories = {name: _read(run.folder / name / "history.json") for name in facts.get("recipes", ())}
-    record["device"] = next(iter(histories.values()), {}).get("device")
-    record["recipes"] = {name: history.get("inputs", {}).get("recipe") for name, history in histories.items()}
-    for name in ("metrics.json", "per_user.parquet"):
-        if (run.folder / name).exists():
-            shutil.copyfile(run.folder / name, folder / name)
-            record["hashes"].setdefault("results", {})[name] = sha256(folder / name)
-    for name in names:
-        notebook = nbformat.read(folder / f"{name}.ipynb", as_version=4)
-        titles[name] = notebook.cells[0].source.partition("\n")[0].lstrip("# ")
-        (folder / f"{name}.html").write_text(notebook_page(notebook, name, names), encoding="utf-8")
-    if (songs := run.folder / explorer.DATA).exists():
-        (folder / explorer.PAGE).write_text(explorer_page(songs.read_bytes()), encoding="utf-8")
-    record["files"] = sorted([*(path.name for path in folder.iterdir()), "index.html", "run.json"])
-    page = report_page(record, _read(folder / "metrics.json"), _read(run.folder / "summary.json"), titles)
-    (folder / "index.html").write_text(page, encoding="utf-8")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
-
-
-def write_index(reports: Path) -> None:
-    """Write index.html of a folder of reports, newest first, and again if another run ended meanwhile."""
-    folders: set[Path] | None = None
-    while folders != (now := {path.parent for path in reports.glob("[!.]*/run.json")}):
-        folders = now
-        rows = [row for folder in folders if (row := _row(folder))]
-        rows.sort(key=lambda row: row[1]["started"], reverse=True)
-        comparisons = sorted(path.name for path in reports.glob("comparisons/*.html"))
-        with write_atomically(reports / "index.html") as temporary:
-            temporary.write_text(index_page(rows, comparisons), encoding="utf-8")
-
-
-def _row(folder: Path) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
-    """Return a report's name, run.json and metrics.json; None, with a message, if one of them is damaged."""
-    try:
-        return folder.name, _read(folder / "run.json"), _read(folder / "metrics.json")
-    except ValueError as error:
-        return print(f"index.html leaves out a report. {error}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,10 +14,11 @@ import pandas as pd
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_output
 
+from recsys.files import read_json, write_atomically
 from recsys.reports import explorer
 from recsys.reports.pages import notebook_page
 from recsys.reports.privacy import own_words, search, searchable_ids
-from recsys.runs import Run, check_results, project_root, read_json, write_atomically
+from recsys.runs import Run, check_results, project_root
 
 PERSONAL = "one-listener"  # tag of the cells, and class of the elements, that show a single listener
 HIDDEN = "*This shows a single listener and is left out of the shared report.*"

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from recsys.data.interactions import Interactions, Stored
+from recsys.files import sha256, write_atomically, write_json
 from recsys.models.embeddings import Embeddings
-from recsys.runs import sha256, write_atomically, write_json
 from recsys.training.loop import Loop
 
 CHECKPOINT = "checkpoint"

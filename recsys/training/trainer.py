@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from recsys.data.split import Split
+from recsys.files import read_json, sha256
 from recsys.models.embeddings import Embeddings, load
-from recsys.runs import read_json, sha256
 from recsys.training.additions import ADDITIONS
 from recsys.training.devices import choose_strategy, configure, device
 from recsys.training.full_softmax import FullLoop

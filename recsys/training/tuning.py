@@ -12,7 +12,7 @@ import pandas as pd
 
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import validation_ndcg
-from recsys.runs import check_file, read_json, sha256, write_atomically, write_json
+from recsys.files import check_file, read_json, sha256, write_atomically, write_json
 from recsys.training.recipes import RECIPES, Recipe
 
 if TYPE_CHECKING:

@@ -15,12 +15,14 @@ import pytest
 from recsys.data.prepare import prepare
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import evaluate
+from recsys.files import read_json, sha256, write_json
 from recsys.models.baselines import fit_all
 from recsys.models.embeddings import Embeddings
 from recsys.recommend import Recommender
 from recsys.reports import reuse, runner
 from recsys.reports.comparison import compare_reports
-from recsys.runs import Run, read_json, run_of_report, sha256, write_json
+from recsys.reports.folder import write_pages
+from recsys.runs import Run, run_of_report
 from recsys.training import tuning
 from recsys.training.history import changed_inputs, read_checkpoint, write_checkpoint
 
@@ -58,7 +60,7 @@ def make(root: Path, name: str, seed: int) -> None:
     record = {"name": name, "status": "succeeded", "exit_code": 0, "error": None, "dataset": "csv", "run": name}
     record |= {"parameters": {}, "seed": 0, "seconds": {}, "reused": {}, **runner._environment([], root)}
     (root / "reports" / name).mkdir(parents=True)
-    runner._write_pages(root / "reports" / name, record, run)
+    write_pages(root / "reports" / name, record, run)
     write_json(root / "reports" / name / "run.json", record)
 
 

@@ -14,9 +14,10 @@ import h5py
 import numpy as np
 import pytest
 
+from recsys.files import write_json
 from recsys.models.embeddings import Embeddings, load
 from recsys.recommend import Recommender
-from recsys.runs import Run, write_json
+from recsys.runs import Run
 from recsys.training import tuning
 from recsys.training.history import DIGEST, read_checkpoint
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import tiny
 
-from recsys.runs import read_json
+from recsys.files import read_json
 
 RULE = "no half report; the same command succeeds; equal figures; no process and no file is left over"
 RUN = Path("data", "runs", "tiny")

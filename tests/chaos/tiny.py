@@ -32,12 +32,13 @@ from recsys.audit.checks import check_evaluation, check_split, require_clean
 from recsys.audit.measures import measure
 from recsys.evaluation import sampled
 from recsys.evaluation.evaluate import evaluate
+from recsys.files import read_json
 from recsys.models import baselines
 from recsys.recommend import main as recommend
 from recsys.reports import comparison, runner
 from recsys.reports.execution import RunFailed
 from recsys.reports.summary import summarise
-from recsys.runs import Run, read_json
+from recsys.runs import Run
 from recsys.training.recipes import RECIPES
 
 COLUMNS = {"user_column": "who", "item_column": "song", "time_column": "played_at"}

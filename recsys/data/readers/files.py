@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from recsys.data.engine import Engine
 from recsys.data.errors import DataError
-from recsys.runs import write_atomically
+from recsys.files import write_atomically
 
 LARGEST = 200 * 2**30  # bytes that a zip may hold once it is extracted
 PIECE = 2**20  # bytes
