@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import timeless
 from test_training import groups
 
 from recsys import workflow
@@ -90,16 +91,6 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bits(tmp_path):
         histories = [timeless(read_json(folder / "history.json")) for folder in folders]
         assert histories[0] == histories[1] and bool(histories[0]["next_song"]) == (name == "best")
         assert sorted(path.name for path in folders[1].iterdir()) == ["history.json", "model.keras"]
-
-
-VARYING = ("finished_at", "model")
-
-
-def timeless(value):
-    """Return a history without its times, and without the hash of a file that holds one."""
-    if isinstance(value, dict):
-        return {k: timeless(v) for k, v in value.items() if "second" not in k and k not in VARYING}
-    return [timeless(each) for each in value] if isinstance(value, list) else value
 
 
 def stopped(split, recipe, folder, monkeypatch, after=3):

@@ -117,7 +117,7 @@ def _rank_some(scores: np.ndarray, seen: csr_matrix, relevant: csr_matrix, depth
     try:
         items, values = top_k(scores, depth)
         if bad := np.isnan(values).any(axis=1).sum():  # `top_k` puts NaN first, so the lists show it
-            raise ValueError(f"scores: expected numbers, got NaN for {bad} user{'' if bad == 1 else 's'}")
+            raise ValueError(f"scores: expected numbers, got NaN; users with NaN: {bad}")
         owner, songs = relevant.nonzero()
         return items, values, owner, *_count_greater_and_tied(scores, values, owner, songs)
     finally:

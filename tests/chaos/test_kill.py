@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import tiny
+from conftest import timeless
 
 from recsys.files import read_json
 
@@ -35,7 +36,7 @@ def prepared(root: Path) -> Any:
 
 
 def trained(root: Path) -> Any:
-    return tiny.timeless(read_json(root / RUN / "best" / "history.json"))
+    return timeless(read_json(root / RUN / "best" / "history.json"))
 
 
 def evaluated(root: Path) -> Any:

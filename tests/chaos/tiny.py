@@ -25,6 +25,7 @@ import nbformat
 import numpy as np
 import psutil
 import pytest
+from conftest import timeless
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from recsys import workflow
@@ -46,7 +47,7 @@ TINY = dataclasses.replace(RECIPES["best"], dim=4, batch_size=64, epochs=1, grid
 CHANGES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.symlink", "os.truncate")
 FORKS = multiprocessing.get_context("forkserver")
 HERE = Path(__file__).resolve().parent
-FORKS.set_forkserver_preload(["tiny", "test_resume"])
+FORKS.set_forkserver_preload(["tiny", "recsys.training.trainer"])
 
 
 def make_project(root: Path, order: int = 0) -> Path:
@@ -222,13 +223,6 @@ def kill_group(number: int) -> None:
 def figures(folder: Path) -> Any:
     """Return the figures in the metrics.json of a folder, without times."""
     return timeless(read_json(folder / "metrics.json"))
-
-
-def timeless(value: Any) -> Any:
-    """Return JSON without its times, and without the hash of model.keras, which holds one."""
-    if isinstance(value, dict):
-        return {k: timeless(v) for k, v in value.items() if "second" not in k and k not in ("finished_at", "model")}
-    return [timeless(each) for each in value] if isinstance(value, list) else value
 
 
 def half_reports(reports: Path) -> list[str]:
