@@ -47,10 +47,9 @@ def count(request):
 
     def note_figure(what: str, tried: int, wrong: int, rule: str, note: str = "") -> None:
         seconds = round(time.perf_counter() - started, 1)
-        topic = request.node.path.stem.removeprefix("test_")
-        figure = {"topic": topic, "what": what, "tried": tried, "wrong": wrong, "rule": rule, "note": note}
+        figure = {"what": what, "tried": tried, "wrong": wrong, "rule": rule, "note": note}
         if folder := os.environ.get("COUNTS"):
-            name = f"{topic}-{request.node.originalname}-{zlib.crc32(what.encode()):08x}.json"
+            name = f"{request.node.originalname}-{zlib.crc32(what.encode()):08x}.json"
             Path(folder, name).write_text(json.dumps({**figure, "seconds": seconds}), encoding="utf-8")
         assert tried > 0 and wrong == 0, figure
 

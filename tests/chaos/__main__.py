@@ -1,12 +1,12 @@
 """Counts faults: python tests/chaos [TOPIC …]
 
-Runs the long form of every test in this folder and writes the figures to docs/reliability.md.
+Runs the long form of every test in this folder, or of the topics. Their figures go to docs/reliability.json, where they
+replace earlier ones of the same topic, and from there to the table in docs/reliability.md.
 """
 
 import argparse
 import json
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -18,7 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PAGE = ROOT / "docs" / "reliability.md"
-KEPT = ROOT / "data" / "chaos"  # the figures of the last run, by topic
+KEPT = PAGE.with_suffix(".json")  # of each topic: the day of its last run, and its figures
 BEGIN, END = "<!-- begin: make chaos -->", "<!-- end -->"
 
 
@@ -36,37 +36,36 @@ def run(topic: str) -> tuple[list[dict], bool]:
         return [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))], status == 0
 
 
-def table(figures: list[dict]) -> str:
+def table(kept: dict[str, dict]) -> str:
     """Return the figures as a table in Markdown."""
     lines = ["| what was done | cases | wrong | what must hold | seconds |", "| --- | ---: | ---: | --- | ---: |"]
-    for each in sorted(figures, key=lambda each: (each["topic"], each["what"])):
+    for each in (figure for topic in sorted(kept) for figure in kept[topic]["figures"]):
         counts = [f"{each['tried']:,}", f"{each['wrong']:,}"]
         cells = [each["what"], *counts, f"{each['rule']} {each['note']}".strip(), f"{each['seconds']:.0f}"]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    days = sorted({each["measured"] for each in kept.values()})
+    about = f"Measured on {' to '.join(dict.fromkeys((days[0], days[-1])))} on {os.cpu_count()} cores."
+    return "\n".join([about, "", *lines])
 
 
 def main() -> int:
-    """Run the topics that are named, or all, and write the table of all topics that were ever run here."""
+    """Run the topics that are named, or all, and write the table of all topics that were ever run."""
     parser = argparse.ArgumentParser("python tests/chaos", description=__doc__)
     parser.add_argument("topics", nargs="*", metavar="TOPIC", help=f"one of {' '.join(topics())} (default: all)")
     chosen = parser.parse_args().topics or topics()
     if unknown := sorted({*chosen} - {*topics()}):
         parser.error(f"expected topics among {' '.join(topics())}, got {' '.join(unknown)}")
-    KEPT.mkdir(parents=True, exist_ok=True)
     failed, started = [], time.monotonic()
     for topic in chosen:
         print(f"--- {topic}", flush=True)
         figures, passed = run(topic)
-        (KEPT / f"{topic}.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
         failed += [] if passed else [topic]
-    kept = [json.loads((KEPT / f"{topic}.json").read_text()) for topic in topics() if (KEPT / f"{topic}.json").exists()]
-    figures = [figure for each in kept for figure in each]
-    about = f"Measured on {date.today()} with Python {platform.python_version()} on {os.cpu_count()} cores."
-    text = PAGE.read_text(encoding="utf-8")
-    new = f"{BEGIN}\n{about}\n\n{table(figures)}\n{END}"
-    PAGE.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: new, text, flags=re.DOTALL), encoding="utf-8")
-    print(table(figures), f"\n{time.monotonic() - started:.0f} s; failed: {' '.join(failed) or 'none'}", sep="\n")
+        kept = json.loads(KEPT.read_text(encoding="utf-8"))
+        kept[topic] = {"measured": f"{date.today()}", "figures": figures}
+        KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        new, text = f"{BEGIN}\n{table(kept)}\n{END}", PAGE.read_text(encoding="utf-8")
+        PAGE.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _, new=new: new, text, flags=re.DOTALL), encoding="utf-8")
+    print(f"{time.monotonic() - started:.0f} s; failed: {' '.join(failed) or 'none'}")
     return bool(failed)
 
 
