@@ -65,9 +65,7 @@ def csv_rows(separator: str = ",", quote: str = '"', has_header: bool = True) ->
         for each in {separator, *",;\t|"} if separator in ",;" else {separator}:
             rows = [row for row in csv.reader(lines[first:], delimiter=each, **style) if row]
             width = len(rows[0]) if rows else 0
-            rows = [
-                row[:-1] if len(row) == width + 1 and not row[-1] else row for row in rows
-            ]  # a separator at the end
+            rows = [row if any(row[width:]) else row[:width] for row in rows]  # separators at the end hold nothing
             if {len(row) for row in rows} == {width} and width > 1:
                 counts.add(len(rows) - has_header)
         assert len(counts) == 1, "rows of several lengths should have been refused"
