@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent, f".{path.stem}-")
     with contextlib.ExitStack() as held:
-        temporary = _claim_file(path, held)
+        temporary = claim(lambda: _make_file(path), held)
         try:
             yield temporary
             os.replace(temporary, path)
@@ -44,14 +44,23 @@ def write_atomically(path: Path) -> Iterator[Path]:
                 temporary.unlink(missing_ok=True)
 
 
-def _claim_file(path: Path, held: contextlib.ExitStack) -> Path:
-    """Make a hidden file beside `path` that is marked as in use until `held` is closed."""
+def claim(make: Callable[[], Path], held: contextlib.ExitStack) -> Path:
+    """Return the file or folder that `make` makes, marked as in use until `held` is closed.
+
+    Who removes leftovers may find it before it is marked, and remove it: then another one is made.
+    """
     while True:
-        temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}.partial{path.suffix}")
-        temporary.touch(exist_ok=False)
-        with contextlib.suppress(FileNotFoundError):  # who removes leftovers may find it before it is marked
-            if held.enter_context(hold(temporary)) is not False and temporary.exists():
-                return temporary
+        path = make()
+        with contextlib.suppress(FileNotFoundError):
+            if held.enter_context(hold(path)) is not False and path.exists():
+                return path
+
+
+def _make_file(path: Path) -> Path:
+    """Make a hidden file beside `path`."""
+    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}.partial{path.suffix}")
+    temporary.touch(exist_ok=False)
+    return temporary
 
 
 @contextlib.contextmanager
@@ -96,8 +105,30 @@ def temporary_folder() -> Iterator[Path]:
     Its name is short, as the path of a Unix socket in it may have about 100 characters.
     """
     remove_leftovers(Path(tempfile.gettempdir()), ".r-")
-    with tempfile.TemporaryDirectory(prefix=".r-", suffix=".partial") as folder, hold(Path(folder)):
-        yield Path(folder)
+    with _removed_at_the_end(lambda: Path(tempfile.mkdtemp(".partial", ".r-"))) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def working_folder(parent: Path) -> Iterator[Path]:
+    """Yield a hidden folder in `parent`. Unless it was renamed, it is removed as a temporary folder is."""
+
+    def make() -> Path:
+        folder = parent / f".{uuid.uuid4().hex[:12]}.partial"
+        folder.mkdir(parents=True)
+        return folder
+
+    remove_leftovers(parent)
+    with _removed_at_the_end(make) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def _removed_at_the_end(make: Callable[[], Path]) -> Iterator[Path]:
+    with contextlib.ExitStack() as held:
+        folder = claim(make, held)
+        held.callback(shutil.rmtree, folder, ignore_errors=True)
+        yield folder
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,8 +1,6 @@
 """The rows of one part of a split: in memory or, if they are many, in a Parquet file that is read piece by piece."""
 
 import os
-import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from recsys.files import hold
+from recsys.files import working_folder
 
 IN_MEMORY = 2**21  # rows of a part: 16 MiB of codes. A part with more stays in its file.
 PIECE = 2**19  # rows
@@ -125,10 +123,8 @@ def store_pairs(parts: Sequence[Interactions | Stored], n_users: int, n_items: i
 
     from recsys.data.engine import start_engine
 
-    scratch = path.parent / f".{uuid.uuid4().hex[:12]}.partial"
-    scratch.mkdir()
-    try:
-        with hold(scratch), start_engine(scratch, **ENGINE) as engine:
+    with working_folder(path.parent) as scratch:
+        with start_engine(scratch, **ENGINE) as engine:
             tables = [
                 engine.read_parquet(engine.link(part.path))
                 if isinstance(part, Stored)
@@ -139,6 +135,4 @@ def store_pairs(parts: Sequence[Interactions | Stored], n_users: int, n_items: i
             pairs = rows.filter((rows.user < n_users) & (rows.item < n_items)).distinct().order_by("user", "item")
             engine.connection.to_parquet(pairs, engine.scratch / "pairs.parquet")
         os.replace(scratch / "pairs.parquet", path)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return Stored(path)

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import uuid
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from recsys.data.readers.recognition import AUTO
 from recsys.data.reading import Read, file_names, read_all
 from recsys.data.split import PARTS
 from recsys.data.steps import select_positives
-from recsys.files import hold, read_json, remove_leftovers, sha256, write_json
+from recsys.files import read_json, sha256, working_folder, write_json
 from recsys.runs import project_root
 
 CHOICES = {
@@ -91,11 +90,9 @@ def prepare(
     _check(parameters)
     options = Options(**{each.name: parameters[each.name] for each in fields(Options)})
     home = Path(root or project_root()) / "data"
-    work = home / "prepared" / f".{uuid.uuid4().hex[:12]}.partial"
-    remove_leftovers(work.parent)
-    (work / "scratch").mkdir(parents=True)
-    try:
-        with hold(work), start_engine(work / "scratch", home / "raw") as engine:
+    with working_folder(home / "prepared") as work:
+        (work / "scratch").mkdir()
+        with start_engine(work / "scratch", home / "raw") as engine:
             asked, dataset = dataset, readers.find_dataset(path, engine, options) if dataset == AUTO else dataset
             data = readers.open_dataset(dataset, path, engine, options)
             key = _key(asked, data, parameters, home)
@@ -111,8 +108,6 @@ def prepare(
             shutil.rmtree(folder, ignore_errors=True)
             os.rename(work, folder)
         return Prepared(folder, False, read_json(folder / "manifest.json"))
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _check(parameters: dict[str, Any]) -> None:

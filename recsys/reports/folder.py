@@ -8,7 +8,7 @@ from typing import Any
 
 import nbformat
 
-from recsys.files import hold, read_json, sha256, write_atomically
+from recsys.files import claim, read_json, sha256, write_atomically
 from recsys.reports import explorer
 from recsys.reports.pages import explorer_page, index_page, notebook_page, report_page
 from recsys.runs import Run
@@ -18,17 +18,20 @@ def claim_folder(
     reports: Path, stem: str, held: contextlib.ExitStack, replace: bool = False
 ) -> tuple[Path, str]:  # fmt: skip
     """Make a hidden folder for a report and return it with the report's name, which is new unless `replace`."""
+    partial = claim(lambda: _make_partial(reports, stem, replace), held)
+    return partial, partial.name[1:].removesuffix(".partial")
+
+
+def _make_partial(reports: Path, stem: str, replace: bool) -> Path:
     for number in itertools.count(1):
         name = stem if number == 1 else f"{stem}-{number}"
         partial = reports / f".{name}.partial"
         with contextlib.suppress(FileExistsError, FileNotFoundError):  # another command makes or removes this folder
             partial.mkdir(parents=True)
-            free = held.enter_context(hold(partial)) is not False
-            taken = any((reports / f"{name}{ending}").exists() for ending in ("", ".failed", ".interrupted"))
-            if free and (replace or not taken):
+            if replace or not any((reports / f"{name}{ending}").exists() for ending in ("", ".failed", ".interrupted")):
                 break
             partial.rmdir()
-    return partial, name
+    return partial
 
 
 def write_pages(folder: Path, record: dict[str, Any], run: Run) -> None:

@@ -1,11 +1,14 @@
 """Commands at the same time: every report is whole, none is lost, and a second writer of a run is told so."""
 
+import contextlib
 import signal
 from pathlib import Path
 
 import tiny
 
+from recsys import files
 from recsys.reports import runner
+from recsys.reports.folder import claim_folder
 from recsys.runs import Run
 
 RULE = "every folder is whole, none is lost, the index lists all"
@@ -38,6 +41,19 @@ def test_reports_of_the_same_second(count, full, tmp_path):
         wrong += not good
         print(number, states, sorted(reports), tiny.leftovers(root), (root / "log").read_text()[-2000:] * (not good))
     count(f"{len(processes)} `make reports` at the same frozen second", rounds, wrong, RULE)
+
+
+def test_a_folder_that_is_removed_before_it_is_marked_is_made_again(monkeypatch, tmp_path):
+    partial, lock = tmp_path / ".then.partial", files._lock
+
+    def remove_and_lock(handle: int) -> bool | None:
+        monkeypatch.undo()
+        partial.rmdir()
+        return lock(handle)
+
+    monkeypatch.setattr(files, "_lock", remove_and_lock)
+    with contextlib.ExitStack() as held:
+        assert claim_folder(tmp_path, "then", held) == (partial, "then") and partial.is_dir()
 
 
 def hold_run(root: Path) -> int:

@@ -108,10 +108,12 @@ def execute(source: Path, target: Path, values: dict[str, Any], root: Path, time
     """Stand in for papermill: run the step of a notebook in a fork, and copy the notebook."""
     if not (child := os.fork()):
         status = 1
-        with contextlib.suppress(BaseException):
+        try:
             watch_changes(source.stem)
             STEPS[source.stem](Run(values["RUN"], root))
             status = 0
+        except BaseException as error:  # papermill shows it too
+            print(error)
         leave(status)
     if status := os.waitpid(child, 0)[1]:
         raise RunFailed(f"{source.stem}: ended with status {status}", "")
