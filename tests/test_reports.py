@@ -122,7 +122,8 @@ def test_a_log_file_shows_some_lines_of_a_long_cell(tmp_path, monkeypatch, capsy
 def test_a_line_that_moves_becomes_lines_of_progress_and_of_the_page(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(execution, "QUIET", 0.0)
     cell = "for i in range(9): print(f'\\repoch {i}'.ljust(60), end='', flush=True)\nprint('\\rbest epoch 7'.ljust(60))"
-    source = write_notebook(tmp_path / "notebooks" / "02_train.ipynb", RUN, cell)
+    late = "import atexit, os; _ = atexit.register(os.write, 2, b'the kernel says this at its end\\n')"
+    source = write_notebook(tmp_path / "notebooks" / "02_train.ipynb", RUN, late, cell)
     execute(source, tmp_path / "done.ipynb", {}, tmp_path)
     lines = [f"epoch {i}" for i in range(9)] + ["best epoch 7"]
     printed = [line.partition("  ")[2] for line in capsys.readouterr().out.splitlines()]

@@ -34,7 +34,7 @@ def execute(source: Path, target: Path, values: dict[str, Any], root: Path, time
     code = [cell.cell_type == "code" for cell in cells]
     if values:  # papermill inserts a cell with them after the tagged one
         code.insert(1 + ["parameters" in cell.metadata.get("tags", ()) for cell in cells].index(True), False)
-    where, log = source.stem, []
+    where, log, running = source.stem, [], False
     last_shown = started = time.monotonic()
     with temporary_folder() as folder:
         process = _papermill(source, target, values, root, timeout, folder)
@@ -42,8 +42,9 @@ def execute(source: Path, target: Path, values: dict[str, Any], root: Path, time
             for line in process.stdout or ():  # text mode makes a line end of each \r
                 log.append(line.rstrip())
                 mark, now = re.match("(Executing|Ending) Cell ([0-9]+)-", line), time.monotonic()
-                printed = log[-1] if not mark and where != source.stem else ""  # before the first cell, papermill's own
-                if mark and mark[1] == "Executing" and code[int(mark[2]) - 1]:
+                running = mark[1] == "Executing" if mark else running
+                printed = log[-1] if running and not mark else ""  # between cells speak papermill and the kernel's end
+                if mark and running and code[int(mark[2]) - 1]:
                     where = f"{source.stem}, cell {sum(code[: int(mark[2])])} of {sum(code)}"
                 elif not printed or (now - last_shown < QUIET and not sys.stdout.isatty()):
                     continue
