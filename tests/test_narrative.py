@@ -223,7 +223,7 @@ def evaluate_run(run, names, seed=0):
 
 
 def test_the_sample_is_made_on_the_spot_and_the_same_seed_gives_the_same_figures(tmp_path, capsys, monkeypatch):
-    short = {"epochs": 8, "patience": 8, "trial_epochs": 1, "min_steps": 0}
+    short = {"epochs": 8, "patience": 8, "trial_epochs": 1, "first_epochs": 0}
     monkeypatch.setitem(RECIPES, "best", dataclasses.replace(RECIPES["best"], **short))
     found = []
     for name in ("one", "two"):

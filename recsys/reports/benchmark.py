@@ -79,7 +79,7 @@ def _measure_recipe(split: Split, history: dict[str, Any], model: Any, seed: int
 
     temperature, gamma = (history["settings"][name] for name in ("temperature", "gamma"))
     best, points = history["best_epoch"], []
-    chosen = history["inputs"]["recipe"] | {"grid": ((temperature, gamma),), "gammas": (), "min_steps": 0}
+    chosen = history["inputs"]["recipe"] | {"grid": ((temperature, gamma),), "gammas": (), "first_epochs": 0}
     for epochs in sorted({max(1, round(share * best)) for share in EPOCH_SHARES}):
         recipe = Recipe(**chosen | {"epochs": epochs, "patience": epochs, "evaluate_every": epochs})
         trained = train(split, recipe, seed=seed, verbose=False)
