@@ -219,7 +219,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_training(tmp_path, capsys)
     assert len({len(line) for line in (first, *moving, last)}) == 1  # each line covers the one before it
     assert re.fullmatch(
         r"author: epoch  1 of 40: loss \d\.\d{4}, accuracy \d+\.\d\d%; validation loss \d\.\d{4}, accuracy \d+\.\d\d%; "
-        r"[\d,]+ rows/s; at most \d+:\d\d left *\r",
+        r"[\d,]+ rows/s; \d+:\d\d to epoch 40 *\r",
         moving[0],
     )
     assert re.fullmatch(rf"author: finished after \d+\.\d s\. Best epoch: {best + 1} of {best + 3} *\n", last)

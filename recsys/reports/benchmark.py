@@ -97,7 +97,8 @@ def _point(split: Split, history: dict[str, Any], model: Any) -> Point:
     ndcg = history.get("validation_ndcg", epochs[-1].get(f"val_{MAIN_METRIC}"))
     if not refit:  # after a refit, validation is no longer unseen
         ndcg = validation_ndcg(model, split)
-    return best, sum(n_rows / epoch["rows_per_second"] for epoch in epochs), ndcg
+    seconds = sum(n_rows / epoch["rows_per_second"] for epoch in epochs)
+    return best, history.get("warm_start_seconds", 0.0) + seconds, ndcg
 
 
 def sentences(found: Benchmark) -> list[str]:

@@ -1,6 +1,7 @@
 """Training on users of train, each with all of their songs, compared with all other songs of the catalogue."""
 
 import functools
+import time
 
 import numpy as np
 import tensorflow as tf
@@ -45,11 +46,12 @@ class FullLoop(Loop):
     def _warm_start(self, rows: Interactions | Stored) -> list[np.ndarray]:
         """Return the spectral vectors of the rows, with a little of the initial values; all trials share them."""
         if self._warm[0] is not rows:
-            dim = self.recipe.dim
+            began, dim = time.perf_counter(), self.recipe.dim
             vectors = spectral_vectors(self.seen, dim - 1)
             padded = [np.pad(each, ((0, 0), (0, dim - each.shape[1]))) for each in vectors]
             pairs = zip(padded, self.model.get_weights(), strict=True)
             self._warm = rows, [vectors + NOISE * initial for vectors, initial in pairs]
+            self.warm_start_seconds = time.perf_counter() - began
         return self._warm[1]
 
     def _train(self, epoch: int) -> None:

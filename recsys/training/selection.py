@@ -97,6 +97,7 @@ def _choose_length(loop: Loop, history: TrainingHistory, split: Split, rows: Int
         if len(tried) < len(lengths):
             history.best_weights = loop.model.get_weights()
             facts |= {"epochs_of_shorter": facts["epochs"], "epochs": []}
+    facts["warm_start_seconds"] = loop.warm_start_seconds
     if len(tried) > 1:
         history.best_weights = []
         figures = ", ".join(f"{each[NDCG]:.4f} with {each['epochs']}" for each in tried)
