@@ -278,7 +278,7 @@ def test_several_seeds_are_trained_and_their_spread_is_told(tmp_path):
     told = narrative.seeds_sentence(by_seed, evaluation)
     assert told.startswith("The described system, trained with 2 seeds, has an NDCG@20 from ")
     (told,) = narrative.training_sentences({"author": trained["author"].history})
-    assert told.startswith("The described system: 1 epoch in ")
+    assert told.startswith("The described system: 1 epoch, ")
     shown = tables.choices_table({"author": trained["author"].history}).data
     assert "<td>1 of 1</td>" in shown and f"<td>{trained['author'].history['n_parameters']:,}</td>" in shown
     with pytest.raises(ValueError, match="SEEDS: expected 1 or more, got 0"):
