@@ -18,15 +18,7 @@ from recsys.files import read_json, temporary_folder
 from recsys.reports.surroundings import clean_environment
 
 QUIET = 30.0  # in a log file, seconds between two lines about the same cell
-KERNEL = """
-import sys
-del sys.path[0]  # no file of the working directory hides a module of the kernel
-from IPython.core import application
-application.ENV_CONFIG_DIRS.clear()
-application.SYSTEM_CONFIG_DIRS.clear()
-from ipykernel import kernelapp
-kernelapp.launch_new_instance()
-"""  # what ipykernel_launcher does, without the settings and start-up files of all users of the machine
+LAUNCHER = Path(__file__).with_name("launcher.py")
 CAUSES = {"DeadKernelError": "the kernel died", "CellTimeoutError": "the cell took longer than --timeout"}
 
 
@@ -76,7 +68,7 @@ def execute(source: Path, target: Path, values: dict[str, Any], root: Path, time
 
 
 def _papermill(source: Path, target: Path, values: dict, root: Path, timeout: int, folder: Path) -> subprocess.Popen:
-    kernel = {"argv": [sys.executable, "-c", KERNEL, "-f", "{connection_file}"], "language": "python"}
+    kernel = {"argv": [sys.executable, str(LAUNCHER), "-f", "{connection_file}"], "language": "python"}
     (folder / "kernels" / "python3").mkdir(parents=True)
     specification = json.dumps({**kernel, "display_name": "Python 3"})
     (folder / "kernels" / "python3" / "kernel.json").write_text(specification, encoding="utf-8")

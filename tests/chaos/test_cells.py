@@ -1,4 +1,4 @@
-"""Thirty ways to fail in a cell: none becomes a report; the status is not 0, and the cell and the cause are named."""
+"""Ways to fail in a cell: none becomes a report; the status is not 0, and the cell and the cause are named."""
 
 import fcntl
 import json
@@ -24,6 +24,8 @@ FAILURES = {
     "x = (": "SyntaxError",
     "import sys; sys.exit(0)": "SystemExit: 0",
     "import sys; sys.exit('bye')": "SystemExit: bye",
+    "exit()": "SystemExit: exit() or quit() in a cell",
+    "print(1)\nquit": "SystemExit: exit() or quit() in a cell",
     "from pathlib import Path; Path('absent').read_text()": "FileNotFoundError",
     "import signal\nsignal.alarm(1)\nwhile True: pass": "the kernel died",
     "import os; os._exit(0)": "the kernel died",

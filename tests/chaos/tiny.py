@@ -247,7 +247,8 @@ def figures(folder: Path) -> Any:
 def weights(path: Path) -> str:
     """Return a hash of a model's ids and vectors."""
     arguments, tables = read_model(path)
-    return hashlib.sha256(repr(arguments).encode() + b"".join(each.tobytes() for each in tables)).hexdigest()
+    ids = repr([arguments["user_ids"], arguments["item_ids"]]).encode()
+    return hashlib.sha256(ids + b"".join(each.tobytes() for each in tables)).hexdigest()
 
 
 def half_reports(reports: Path) -> list[str]:
