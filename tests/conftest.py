@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+for library in ("OMP", "OPENBLAS", "NUMBA"):  # threads that wait for each other in a loop, where processes share cores
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

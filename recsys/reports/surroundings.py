@@ -34,6 +34,11 @@ def clean_environment(folder: Path) -> dict[str, str]:
     return kept | own | {name: str(folder / place) for name, place in places.items()}
 
 
+def skip_slow_imports() -> None:
+    """Keep nbformat from loading, through jsonschema, a grammar of web addresses: it takes 1.6 s and checks nothing."""
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
+
 def faults(root: Path) -> list[str]:
     """Return what makes a report of the project in `root` wrong or impossible, a sentence each; none if all is well."""
     missing, unfit = check_requirements()
