@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-for library in ("OMP", "OPENBLAS", "NUMBA"):  # threads that wait for each other in a loop, where processes share cores
+for library in ("OMP", "OPENBLAS"):  # their threads wait for each other in a loop, which takes long on shared cores
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # ranx, a reference, takes longer to compile than to run
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

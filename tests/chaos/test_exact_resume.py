@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pytest
 import tiny
 from conftest import timeless
 from test_resume import TINY, placed
@@ -17,56 +16,60 @@ from recsys.training import history, loop, trainer
 RULE = "Equal weights and histories in bits; no file is left over."
 
 
-def train(root: Path) -> int:
+def train(root: Path, *names: str) -> int:
     """Train the recipes one after the other, with a checkpoint after every call into TensorFlow."""
     history.CHECKPOINT_SECONDS, history.CHECKPOINT_SHARE, loop.ROWS_PER_CALL = 0.0, 1.0, 640
     tiny.watch_changes("train")
     split = placed(groups(1500))
-    for name, recipe in TINY.items():
-        trainer.train(split, recipe, folder=root / name, xla=False)
+    for name in names:
+        trainer.train(split, TINY[name], folder=root / name, xla=False)
     return 0
 
 
-def outcome(root: Path) -> Any:
+def outcome(root: Path, *names: str) -> Any:
     """Return what the trainings leave: weights, histories without times, and the names of the files."""
-    folders = [root / name for name in TINY]
+    folders = [root / name for name in names]
     files = [sorted(path.name for path in folder.iterdir()) for folder in folders]
     histories = [timeless(read_json(folder / "history.json")) for folder in folders]
     return [tiny.weights(folder / "model.keras") for folder in folders], histories, files
 
 
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory) -> tuple[Any, int]:
-    """What undisturbed trainings leave, and how often they change the file system."""
-    root = tmp_path_factory.mktemp("calm")
-    assert tiny.finish(tiny.start(root, train), 120) == 0, (root / "log").read_text()
-    found = outcome(root)
-    assert found[2] == [["history.json", "model.keras"]] * 3 and bool(found[1][2]["next_song"])
+def undisturbed(root: Path, *names: str) -> tuple[Any, int]:
+    """Return what trainings leave, and how often they change the file system."""
+    root.mkdir()
+    assert tiny.finish(tiny.start(root, train, *names), 300) == 0, (root / "log").read_text()
+    found = outcome(root, *names)
+    assert found[2] == [["history.json", "model.keras"]] * len(names)
     return found, int((root / "changes-train").read_text())
 
 
-def disturb(root: Path, points: list[int], expected: Any) -> tuple[str, int]:
-    """Kill the trainings before one of their changes of the file system, again at each point, and let them end.
+def disturb(root: Path, names: tuple[str, ...], points: list[int], expected: Any) -> tuple[str, int]:
+    """Kill trainings before one of their changes of the file system, again at each point, and let them end.
 
     Returns what is wrong, or an empty string, and how often a training continued from its checkpoint.
     """
     root.mkdir()
-    kills = [tiny.finish(tiny.start(root, train, kill=("train", point)), 120) for point in points]
-    status, log = tiny.finish(tiny.start(root, train), 120), (root / "log").read_text()
-    good = kills == [-9] * len(points) and status == 0 and outcome(root) == expected
+    kills = [tiny.finish(tiny.start(root, train, *names, kill=("train", point)), 300) for point in points]
+    status, log = tiny.finish(tiny.start(root, train, *names), 300), (root / "log").read_text()
+    good = kills == [-9] * len(points) and status == 0 and outcome(root, *names) == expected
     shutil.rmtree(root)
-    return "" if good else f"{points}: {kills}, {status}\n{log[-2000:]}", log.count("continues from its checkpoint")
+    wrong = "" if good else f"{names}, {points}: {kills}, {status}\n{log[-2000:]}"
+    return wrong, log.count("continues from its checkpoint")
 
 
-def test_killed_trainings_end_with_the_same_bits(calm, count, full, tmp_path):
-    expected, n = calm
-    chains = [[number * n // 51] for number in range(1, 51)] if full else []
-    chains.append([n // 12] * 10 if full else [n // 3] * 2)
+def test_killed_trainings_end_with_the_same_bits(count, full, tmp_path):
+    cases = []  # names of recipes, points of kills, what must come out
+    for name in TINY if full else ():
+        expected, n = undisturbed(tmp_path / name, name)
+        last = 17 if name == "best" else 15
+        cases += [((name,), [1 + place * (n - 1) // last], expected) for place in range(last + 1)]
+    expected, n = undisturbed(tmp_path / "all", *TINY)
+    cases.append((tuple(TINY), [n // 12] * 10 if full else [n // 3] * 2, expected))
     with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(lambda each: disturb(tmp_path / str(each[0]), each[1], expected), enumerate(chains)))
+        found = list(pool.map(lambda each: disturb(tmp_path / str(each[0]), *each[1]), enumerate(cases)))
     wrong, continued = [each for each, _ in found if each], sum(times for _, times in found)
     print(*wrong, sep="\n\n")
-    note = f"Of {n} changes of the file system by author, fast and best; one training was killed {len(chains[-1])} "
-    note += f"times. {continued} times one continued from its checkpoint."
-    count("kill −9 of trainings before they change a file", sum(map(len, chains)), len(wrong), RULE, note)
-    assert continued > len(chains) // 2
+    assert expected[1][-1]["next_song"] and continued > len(cases) // 2
+    note = f"Of {n} changes of the file system by {', '.join(TINY)}; {len(cases[-1][1])} kills in a row in one case. "
+    note += f"{continued} times a training continued from its checkpoint."
+    count("kill −9 of trainings before they change a file", sum(len(each[1]) for each in cases), len(wrong), RULE, note)
