@@ -67,7 +67,7 @@ def odd_checkout(parent: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory) -> Any:
-    found = in_a_process(tmp_path_factory.mktemp("calm") / "project")
+    found = in_a_fork(tmp_path_factory.mktemp("calm") / "project")
     assert not isinstance(found, str), found
     return found
 
@@ -93,8 +93,8 @@ def test_nothing_around_a_run_changes_its_figures(count, full, calm, tmp_path):
         "1 and 2 threads of TensorFlow": [lambda root, n=n: in_a_fork(root, n) for n in (1, 2)],
         "1 to 8 threads of DuckDB": [lambda root, n=n: in_a_fork(root, 0, n) for n in range(1, 9)],
     }
-    for what, cases in kinds.items():
-        roots = [tmp_path / f"{what[:9]}-{number}" for number in range(len(cases))]
+    for kind, (what, cases) in enumerate(kinds.items()):
+        roots = [tmp_path / f"{kind}-{number}" for number in range(len(cases))]
         with ThreadPoolExecutor(2) as pool:
             found = list(pool.map(lambda case, root: case(root), cases, roots))
         wrong = [each for each in found if each != calm]
