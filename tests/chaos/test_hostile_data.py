@@ -18,7 +18,7 @@ from recsys.data.errors import DataError
 from recsys.data.readers.dialect import UNKNOWN, find_dialect
 from recsys.reports.parameters import read_parameters, read_values
 
-SECONDS = 570.0  # for all readers, in two processes
+SECONDS = 400.0  # for all readers, in two processes
 ROUND = 10  # files, whose time together must be within the limit of one
 LIMIT_SECONDS, LIMIT_BYTES = 10.0, 2**30
 LETTERS = "aZ09 .,-+eE_=/\\~'\"\n\t\0\x1b\u202e\ud7ffñ🎵%{}$;|&<>"
