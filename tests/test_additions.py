@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import sparse
 from test_recency import moods
 from test_resume import placed
 from test_training import groups
@@ -159,7 +160,7 @@ def test_the_spectral_part_is_the_singular_value_decomposition():
     of_users, of_songs = (np.maximum(seen.sum(axis=axis), 1) for axis in (1, 0))
     left, values, right = np.linalg.svd(seen / np.sqrt(np.outer(of_users, of_songs)))
     expected = (left[:, :5] * values[:5]) @ right[:5] * np.sqrt(of_songs)  # (users, songs)
-    users, songs = spectral_vectors(rows, 10, 13, 5)
+    users, songs = spectral_vectors(sparse.csr_matrix(seen.astype(np.float32)), 5)
     assert np.linalg.norm(songs, axis=1) == pytest.approx(np.ones(13), abs=1e-5)
     products, lengths = users @ songs.T, np.linalg.norm(left[:, :5] * values[:5], axis=1, keepdims=True)
     for user in range(9):  # the last has no rows

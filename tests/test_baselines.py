@@ -84,6 +84,19 @@ def test_transitions_do_not_cross_users_nor_the_hour():
     assert found.tolist() == [[False, True, False], [False, False, True], [True, False, False]]
 
 
+def test_places_in_a_list_serve_as_times_within_an_hour():
+    timed, n = timed_split(4, longest=3000), 0
+    placed = timed
+    for name in ("train", "validation", "test"):
+        part = getattr(timed, name)
+        part, n = dataclasses.replace(part, timestamp=None, place=np.arange(n, n + len(part))), n + len(part)
+        placed = dataclasses.replace(placed, **{name: part})
+    kinds = (sequential.fit_markov, {"steps": 3, "symmetric": False}), (sequential.fit_markov_knn, {"weight": 3.0})
+    for fit, settings in kinds:
+        one, two = (scores(fit(split, BOTH, 0, half_life=1.5, **settings), split) for split in (timed, placed))
+        assert (one == two).all() and one.any()
+
+
 def test_item_knn_on_recent_songs_and_the_sum_equal_slow_references():
     split = timed_split(3)
     weights, cosine = slow_weights(split, 2.0), slow_cosine(split.known.toarray(), sequential.SHRINKAGE)

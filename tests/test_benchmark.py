@@ -15,7 +15,7 @@ from recsys.reports import benchmark
 from recsys.training import trainer
 from recsys.training.recipes import RECIPES
 
-SMALL = {"epochs": 4, "patience": 4, "trial_epochs": 1, "min_steps": 0, "dim": 8, "evaluate_every": 2}
+SMALL = {"epochs": 4, "patience": 4, "trial_epochs": 1, "first_epochs": 0, "dim": 8, "evaluate_every": 2}
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import signal
 
 import numpy as np
 import pytest
+from scipy import sparse
 from test_training import groups
 
 from recsys.data.interactions import Interactions
@@ -15,9 +16,10 @@ from recsys.evaluation.evaluate import validation_ndcg
 from recsys.evaluation.sampled import draw_candidates, sampled_accuracy
 from recsys.files import read_json
 from recsys.models.embeddings import Embeddings
-from recsys.training import losses, recipes, trainer
+from recsys.training import additions, losses, recipes, trainer
 from recsys.training.full_softmax import FullLoop
 from recsys.training.recipes import RECIPES
+from recsys.training.spectral import spectral_vectors
 from recsys.training.trainer import load, train
 
 SMALL = dataclasses.replace(
@@ -124,7 +126,7 @@ def test_the_history_holds_every_choice(tmp_path, capsys):
     assert re.fullmatch(r"best: trial 1 of 2: temperature 0.1, gamma 1.25, NDCG@20 on validation 0.\d{4} *\n", lines[1])
     assert re.fullmatch(
         r"best: epoch  4 of 5: loss \d+\.\d{4}, accuracy \d+\.\d\d%; "
-        r"validation accuracy \d+\.\d\d%, NDCG@20 \d\.\d{4}; [\d,]+ rows/s; at most \d+:\d\d left *\r",
+        r"validation accuracy \d+\.\d\d%, NDCG@20 \d\.\d{4}; [\d,]+ rows/s; \d+:\d\d to epoch 5 *\r",
         lines[6],
     )
     assert quick(split, folder=tmp_path).reused and not quick(split, folder=tmp_path, seed=1).reused
@@ -141,6 +143,56 @@ def test_the_choice_is_the_best_on_validation():
     assert validation_ndcg(loop.model, split) == good["trials"][0]["ndcg@20"] == good["epochs"][-1]["val_ndcg@20"]
 
 
+@pytest.mark.parametrize(("gains", "tried", "kept"), [(True, [1, 2, 4, 5], 5), (False, [1, 2], 1)])
+def test_the_number_of_epochs_doubles_while_that_gains(monkeypatch, tmp_path, gains, tried, kept):
+    monkeypatch.setattr(additions, "is_better", lambda one, other: gains)
+    split, recipe = groups(1000), SMALL.override(grid=((0.2, 1.0),))
+    trained = quick(split, dataclasses.replace(recipe, first_epochs=1), folder=tmp_path)
+    at_once = quick(split, dataclasses.replace(recipe, first_epochs=0, epochs=kept))
+    assert [each["epochs"] for each in trained.history["lengths"]] == tried
+    for facts in (trained.history, at_once.history):
+        assert facts["length"] == facts["best_epoch"] == len(facts["epochs"]) == len(facts["refit_losses"]) == kept
+    assert "epochs_of_shorter" not in read_json(tmp_path / "history.json")
+    assert (weights(trained) == weights(at_once)).all()
+
+
+def test_a_gain_is_more_than_its_standard_error():
+    users = np.random.default_rng(0).normal(size=400)
+    gains = np.tile([0.0, 2.0], 200)  # mean 1, standard error 0.05
+    assert additions.is_better(users + gains, users) and not additions.is_better(users + gains - 0.96, users)
+
+
+def test_the_choice_says_by_how_much_it_leads():
+    history = quick(groups(3000)).history
+    best, other = sorted(history["trials"], key=lambda each: -each["ndcg@20"])
+    lead, gains = history["lead"], np.subtract(best["groups"], other["groups"])
+    assert lead["over"] == {name: other[name] for name in ("temperature", "gamma")}
+    assert lead["ndcg@20"] == best["ndcg@20"] - other["ndcg@20"]
+    assert lead["standard_error"] == pytest.approx(gains.std(ddof=1) / np.sqrt(20))
+    assert np.mean(best["groups"]) == pytest.approx(best["ndcg@20"], abs=1e-3)  # groups of 20 users
+    assert "lead" not in quick(groups(500), SMALL.override(grid=((0.1, 1.0),))).history
+
+
+def test_a_warm_start_has_the_spectral_vectors_and_a_little_of_the_seeds():
+    split = groups(1000)
+    loop = started_loop(split)
+    for spectral, warm in zip(spectral_vectors(split.seen("train"), 7), loop.model.get_weights(), strict=True):
+        rest = warm - spectral
+        assert 0 < np.abs(rest).max() < 0.1 * np.abs(spectral).max()
+    first = loop.model.get_weights()
+    loop.train_epoch()
+    loop.start(split.pairs("train"), 0.2, 1.0, epochs=1)
+    assert all((one == two).all() for one, two in zip(first, loop.model.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("rows", [[[0, 0], [0, 1]], [[0, 0], [1, 0]], [[0, 0], [1, 1], [2, 2]]])
+def test_spectral_vectors_of_very_few_rows_have_length_one(rows):
+    users, songs = np.transpose(rows)
+    seen = sparse.csr_matrix((np.ones(len(rows), np.float32), (users, songs)))
+    for vectors, n in zip(spectral_vectors(seen, 8), seen.shape, strict=True):
+        assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(n), abs=1e-6)
+
+
 def test_equal_seeds_give_equal_bits_even_without_test():
     split = groups(1000)
     blind = dataclasses.replace(split, test=Interactions(*np.empty((2, 0), np.int32)))
@@ -152,6 +204,7 @@ def test_equal_seeds_give_equal_bits_even_without_test():
 def test_the_refit_learns_from_validation_each_warm_pair_once(monkeypatch):
     monkeypatch.setattr(recipes, "MIN_STEPS_PER_EPOCH", 1)
     split, pair, recipe = groups(3000), [0, 299], SMALL.override(batch_size=20, epochs=16, grid=((0.15, 1.0),))
+    recipe = dataclasses.replace(recipe, first_epochs=0)
     assert split.seen("train")[*pair] == 0  # a song of another group
     rows = [np.stack([part.user, part.item], axis=1) for part in (split.train, split.validation, split.test)]
     more = np.concatenate([rows[1], [pair] * 3, [[0, 305], [400, 7]]])

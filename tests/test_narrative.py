@@ -224,7 +224,7 @@ def evaluate_run(run, names, seed=0):
 
 
 def test_the_sample_is_made_on_the_spot_and_the_same_seed_gives_the_same_figures(tmp_path, capsys, monkeypatch):
-    short = {"epochs": 2, "patience": 2, "trial_epochs": 1, "min_steps": 0, "gammas": (), "next_dim": 0}
+    short = {"epochs": 2, "patience": 2, "trial_epochs": 1, "first_epochs": 0, "gammas": (), "next_dim": 0}
     monkeypatch.setitem(RECIPES, "best", dataclasses.replace(RECIPES["best"], **short, grid=GRID))
     monkeypatch.setitem(RECIPES, "author", RECIPES["author"].override(epochs=2))
     found = []
@@ -280,7 +280,7 @@ def test_several_seeds_are_trained_and_their_spread_is_told(tmp_path):
     told = narrative.seeds_sentence(by_seed, evaluation)
     assert told.startswith("The described system, trained with 2 seeds, has an NDCG@20 from ")
     (told,) = narrative.training_sentences({"author": trained["author"].history})
-    assert told.startswith("The described system: 1 epoch in ")
+    assert told.startswith("The described system: 1 epoch, ")
     shown = tables.choices_table({"author": trained["author"].history}).data
     assert "<td>1 of 1</td>" in shown and f"<td>{trained['author'].history['n_parameters']:,}</td>" in shown
     with pytest.raises(ValueError, match="SEEDS: expected 1 or more, got 0"):

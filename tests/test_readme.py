@@ -95,7 +95,7 @@ def project(tmp_path, monkeypatch) -> Path:
     """An empty project as the working folder, where “best” trains for one epoch."""
     (tmp_path / "pyproject.toml").touch()
     monkeypatch.chdir(tmp_path)
-    short = dataclasses.replace(RECIPES["best"], epochs=1, patience=1, min_steps=0, grid=((0.1, 1.0),), gammas=())
+    short = dataclasses.replace(RECIPES["best"], epochs=1, patience=1, first_epochs=0, grid=((0.1, 1.0),), gammas=())
     monkeypatch.setitem(RECIPES, "best", short)
     return tmp_path
 

@@ -27,7 +27,7 @@ def root(tmp_path_factory):
     run = Run("mine", root)
     split = workflow.prepare_run(run)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(RECIPES, "best", replace(RECIPES["best"], grid=((0.1, 1.0),), gammas=(), min_steps=0))
+        patch.setitem(RECIPES, "best", replace(RECIPES["best"], grid=((0.1, 1.0),), gammas=(), first_epochs=0))
         workflow.train_run(run, split, workflow.choose_recipes(run, split, "author best", epochs=5, dim=24))
     return root
 

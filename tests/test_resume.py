@@ -21,7 +21,7 @@ TINY = {
     "author": RECIPES["author"].override(batch_size=64, epochs=12, patience=3),
     "fast": RECIPES["fast"].override(dim=8, batch_size=64, n_negatives=64, epochs=6),
     "best": RECIPES["best"].override(
-        dim=8, batch_size=20, learning_rate=0.03, epochs=4, trial_epochs=2, evaluate_every=1,
+        dim=4, batch_size=20, learning_rate=0.03, epochs=4, first_epochs=2, trial_epochs=2, evaluate_every=1,
         grid=((0.1, 1.25), (0.2, 1.0)), next_dim=8,
     ),
 }  # fmt: skip

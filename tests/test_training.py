@@ -149,8 +149,8 @@ def test_the_recipe_author_is_the_described_system():
         "similarity": "dot", "optimizer": "sgd", "schedule": "constant", "batch_size": 1024, "learning_rate": 100.0,
         "epochs": 50, "patience": 3, "grid": ((1.0, 1.0),), "gammas": (), "recency": (),
         "next_dim": 0, "next_epochs": 0, "next_shares": (), "spectral_dim": 0, "spectral_shares": (), "trends": (),
-        "trial_epochs": 0, "min_steps": 0, "mask_accidental_hits": False, "refit": False, "evaluate_every": 1,
-        "precision": "float32",
+        "trial_epochs": 0, "first_epochs": 0, "warm_start": False, "mask_accidental_hits": False, "refit": False,
+        "evaluate_every": 1, "precision": "float32",
     }  # fmt: skip
     assert author.override(dim=0, pool="", epochs=0) == author
     assert author.override(batch_size=2048).learning_rate == 200
@@ -219,7 +219,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_training(tmp_path, capsys)
     assert len({len(line) for line in (first, *moving, last)}) == 1  # each line covers the one before it
     assert re.fullmatch(
         r"author: epoch  1 of 40: loss \d\.\d{4}, accuracy \d+\.\d\d%; validation loss \d\.\d{4}, accuracy \d+\.\d\d%; "
-        r"[\d,]+ rows/s; at most \d+:\d\d left *\r",
+        r"[\d,]+ rows/s; \d+:\d\d to epoch 40 *\r",
         moving[0],
     )
     assert re.fullmatch(rf"author: finished after \d+\.\d s\. Best epoch: {best + 1} of {best + 3} *\n", last)

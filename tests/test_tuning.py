@@ -14,7 +14,8 @@ from recsys.runs import Run
 from recsys.training import tuning
 from recsys.training.recipes import RECIPES
 
-SMALL = dataclasses.replace(RECIPES["best"], epochs=4, patience=4, trial_epochs=1, min_steps=0, dim=8, evaluate_every=1)
+SHORT = {"epochs": 4, "patience": 4, "trial_epochs": 1, "first_epochs": 0}
+SMALL = dataclasses.replace(RECIPES["best"], **SHORT, dim=8, evaluate_every=1)
 
 
 @pytest.fixture

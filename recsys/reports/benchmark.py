@@ -79,7 +79,7 @@ def _measure_recipe(split: Split, history: dict[str, Any], model: Any, seed: int
 
     temperature, gamma = (history["settings"][name] for name in ("temperature", "gamma"))
     best, points = history["best_epoch"], []
-    chosen = history["inputs"]["recipe"] | {"grid": ((temperature, gamma),), "gammas": (), "min_steps": 0}
+    chosen = history["inputs"]["recipe"] | {"grid": ((temperature, gamma),), "gammas": (), "first_epochs": 0}
     for epochs in sorted({max(1, round(share * best)) for share in EPOCH_SHARES}):
         recipe = Recipe(**chosen | {"epochs": epochs, "patience": epochs, "evaluate_every": epochs})
         trained = train(split, recipe, seed=seed, verbose=False)
@@ -97,7 +97,8 @@ def _point(split: Split, history: dict[str, Any], model: Any) -> Point:
     ndcg = history.get("validation_ndcg", epochs[-1].get(f"val_{MAIN_METRIC}"))
     if not refit:  # after a refit, validation is no longer unseen
         ndcg = validation_ndcg(model, split)
-    return best, sum(n_rows / epoch["rows_per_second"] for epoch in epochs), ndcg
+    seconds = sum(n_rows / epoch["rows_per_second"] for epoch in epochs)
+    return best, history.get("warm_start_seconds", 0.0) + seconds, ndcg
 
 
 def sentences(found: Benchmark) -> list[str]:

@@ -280,7 +280,7 @@ def training_sentences(histories: dict[str, dict[str, Any]]) -> list[str]:
         gap = 100 * (best["train_accuracy"] - best["val_accuracy"])
         speed = np.median([epoch["rows_per_second"] for epoch in epochs])
         lines.append(_sentence(
-            f"{named(name)}: {len(epochs)} epoch{'s' * (len(epochs) > 1)} in {history['seconds']:.1f} s on "
+            f"{named(name)}: {len(epochs)} epoch{'s' * (len(epochs) > 1)}, {history['seconds']:.1f} s in all on "
             f"{history['device']}, {speed:,.0f} rows per second; best epoch {history['best_epoch']}, with a validation "
             f"accuracy of {percent(best['val_accuracy'])}. Train, measured in the same way, is {abs(gap):.1f} points "
             f"{'higher' if gap >= 0 else 'lower'}"

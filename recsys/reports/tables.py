@@ -97,14 +97,30 @@ def choices_table(histories: dict[str, dict[str, Any]]) -> HTML:
         columns[model_name(name)] = {
             "temperature": f"{history['settings']['temperature']:g}",
             "γ": f"{history['settings']['gamma']:g}",
+            "against the next best of these": _lead(history.get("lead")),
             "recency weighting": _chosen(history, "recency") + untried * ": the order of the listens is not known",
             "next-song part": _chosen(history, "next_song"),
             "spectral part": _chosen(history, "spectral"),
             "trend": _chosen(history, "trend"),
-            "best epoch": f"{history['best_epoch']} of {len(history['epochs'])}",
+            "best epoch": f"{history['best_epoch']} of {len(history['epochs'])}{_lengths(history)}",
             "parameters": f"{history['n_parameters']:,}",
         }
     return in_full(pd.DataFrame(columns).reset_index(names="chosen"))
+
+
+def _lead(lead: dict[str, Any] | None) -> str:
+    """Return by how much NDCG@20 on validation is higher with the chosen settings than with others, as text."""
+    if not lead:
+        return "no others were tried"
+    error = f" ± {lead['standard_error']:.4f}" if lead["standard_error"] is not None else ""
+    other = f"temperature {lead['over']['temperature']:g}, γ {lead['over']['gamma']:g}"
+    return f"NDCG@20 {lead[MAIN_METRIC]:+.4f}{error} ({other})"
+
+
+def _lengths(history: dict[str, Any]) -> str:
+    """Return the numbers of epochs that were tried, as text, if there were several."""
+    lengths = [str(each["epochs"]) for each in history.get("lengths", ())]
+    return f" ({', '.join(lengths[:-1])} and {lengths[-1]} epochs were tried)" if len(lengths) > 1 else ""
 
 
 def _chosen(history: dict[str, Any], name: str) -> str:
@@ -276,7 +292,12 @@ def _settings(recipe: Recipe) -> dict[str, str]:
     temperatures, gammas = zip(*recipe.grid, strict=True)
     drawn = recipe.negatives != "full"
     negatives = f"{recipe.n_negatives:,} drawn from {POOLS[recipe.pool]}, {DRAWN[recipe.negatives]}" if drawn else ""
-    stop = f"at most; stops after {recipe.patience} without improvement"
+    if len(recipe.lengths) > 1:
+        epochs = f"{recipe.first_epochs:,}, then twice as many while that gains, at most {recipe.epochs:,}"
+    elif recipe.patience >= recipe.epochs:
+        epochs = f"{recipe.epochs:,}, all are run"
+    else:
+        epochs = f"{recipe.epochs:,} at most; stops after {recipe.patience} without improvement"
     return {
         "numbers in a vector": f"{recipe.dim:,}",
         "score": SCORES[recipe.similarity],
@@ -287,7 +308,8 @@ def _settings(recipe: Recipe) -> dict[str, str]:
         "optimiser": OPTIMIZERS[recipe.optimizer],
         "learning rate": f"{recipe.learning_rate:g}, {'falling to 0' if recipe.schedule == 'cosine' else 'constant'}",
         "batch": f"{recipe.batch_size:,} {'listens' if drawn else 'users'}",
-        "epochs": f"{recipe.epochs:,}, {'all are run' if recipe.patience >= recipe.epochs else stop}",
+        "first vectors": "spectral" if recipe.warm_start else "random",
+        "epochs": epochs,
         "recency weighting": TRIED if recipe.recency else "none",
         "next-song part": f"{recipe.next_dim} numbers, {TRIED}" if recipe.next_dim else "none",
         "spectral part": f"{recipe.spectral_dim} numbers, {TRIED}" if recipe.spectral_dim else "none",

@@ -66,7 +66,7 @@ def choose(history: TrainingHistory, recipe: Recipe, split: Split, tables: Table
     """
     rows = rows_for(split, "train")
     if recipe.spectral_dim:
-        parts = parts | {"spectral": spectral_vectors(rows, len(tables[0]), len(tables[1]), recipe.spectral_dim)}
+        parts = parts | {"spectral": spectral_vectors(split.seen("train"), recipe.spectral_dim)}
     chosen: dict[str, Setting] = {name: {} for name in ADDITIONS}
     for name, settings in _to_try(recipe, parts, split.has_order, rows.timestamp is not None):
         dim = add(tables, rows, parts, **chosen)[0].shape[1] + TREND_DIM
@@ -80,14 +80,19 @@ def choose(history: TrainingHistory, recipe: Recipe, split: Split, tables: Table
             history.check_interrupt()
         means = np.mean(by_user, axis=1)
         best = int(means.argmax())
-        gains = by_user[best] - by_user[0]
-        if gains.mean() <= gains.std() / np.sqrt(len(gains)):
+        if not is_better(by_user[best], by_user[0]):
             best = 0
         chosen[name] = tried[best]
         trials = [each | {NDCG: float(mean)} for each, mean in zip(tried, means, strict=True)]
         history.note(**{name: chosen[name], f"{name}_trials": trials, "validation_ndcg": float(means[best])})
         figures = f"NDCG@20 on validation {means[best]:.4f} (without it {means[0]:.4f})"
         history.log(f"{ADDITIONS[name]}: {in_words(chosen[name])}, {figures}")
+
+
+def is_better(one: np.ndarray, other: np.ndarray) -> bool:
+    """Return whether `one` (users,) has a higher mean than `other`, by more than one standard error."""
+    gains = one - other
+    return bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
 
 
 def in_words(setting: Setting) -> str:

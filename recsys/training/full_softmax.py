@@ -1,6 +1,7 @@
 """Training on users of train, each with all of their songs, compared with all other songs of the catalogue."""
 
 import functools
+import time
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +14,9 @@ from recsys.training import losses
 from recsys.training.devices import local, over_replicas, share_of_users
 from recsys.training.loop import Loop
 from recsys.training.recipes import ACCURACY_NEGATIVES, Recipe
+from recsys.training.spectral import spectral_vectors
 
+NOISE = 0.1  # share of the usual initial values in a warm start, so that seeds differ and nobody has a zero vector
 N_DRAWS = 32  # sets of negatives a batch, for the accuracy: a set for each positive would take longer than the loss
 NUMBERS = (tf.int32, tf.int32, tf.float32, tf.float32)  # key and step of a draw, learning rate, number of steps so far
 
@@ -23,6 +26,7 @@ class FullLoop(Loop):
 
     def __init__(self, model: Embeddings, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False):
         super().__init__(model, split, recipe, seed, xla)
+        self._warm: tuple[Interactions | Stored | None, list[np.ndarray]] = None, []
         signature = [tf.TensorSpec((None,), tf.int32)] * 3 + [tf.TensorSpec((), kind) for kind in NUMBERS]
         self._step = tf.function(self._on_replicas, signature)
         self._exponentials = tf.function(losses.exponentials, jit_compile=True) if self.xla else losses.exponentials
@@ -36,6 +40,19 @@ class FullLoop(Loop):
         self.n_rows = int(n_songs[self.users].sum())
         if not len(self.users):
             raise ValueError("expected users with some, but not all songs of train, got none")
+        if self.recipe.warm_start:
+            self.model.set_weights(self._warm_start(rows))
+
+    def _warm_start(self, rows: Interactions | Stored) -> list[np.ndarray]:
+        """Return the spectral vectors of the rows, with a little of the initial values; all trials share them."""
+        if self._warm[0] is not rows:
+            began, dim = time.perf_counter(), self.recipe.dim
+            vectors = spectral_vectors(self.seen, dim - 1)
+            padded = [np.pad(each, ((0, 0), (0, dim - each.shape[1]))) for each in vectors]
+            pairs = zip(padded, self.model.get_weights(), strict=True)
+            self._warm = rows, [vectors + NOISE * initial for vectors, initial in pairs]
+            self.warm_start_seconds = time.perf_counter() - began
+        return self._warm[1]
 
     def _train(self, epoch: int) -> None:
         size = self.recipe.users_per_batch(len(self.users), self.model.n_items)

@@ -89,7 +89,12 @@ class TrainingHistory:
             self.phase = self.checkpoint["phase"]
             self.best_weights = [self.arrays[name] for name in self.arrays if name.startswith("best")]
             self.started["training"] -= self.checkpoint["seconds"]["training"]
-        self.epochs = facts.setdefault("epochs", [])
+        facts.setdefault("epochs", [])
+
+    @property
+    def epochs(self) -> list[dict[str, Any]]:
+        """The figures of each epoch of the training."""
+        return self.facts["epochs"]
 
     def attach(self, loop: Loop) -> None:
         """Follow a loop: its phases, epochs and state are those of the training from now on."""
@@ -152,10 +157,10 @@ class TrainingHistory:
         """Add an epoch's figures to the history, and log them; `validation` holds those of validation as text."""
         self.epochs.append(epoch | {"seconds": self.since("epoch")})
         self.note()
-        number, n = epoch["epoch"], self.loop.recipe.epochs
+        number, n = epoch["epoch"], self.loop.epochs
         left = int((n - number) * sum(each["seconds"] for each in self.epochs) / number)
         text = f"epoch {number:2} of {n}: loss {epoch['loss']:.4f}, accuracy {epoch['accuracy']:.2%}; validation "
-        text += f"{validation}; {epoch['rows_per_second']:,} rows/s; at most {left // 60}:{left % 60:02} left"
+        text += f"{validation}; {epoch['rows_per_second']:,} rows/s; {left // 60}:{left % 60:02} to epoch {n}"
         self.log(text, moving=True)
 
 

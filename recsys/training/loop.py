@@ -42,6 +42,7 @@ class Loop:
         self.xla = xla and self.strategy.num_replicas_in_sync == 1
         self.optimizer = Optimizer(recipe.optimizer, self.tables, self.xla)
         self._evaluated = tf.function(self._evaluate_batches, jit_compile=self.xla)
+        self.warm_start_seconds = 0.0  # of the last that was made
         self.after_call: Callable[[], None] = lambda: None  # in training, when the state is complete
         self.check_interrupt: Callable[[], None] = lambda: None  # in an evaluation
 

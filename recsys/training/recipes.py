@@ -1,7 +1,7 @@
 """Recipes: named settings of a training, each of which a user may override."""
 
 import dataclasses
-import math
+import itertools
 from typing import Any
 
 MAX_SONGS_FOR_FULL = 200_000  # with more songs, comparing every user with every song takes too long
@@ -38,7 +38,8 @@ class Recipe:
     grid: tuple[tuple[float, float], ...] = ((0.1, 1.0),)  # pairs of temperature and γ to try
     gammas: tuple[float, ...] = ()  # to try with the best temperature of the grid
     trial_epochs: int = 0  # of each of these trials
-    min_steps: int = 0  # with few users the number of epochs grows until there are so many steps
+    first_epochs: int = 0  # of the first training; the next has twice as many, as long as that gains; 0: all at once
+    warm_start: bool = False  # begin with spectral vectors, for "full": see recsys.training.spectral
     recency: tuple[tuple[float, float], ...] = ()  # pairs of strength and half-life to try: see recsys.training.recency
     next_dim: int = 0  # length of the vectors of the next-song part, 0 for none: see recsys.training.next_song
     next_epochs: int = 0  # of its training
@@ -68,10 +69,21 @@ class Recipe:
             raise ValueError(f"{self.name}, gamma: expected 1, as the loss {self.loss} has no gamma; got {min(others)}")
         if len(self.grid) + len(self.gammas) > 1 and not self.trial_epochs > 0:
             raise ValueError(f"trial_epochs: expected more than 0 to choose from a grid, got {self.trial_epochs!r}")
+        if self.warm_start and self.negatives != "full":
+            raise ValueError(f"{self.name}, warm_start: expected False, as this recipe draws negatives; got True")
         for name, value in FIXED_FOR_FULL.items() if self.negatives == "full" else ():
             if (got := getattr(self, name)) != value:
                 expected = f"expected {value!r}, as this recipe compares with all songs of train"
                 raise ValueError(f"{self.name}, {name}: {expected}; got {got!r}; the recipe fast allows other values")
+
+    @property
+    def lengths(self) -> list[int]:
+        """The numbers of epochs of the trainings that are tried."""
+        lengths = [self.epochs]
+        if self.first_epochs and self.patience >= self.epochs:
+            doubled = (self.first_epochs * 2**power for power in range(self.epochs))
+            lengths = [*itertools.takewhile(lambda n: n < self.epochs, doubled), self.epochs]
+        return lengths
 
     @property
     def adds(self) -> bool:
@@ -113,17 +125,12 @@ class Recipe:
         return max(1, min(self.batch_size, MAX_LOGITS_PER_BATCH // n_items, n_users // MIN_STEPS_PER_EPOCH))
 
     def for_size(self, n_users: int, n_items: int) -> "Recipe":
-        """Return the recipe with negatives as in `fast` if there are too many songs, more epochs if users are few."""
-        if self.negatives != "full":
-            return self
-        if n_items > MAX_SONGS_FOR_FULL:
+        """Return the recipe with negatives as in `fast` if there are too many songs to compare with all of them."""
+        if self.negatives == "full" and n_items > MAX_SONGS_FOR_FULL:
             fast, names = RECIPES["fast"], ["negatives", "n_negatives", "batch_size", "learning_rate", "evaluate_every"]
-            names += ["next_dim", "spectral_dim"]
+            names += ["next_dim", "spectral_dim", "warm_start"]
             return dataclasses.replace(self, **{name: getattr(fast, name) for name in names})
-        steps = math.ceil(n_users / self.users_per_batch(n_users, n_items))
-        epochs = max(self.epochs, math.ceil(self.min_steps / steps))
-        trial_epochs = math.ceil(self.trial_epochs * epochs / self.epochs)
-        return dataclasses.replace(self, epochs=epochs, patience=epochs, trial_epochs=trial_epochs)
+        return self
 
 
 RECENCY = tuple((strength, half_life) for half_life in (0.5, 2.0, 8.0) for strength in (0.25, 1.0, 4.0))
@@ -138,9 +145,9 @@ RECIPES: dict[str, Recipe] = {
         patience=3, grid=((0.12, 1.0),),
     ),
     "best": Recipe(
-        "best", dim=128, negatives="full", n_negatives=ACCURACY_NEGATIVES, batch_size=512, learning_rate=0.03,
+        "best", dim=128, negatives="full", n_negatives=ACCURACY_NEGATIVES, batch_size=512, learning_rate=0.02,
         epochs=48, patience=48, grid=((0.07, 1.0), (0.1, 1.0), (0.15, 1.0), (0.2, 1.0)), gammas=(1.15, 1.3),
-        trial_epochs=8, min_steps=2400, recency=RECENCY, next_dim=120, next_epochs=2,
+        trial_epochs=4, first_epochs=8, warm_start=True, recency=RECENCY, next_dim=120, next_epochs=2,
         next_shares=(0.2, 0.35, 0.5, 0.65), spectral_dim=64, spectral_shares=(0.4, 0.6, 0.75, 0.9),
         trends=(0.02, 0.05, 0.1, 0.15, 0.25), evaluate_every=4,
     ),

@@ -1,13 +1,15 @@
 """The phases of a training: trials of settings, the training itself, what is added to it, and the refit."""
 
+from typing import Any
+
 import numpy as np
 
 from recsys.data.interactions import Interactions, Stored
 from recsys.data.split import Split
-from recsys.evaluation.evaluate import validation_ndcg
+from recsys.evaluation.evaluate import validation_ndcg, validation_ndcg_by_user
 from recsys.models.embeddings import Embeddings
-from recsys.training import next_song
-from recsys.training.additions import ADDITIONS, MAX_DIM, NDCG, TREND_DIM, Tables, add, choose, extended, rows_for
+from recsys.training import additions, next_song
+from recsys.training.additions import ADDITIONS, NDCG, Tables
 from recsys.training.history import TrainingHistory
 from recsys.training.loop import Loop
 from recsys.training.next_song import NextSongLoop
@@ -15,6 +17,7 @@ from recsys.training.recipes import Recipe
 from recsys.training.spectral import spectral_vectors
 
 GAIN = 1.01  # another gamma must gain 1 % in its trial, as a few epochs flatter a large gamma
+N_GROUPS = 20  # of users, whose means tell how certain a choice is
 NEXT_SONG, REFIT, REFIT_NEXT_SONG = "next-song part", "refit", "refit of the next-song part"  # names of phases
 
 
@@ -27,10 +30,10 @@ def fit(loop: Loop, history: TrainingHistory, split: Split) -> Embeddings:
     rows = split.pairs("train") if recipe.refit else split.train
     if len(recipe.grid) + len(recipe.gammas) > 1:
         _try_settings(loop, history, split, rows)
-    history.note(settings=_best_settings(recipe, facts.get("trials", [])))
+    history.note(**_best_settings(recipe, facts.get("trials", [])))
     if stopped_in not in (REFIT, REFIT_NEXT_SONG):
         if stopped_in != NEXT_SONG:
-            _train(loop, history, split, rows)
+            _choose_length(loop, history, split, rows)
         if recipe.adds:
             _choose_additions(loop, history, split)
     if not recipe.refit:
@@ -54,32 +57,79 @@ def _try_settings(loop: Loop, history: TrainingHistory, split: Split, rows: Inte
         history.begin(f"trial {len(trials) + 1} of {n}", rows, settings, epochs)
         while loop.epoch < epochs:
             history.train_epoch()
-        ndcg = validation_ndcg(loop.model, split)
-        trials.append(settings | {"epochs": epochs, NDCG: ndcg, "seconds": history.since("phase")})
+        by_user = validation_ndcg_by_user(loop.model, split)
+        ndcg, n_groups = float(by_user.mean()), min(N_GROUPS, len(by_user))
+        groups = [float(by_user[number::n_groups].mean()) for number in range(n_groups)]
+        trials.append(settings | {"epochs": epochs, NDCG: ndcg, "groups": groups, "seconds": history.since("phase")})
         history.note()
         history.log(f"{history.phase}: temperature {temperature}, gamma {gamma}, NDCG@20 on validation {ndcg:.4f}")
 
 
-def _best_settings(recipe: Recipe, trials: list[dict[str, float]]) -> dict[str, float]:
+def _best_settings(recipe: Recipe, trials: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the settings of the best trial, and its lead over the second with the standard error of that."""
     if not trials:
-        return dict(zip(("temperature", "gamma"), recipe.grid[0], strict=True))
+        return {"settings": dict(zip(("temperature", "gamma"), recipe.grid[0], strict=True))}
     best = max(trials, key=lambda trial: trial[NDCG] / (1 if trial in trials[: len(recipe.grid)] else GAIN))
-    return {name: best[name] for name in ("temperature", "gamma")}
+    second = max((trial for trial in trials if trial is not best), key=lambda trial: trial[NDCG])
+    gains = np.subtract(best["groups"], second["groups"])
+    error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else None
+    names = ("temperature", "gamma")
+    lead = {"over": {name: second[name] for name in names}, NDCG: best[NDCG] - second[NDCG], "standard_error": error}
+    return {"settings": {name: best[name] for name in names}, "lead": lead}
 
 
-def _train(loop: Loop, history: TrainingHistory, split: Split, rows: Interactions | Stored) -> None:
-    """Train until validation stops improving, and keep the best epoch's model; or all epochs, and keep the last."""
+def _choose_length(loop: Loop, history: TrainingHistory, split: Split, rows: Interactions | Stored) -> None:
+    """Train, then train with more epochs as long as that is better, and keep the last training that was."""
+    facts, lengths = history.facts, loop.recipe.lengths
+    tried = facts.setdefault("lengths", [])
+    for length in lengths[len(tried) :]:
+        _train(loop, history, split, rows, length)
+        better = not tried or _beats_kept(loop, history, split)
+        tried.append({"epochs": length, NDCG: history.epochs[-1].get(f"val_{NDCG}")})
+        shorter = facts.pop("epochs_of_shorter", [])
+        if not better:
+            facts["epochs"] = shorter
+            break
+        facts["length"] = length
+        if len(tried) > 1:
+            facts["best_epoch"] = length
+            history.write_model()
+        if len(tried) < len(lengths):
+            history.best_weights = loop.model.get_weights()
+            facts |= {"epochs_of_shorter": facts["epochs"], "epochs": []}
+    facts["warm_start_seconds"] = loop.warm_start_seconds
+    if len(tried) > 1:
+        history.best_weights = []
+        figures = ", ".join(f"{each[NDCG]:.4f} with {each['epochs']}" for each in tried)
+        history.log(f"{facts['length']} epochs: NDCG@20 on validation {figures}")
+
+
+def _beats_kept(loop: Loop, history: TrainingHistory, split: Split) -> bool:
+    """Return whether the model in training is better than the kept one; if it is not, load that."""
+    weights, by_user = loop.model.get_weights(), validation_ndcg_by_user(loop.model, split)
+    loop.model.set_weights(history.best_weights)
+    if better := additions.is_better(by_user, validation_ndcg_by_user(loop.model, split)):
+        loop.model.set_weights(weights)
+    return better
+
+
+def _train(loop: Loop, history: TrainingHistory, split: Split, rows: Interactions | Stored, length: int) -> None:
+    """Train until validation stops improving, and keep the best epoch's model; or all epochs, and keep the last.
+
+    After a shorter training, that one's model is kept.
+    """
     recipe, facts = loop.recipe, history.facts
-    history.begin("", rows, facts["settings"], recipe.epochs)
-    while loop.epoch < recipe.epochs and loop.epoch - (facts["best_epoch"] or loop.epoch) < recipe.patience:
+    stops_early, is_first = recipe.patience < recipe.epochs, not facts["lengths"]
+    history.begin("" if is_first else f"training of {length} epochs", rows, facts["settings"], length)
+    while loop.epoch < length and loop.epoch - (facts["best_epoch"] or loop.epoch) < recipe.patience:
         epoch = {"epoch": loop.epoch + 1, **history.train_epoch(), **loop.evaluate()}
         score, text = -np.inf, f"accuracy {epoch['val_accuracy']:.2%}"
         if not recipe.refit:
             score, text = -epoch["val_loss"], f"loss {epoch['val_loss']:.4f}, {text}"
-        elif loop.epoch % recipe.evaluate_every == 0 or loop.epoch == recipe.epochs:
+        elif loop.epoch % recipe.evaluate_every == 0 or loop.epoch == length:
             epoch[f"val_{NDCG}"] = score = validation_ndcg(loop.model, split)
             text += f", NDCG@20 {score:.4f}"
-        if score > (facts.get("best_score", -np.inf) if recipe.patience < recipe.epochs else -np.inf):
+        if score > (facts.get("best_score", -np.inf) if stops_early else -np.inf) and is_first:
             history.write_model()
             facts |= {"best_epoch": loop.epoch, "best_score": score}
             history.best_weights = [] if recipe.refit else loop.model.get_weights()
@@ -89,11 +139,11 @@ def _train(loop: Loop, history: TrainingHistory, split: Split, rows: Interaction
 def _choose_additions(loop: Loop, history: TrainingHistory, split: Split) -> None:
     """Choose what is added. Where train is too large for memory, there is no next-song part."""
     recipe, parts = loop.recipe, dict[str, Tables]()
-    fits = recipe.dim + recipe.next_dim + TREND_DIM <= MAX_DIM
+    fits = recipe.dim + recipe.next_dim + additions.TREND_DIM <= additions.MAX_DIM
     if recipe.next_dim and fits and split.has_order and isinstance(split.train, Interactions):
         history.best_weights = history.best_weights or loop.model.get_weights()  # kept if the training is stopped
         parts["next_song"] = _train_next_song(loop, history, split, NEXT_SONG, "train")
-    choose(history, recipe, split, history.best_weights or loop.model.get_weights(), parts)
+    additions.choose(history, recipe, split, history.best_weights or loop.model.get_weights(), parts)
     history.best_weights = []
 
 
@@ -114,7 +164,7 @@ def _refit(loop: Loop, history: TrainingHistory, split: Split, stopped_in: str) 
     facts, both, parts = history.facts, ("train", "validation"), dict[str, Tables]()
     refit_losses = facts.setdefault("refit_losses", [])
     if stopped_in != REFIT_NEXT_SONG:
-        history.begin(REFIT, split.pairs(*both), facts["settings"], loop.recipe.epochs)
+        history.begin(REFIT, split.pairs(*both), facts["settings"], facts["length"])
         while loop.epoch < facts["best_epoch"]:
             refit_losses.append(history.train_epoch()["loss"])
         history.note(refit_seconds=history.since("phase"))
@@ -126,10 +176,10 @@ def _refit(loop: Loop, history: TrainingHistory, split: Split, stopped_in: str) 
     tables = history.best_weights or loop.model.get_weights()
     model = loop.model
     if any(chosen.values()):
-        rows = rows_for(split, *both)
+        rows = additions.rows_for(split, *both)
         if chosen["spectral"]:
-            parts["spectral"] = spectral_vectors(rows, split.n_users, split.n_items, loop.recipe.spectral_dim)
-        model = extended(model, add(tables, rows, parts, **chosen))
+            parts["spectral"] = spectral_vectors(split.seen(*both), loop.recipe.spectral_dim)
+        model = additions.extended(model, additions.add(tables, rows, parts, **chosen))
     history.write_model(model)
     history.note(refit=True, n_parameters=model.count_params())
     history.log(f"refit on train and validation: loss {refit_losses[-1]:.4f}, {facts['refit_seconds']:.1f} s")

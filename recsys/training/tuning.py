@@ -44,7 +44,7 @@ def base_recipe(split: Split, settings: dict[str, float]) -> Recipe:
     """Return the base recipe for the size of the split, with other settings; it always runs its whole schedule."""
     base = dataclasses.replace(RECIPES[BASE], name="tuned").for_size(split.n_users, split.n_items)
     recipe = base.override(**settings)
-    return dataclasses.replace(recipe, patience=max(recipe.patience, recipe.epochs), min_steps=0)
+    return dataclasses.replace(recipe, patience=max(recipe.patience, recipe.epochs), first_epochs=0)
 
 
 def search(split: Split, where: Path, trials: int, minutes: float, seed: int = 0) -> dict[str, Any]:

@@ -40,14 +40,16 @@ def fit_markov_knn(split: Split, parts: tuple[str, ...], seed: int, half_life: f
 def transitions(rows: Interactions, n_items: int, steps: int, symmetric: bool) -> sparse.csr_matrix:
     """Return how often songs (columns) follow songs (rows), float32 (n_items, n_items), of ordered rows.
 
-    The d-th song after another counts 1 / d, up to `steps` and within `WINDOW`. Each entry is divided by the square
-    roots of the sums of its row and of its column, each with `DAMPING` added; `symmetric` adds the transpose.
+    The d-th song after another counts 1 / d, up to `steps`, and within `WINDOW` where there are times. Each entry is
+    divided by the square roots of the sums of its row and of its column, each with `DAMPING` added; `symmetric` adds
+    the transpose.
     """
     user, item, time = rows.user, rows.item, rows.timestamp
-    assert time is not None
     counts = sparse.csr_matrix((n_items, n_items), dtype=np.float32)
     for d in range(1, min(steps, len(rows) - 1) + 1):
-        follows = (user[d:] == user[:-d]) & (time[d:] - time[:-d] <= WINDOW)
+        follows = user[d:] == user[:-d]
+        if time is not None:
+            follows &= time[d:] - time[:-d] <= WINDOW
         pairs = item[:-d][follows], item[d:][follows]
         counts += sparse.csr_matrix((np.full(len(pairs[0]), 1 / d, np.float32), pairs), shape=counts.shape)
     scales = (sparse.diags_array(1 / np.sqrt(np.asarray(counts.sum(axis)).ravel() + DAMPING)) for axis in (1, 0))
@@ -56,8 +58,8 @@ def transitions(rows: Interactions, n_items: int, steps: int, symmetric: bool) -
 
 
 def _ordered(split: Split, parts: tuple[str, ...]) -> Interactions:
-    """Return the warm rows of the parts by user and time."""
-    if not split.has_order or split.train[:0].timestamp is None:
+    """Return the warm rows of the parts by user, each user's oldest first."""
+    if not split.has_order:
         raise DoesNotApply("it needs the order of the listens, which these data do not have")
     return split.in_order(*parts)
 
