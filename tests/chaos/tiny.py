@@ -46,7 +46,10 @@ from recsys.runs import Run
 from recsys.training.recipes import RECIPES
 
 COLUMNS = {"user_column": "who", "item_column": "song", "time_column": "played_at"}
-TINY = dataclasses.replace(RECIPES["best"], dim=4, batch_size=64, epochs=1, grid=((0.1, 1.0),), next_dim=0)
+TINY = dataclasses.replace(
+    RECIPES["best"], dim=4, batch_size=64, epochs=1, grid=((0.1, 1.0),), gammas=(), recency=((1.0, 2.0),), next_dim=0,
+    next_shares=(0.5,), spectral_dim=4, spectral_shares=(0.5,), trends=(0.1,),
+)  # fmt: skip
 CHANGES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.symlink", "os.truncate")
 FORKS = multiprocessing.get_context("forkserver")
 HERE = Path(__file__).resolve().parent
