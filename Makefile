@@ -51,10 +51,8 @@ share: setup ## write a report as one zip without listeners' ids and paths, to s
 	@$(BIN)/python -m recsys.reports.share '$(subst ','\'',$(value REPORT))'
 
 test: setup ## run all notebooks and all tests (TESTS=tests/test_metrics.py runs this file only)
-ifndef TESTS
-	@$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 notebooks
-endif
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --nbmake --nbmake-timeout=300 $(or $(TESTS),tests)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --nbmake --nbmake-timeout=300 \
+		$(or $(TESTS),tests notebooks)
 
 chaos: setup ## break the program in counted ways and write docs/reliability.md (TOPICS=disk runs one of them)
 	@$(BIN)/python tests/chaos $(TOPICS)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from recsys.files import write_atomically
+from recsys.files import hold, write_atomically
 from recsys.reports import figures
 from recsys.reports.parameters import Parameter, read_parameters, read_values
 from recsys.runs import project_root
@@ -37,8 +37,12 @@ def main(arguments: Sequence[str]) -> int:
     dataset = given.pop("dataset", "") or ("auto" if path else "sample")
     split = prepare(dataset, root / path if path else None, root=root, **given)
     where = tuning.folder(split, root)
+    where.mkdir(parents=True, exist_ok=True)
     try:
-        facts = tuning.search(split, where, trials, minutes, seed)
+        with hold(where) as free:
+            if free is False:
+                raise ValueError(f"data/tune/{where.name}: another search on these data is at work; wait for its end")
+            facts = tuning.search(split, where, trials, minutes, seed)
     except ValueError as error:
         print(f"make tune: {error}", file=sys.stderr)
         return 2

@@ -11,7 +11,23 @@ from typing import Any
 
 import pytest
 
+for library in ("OMP", "OPENBLAS"):  # their threads wait for each other in a loop, which takes long on shared cores
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # ranx, a reference, takes longer to compile than to run
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+# files of tests that take longest, and the folder of the notebooks: they begin first, and the short ones fill the rest
+LONGEST = ["notebooks", "test_lab", "test_reports", "test_hostile", "test_training", "test_narrative", "test_readme",
+           "test_exact_resume", "test_kill", "test_recommend", "test_readers_datasets"]  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist, which reads the groups in the same hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of a file, and all notebooks, run one after the other in one process."""
+    names = {item: item.path.parent.name if item.path.suffix == ".ipynb" else item.path.stem for item in items}
+    for item, name in names.items():
+        item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=lambda item: LONGEST.index(names[item]) if names[item] in LONGEST else len(LONGEST))
 
 
 def run_reports(project: Path, *arguments: str) -> tuple[int, Path, str]:

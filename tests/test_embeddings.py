@@ -20,13 +20,14 @@ FRESH_PROCESS = """
 import json, sys
 import numpy as np
 from recsys.models.embeddings import load
-folder, song, out = sys.argv[1:]
-model = load(folder)
-ids, similarities = model.call_item_item(json.loads(song))
-codes = np.arange(model.n_users), np.arange(model.n_items)[None].repeat(model.n_users, axis=0)
-vocabularies = {"user_ids": model.user_ids.tolist(), "item_ids": model.item_ids.tolist(), "neighbours": ids.tolist()}
-scores = model.scores(codes[0])
-np.savez(out, logits=model(codes), scores=scores, similarities=similarities, ids=np.array(json.dumps(vocabularies)))
+for folder, song in json.loads(sys.argv[1]):
+    model = load(folder)
+    ids, similarities = model.call_item_item(song)
+    codes = np.arange(model.n_users), np.arange(model.n_items)[None].repeat(model.n_users, axis=0)
+    vocabularies = {"user_ids": model.user_ids.tolist(), "item_ids": model.item_ids.tolist()}
+    texts = np.array(json.dumps(vocabularies | {"neighbours": ids.tolist()}))
+    out = dict(logits=model(codes), scores=model.scores(codes[0]), similarities=similarities, ids=texts)
+    np.savez(f"{folder}/out.npz", **out)
 """
 NOVEMBER = Path(__file__).parent / "files" / "model_of_november_2026.keras"  # by the class `SimpleRecommender`
 
@@ -127,29 +128,39 @@ def test_cosine_models_divide_every_vector_by_its_length():
     np.testing.assert_allclose(model.scores(np.arange(5)), users @ items.T, rtol=1e-4, atol=1e-6)
 
 
-def in_a_fresh_process(folder, song):
-    out = folder / "out.npz"
-    subprocess.run([sys.executable, "-c", FRESH_PROCESS, str(folder), json.dumps(song), str(out)], check=True)
-    found = dict(np.load(out))
-    return found | json.loads(str(found["ids"]))
+KINDS = {
+    "numbers": (np.array([5, -3, 2**62, 0, 9]), np.arange(200) * 670_000 + 2**40),
+    "names": (HOSTILE, [*HOSTILE, *(f"song {i}" for i in range(187))]),
+}
 
 
-@pytest.mark.parametrize("ids", [np.arange(200) * 670_000 + 2**40, [*HOSTILE, *(f"song {i}" for i in range(187))]])
-def test_a_fresh_process_gets_the_same_bits(tmp_path, ids):
-    users = HOSTILE if isinstance(ids, list) else np.array([5, -3, 2**62, 0, 9])
-    model = Embeddings(users, ids, seed=4)
-    model.write(tmp_path / "model.keras")
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Models of two kinds of ids and that of 2026, and what a fresh process reads of their files, by name."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in (*KINDS, "november")}
+    models = {name: Embeddings(*ids, seed=4) for name, ids in KINDS.items()}
+    for name, model in models.items():
+        model.write(folders[name] / "model.keras")
+    shutil.copy(NOVEMBER, folders["november"] / "model.keras")
+    models["november"] = load(folders["november"])
+    asked = [[str(folders[name]), model.item_ids.tolist()[10 % model.n_items]] for name, model in models.items()]
+    subprocess.run([sys.executable, "-c", FRESH_PROCESS, json.dumps(asked)], check=True)
+    found = {name: dict(np.load(folder / "out.npz")) for name, folder in folders.items()}
+    return {name: (models[name], each | json.loads(str(each["ids"]))) for name, each in found.items()}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_fresh_process_gets_the_same_bits(written, name):
+    model, found = written[name]
     neighbours, similarities = model.call_item_item(model.item_ids[10])
-    found = in_a_fresh_process(tmp_path, model.item_ids.tolist()[10])
     assert len(neighbours) == 100 and found["neighbours"] == neighbours.tolist()
     assert (found["similarities"] == similarities).all()
-    codes = np.arange(len(users)), np.tile(np.arange(200), (len(users), 1))
+    codes = np.arange(model.n_users), np.tile(np.arange(200), (model.n_users, 1))
     assert (found["logits"] == model(codes).numpy()).all()
 
 
-def test_a_file_of_november_2026_loads_here_and_in_a_fresh_process(tmp_path):
-    shutil.copy(NOVEMBER, tmp_path / "model.keras")
-    model, found = load(tmp_path), in_a_fresh_process(tmp_path, 7)
+def test_a_file_of_november_2026_loads_here_and_in_a_fresh_process(written):
+    model, found = written["november"]
     users, items = ["ann", "bob", "cy"], [2288934, 76476152, 90148138, 7]
     scores = [[0.3605, 0.0401, -0.0329, -0.8589], [-0.5886, 0.1481, -0.4839, -0.2021]]  # of that time's code
     assert model.user_ids.tolist() == found["user_ids"] == users and found["item_ids"] == items

@@ -20,6 +20,7 @@ TOKEN = "of-this-test"
 SETTINGS = {"ServerApp": {"allow_root": True, "open_browser": False}, "IdentityProvider": {"token": TOKEN}}
 SMALL = [("RECIPES", r'str = \"author best\"', r'str = \"author\"'), ("EPOCHS", "int = 0", "int = 1")]
 SMALL += [("BASELINES", r'str = \"random popularity itemknn ease als markov-knn\"', r'str = \"popularity\"')]
+SMALL += [("PEERS", r'str = \"als bpr lenskit\"', r'str = \"als\"')]
 READY = (".jp-Toolbar-kernelName[aria-label*=ipykernel]", ".jp-Notebook-ExecutionIndicator[data-status=idle]")
 
 pytestmark = needs_browser

@@ -32,7 +32,7 @@ from recsys.data.reading import read_all
 from recsys.data.steps import select_positives
 
 FILES = Path(__file__).parent / "files"
-N_FILES = int(os.environ.get("MALFORMED", "12"))
+N_FILES = int(os.environ.get("MALFORMED", "6"))
 START = 1_400_000_000
 PARAMETERS = {
     "seed": 0, "positives": "listened", "repeated_events": "drop", "user_fraction": 1, "repeats": "keep",

@@ -24,6 +24,7 @@ from recsys.training.recipes import RECIPES
 
 PASSED = Check("no list contains a song twice", True, 0, 0.0, "it takes two places", "list it once")
 FAILED = dataclasses.replace(PASSED, name="every listed song is in train", passed=False, count=3, share=0.1)
+GRID = ((0.1, 1.0), (0.2, 1.0))
 
 
 @pytest.fixture(scope="module")
@@ -223,8 +224,9 @@ def evaluate_run(run, names, seed=0):
 
 
 def test_the_sample_is_made_on_the_spot_and_the_same_seed_gives_the_same_figures(tmp_path, capsys, monkeypatch):
-    short = {"epochs": 8, "patience": 8, "trial_epochs": 1, "first_epochs": 0}
-    monkeypatch.setitem(RECIPES, "best", dataclasses.replace(RECIPES["best"], **short))
+    short = {"epochs": 2, "patience": 2, "trial_epochs": 1, "first_epochs": 0, "gammas": (), "next_dim": 0}
+    monkeypatch.setitem(RECIPES, "best", dataclasses.replace(RECIPES["best"], **short, grid=GRID))
+    monkeypatch.setitem(RECIPES, "author", RECIPES["author"].override(epochs=2))
     found = []
     for name in ("one", "two"):
         run = Run("sample", tmp_path / name)

@@ -18,6 +18,7 @@ from recsys.models.embeddings import Embeddings
 from recsys.models.repeats import activation
 from recsys.recommend import Recommender, main, write_lists
 from recsys.runs import Run, newest_run
+from recsys.training.recipes import RECIPES
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,9 @@ def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("project")
     run = Run("mine", root)
     split = workflow.prepare_run(run)
-    workflow.train_run(run, split, workflow.choose_recipes(run, split, "author best", epochs=5, dim=24))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(RECIPES, "best", replace(RECIPES["best"], grid=((0.1, 1.0),), gammas=(), first_epochs=0))
+        workflow.train_run(run, split, workflow.choose_recipes(run, split, "author best", epochs=5, dim=24))
     return root
 
 

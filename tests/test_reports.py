@@ -194,7 +194,6 @@ def test_a_finished_run_is_used_again_with_its_values(project, report):
 def test_an_interrupted_run_continues(project):
     status, lines, _ = run(project, "RUN=tpyo", "ENDING=error")
     assert "tpyo: there is no run of this name yet, so a new one starts" in lines
-    status, lines, _ = run(project, "ENDING=error")
     name = json.loads((project / lines[-1]).read_text())["run"]
     assert status == 1 and f"To continue, type `make reports RUN={name}`." in lines[-2]
     status, lines, err = run(project, f"RUN={name}", "ENDING=")

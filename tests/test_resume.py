@@ -1,25 +1,21 @@
-"""A training that is killed continues to the same bits; a checkpoint that does not fit is not used."""
+"""A checkpoint that does not fit is not used. tests/chaos/test_exact_resume.py kills trainings that continue."""
 
 import dataclasses
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import timeless
 from test_training import groups
 
 from recsys import workflow
 from recsys.data.split import PARTS
-from recsys.files import read_json, write_json
+from recsys.files import write_json
 from recsys.models.embeddings import Embeddings
 from recsys.runs import Run
 from recsys.training import history
 from recsys.training.recipes import RECIPES
-from recsys.training.trainer import load, train
+from recsys.training.trainer import train
 
 TINY = {
     "author": RECIPES["author"].override(batch_size=64, epochs=12, patience=3),
@@ -38,59 +34,8 @@ def placed(split):
     return dataclasses.replace(split, **rows)
 
 
-KILLED = """
-import os, random, signal, sys, time
-from recsys.training import history, loop, trainer
-from test_resume import TINY, placed
-from test_training import groups
-
-history.CHECKPOINT_SECONDS, history.CHECKPOINT_SHARE, loop.ROWS_PER_CALL = 0.0, 1.0, 640
-split, rng = placed(groups(1500)), random.Random(0)
-
-def attempt(folder, lines):
-    reads, writes = os.pipe()
-    if not (child := os.fork()):  # TensorFlow is imported, but has not started
-        os.dup2(writes, 1)
-        for name, recipe in TINY.items():
-            trainer.train(split, recipe, folder=f"{sys.argv[1]}/{folder}/{name}", xla=False)
-        os._exit(0)
-    os.close(writes)
-    with open(reads, "rb", buffering=0) as output:
-        while text := output.read(4096):
-            print(text.decode(), end="")
-            lines -= text.count(b"epoch ") + text.count(b"trial ")
-            if lines <= 0:
-                time.sleep(0.03 * rng.random())
-                os.kill(child, signal.SIGKILL)
-                break
-    print("\\nstatus", os.waitpid(child, 0)[1], flush=True)
-
-attempt("whole", 1000)
-for _ in range(10):
-    attempt("killed", rng.randrange(1, 6))
-attempt("killed", 1000)
-"""
-
-
 def weights(model):
     return np.concatenate([table.ravel() for table in model.get_weights()])
-
-
-def test_killed_at_ten_random_moments_it_ends_with_the_same_bits(tmp_path):
-    here = Path(__file__).parent
-    environment = {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{here.parent}"}
-    command = [sys.executable, "-c", KILLED, str(tmp_path)]
-    output = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300).stdout
-    ends = [line for line in output.splitlines() if line.startswith("status")]
-    assert ends == ["status 0", *["status 9"] * 10, "status 0"], output
-    assert output.count("continues from its checkpoint") >= 5
-    for name in TINY:
-        folders = [tmp_path / kind / name for kind in ("whole", "killed")]
-        one, other = (weights(load(folder)) for folder in folders)
-        assert (one == other).all(), name
-        histories = [timeless(read_json(folder / "history.json")) for folder in folders]
-        assert histories[0] == histories[1] and bool(histories[0]["next_song"]) == (name == "best")
-        assert sorted(path.name for path in folders[1].iterdir()) == ["history.json", "model.keras"]
 
 
 def stopped(split, recipe, folder, monkeypatch, after=3):

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
 
 from recsys.data.split import Split
 from recsys.evaluation.bootstrap import estimate, estimate_mean, ratio
@@ -140,6 +139,8 @@ def _of_training(split, scorers, ranks, histories, seed) -> Iterator[Measure]:
         yield Measure("train_minus_test", *gap, name)
     if not histories:
         return
+    from scipy.stats import spearmanr  # takes most of a second, and commands without a model do without
+
     first = {name: history["epochs"][0] for name, history in histories.items()}
     gain = {name: epoch["train_accuracy"] - epoch["accuracy"] for name, epoch in first.items()}
     name = _described_or_largest(gain)

@@ -18,6 +18,7 @@ from recsys.files import read_json, temporary_folder
 from recsys.reports.surroundings import clean_environment
 
 QUIET = 30.0  # in a log file, seconds between two lines about the same cell
+LAUNCHER = Path(__file__).with_name("launcher.py")
 CAUSES = {"DeadKernelError": "the kernel died", "CellTimeoutError": "the cell took longer than --timeout"}
 
 
@@ -67,7 +68,7 @@ def execute(source: Path, target: Path, values: dict[str, Any], root: Path, time
 
 
 def _papermill(source: Path, target: Path, values: dict, root: Path, timeout: int, folder: Path) -> subprocess.Popen:
-    kernel = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python"}
+    kernel = {"argv": [sys.executable, str(LAUNCHER), "-f", "{connection_file}"], "language": "python"}
     (folder / "kernels" / "python3").mkdir(parents=True)
     specification = json.dumps({**kernel, "display_name": "Python 3"})
     (folder / "kernels" / "python3" / "kernel.json").write_text(specification, encoding="utf-8")

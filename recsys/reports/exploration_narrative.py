@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
 
 from recsys.data.split import Split
 from recsys.models.neighbours import BY_LISTENERS, BY_SEED, HUBS, SAME_ARTIST
@@ -56,6 +55,8 @@ def quality_sentences(quality: pd.DataFrame) -> list[str]:
 
 def length_sentence(split: Split, vectors: np.ndarray, similarity: str) -> str:
     """Give the rank correlation of a song's vector length with its listens, and say whether the model uses lengths."""
+    from scipy.stats import spearmanr  # takes most of a second, and most commands do without
+
     lengths = np.linalg.norm(vectors[: split.n_items], axis=1)
     correlation = spearmanr(lengths, np.bincount(split.train.item)).statistic
     by, change = ("cosine", "do not change") if similarity == "cosine" else ("dot product", "change")

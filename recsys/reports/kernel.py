@@ -12,9 +12,10 @@ import signal
 import sys
 import threading
 
-import papermill
 import psutil
 from traitlets.config import Config
+
+from recsys.reports.surroundings import skip_slow_imports
 
 
 def end_with_the_runner() -> None:
@@ -26,6 +27,9 @@ def end_with_the_runner() -> None:
 
 
 if __name__ == "__main__":
+    skip_slow_imports()
+    import papermill
+
     threading.Thread(target=end_with_the_runner, daemon=True).start()
     arguments, settings = map(json.loads, sys.argv[1:])
     logging.basicConfig(level=logging.INFO, format="%(message)s")

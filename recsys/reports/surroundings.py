@@ -34,10 +34,16 @@ def clean_environment(folder: Path) -> dict[str, str]:
     return kept | own | {name: str(folder / place) for name, place in places.items()}
 
 
+def skip_slow_imports() -> None:
+    """Keep nbformat from loading, through jsonschema, a grammar of web addresses: it takes 1.6 s and checks nothing."""
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
+
 def faults(root: Path) -> list[str]:
     """Return what makes a report of the project in `root` wrong or impossible, a sentence each; none if all is well."""
     missing, unfit = check_requirements()
-    return [*(f"{each}: expected this package, got none" for each in missing), *unfit, *_hidden(), *_styled(root)]
+    absent = (f"{each}: expected this package, got none" for each in missing)
+    return [*absent, *unfit, *_hidden(), *_styled(root), *_kept_open()]
 
 
 def installed() -> dict[str, str]:
@@ -72,3 +78,9 @@ def _hidden() -> Iterator[str]:
 def _styled(root: Path) -> Iterator[str]:
     if (root / "matplotlibrc").exists():
         yield "matplotlibrc: expected figures in the report's own style, got this file in the project; move it away"
+
+
+def _kept_open() -> Iterator[str]:
+    if sys.flags.inspect:
+        expected = "expected Python to end with the exit status of the command, got PYTHONINSPECT or -i, which hide it"
+        yield f"{expected}; unset PYTHONINSPECT"

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import tiny
 
-from recsys import files
+from recsys import files, tune, workflow
 from recsys.reports import runner
 from recsys.reports.folder import claim_folder
 from recsys.runs import Run
+from recsys.training import tuning
+from recsys.training.recipes import RECIPES
 
 RULE = "every folder is whole, none is lost, the index lists all"
 
@@ -78,6 +80,13 @@ def test_two_on_one_run(count, tmp_path):
           "the second is told so and changes nothing; the lock of a dead process does not block")  # fmt: skip
 
 
+def search(root: Path) -> int:
+    """Search for settings with one trial, on the data of the run `tiny`."""
+    RECIPES["best"] = tiny.TINY
+    tune.prepare = lambda *_, **__: workflow.open_split(Run("tiny", root))
+    return tune.main(["TRIALS=1"])
+
+
 def test_other_commands_during_a_run(count, tmp_path):
     root = tiny.make_project(tmp_path / "project")
     for arguments in ((), ()):
@@ -85,9 +94,36 @@ def test_other_commands_during_a_run(count, tmp_path):
     expected = tiny.figures(root / "data" / "runs" / "tiny")
     for path in root.glob("data/runs/tiny/0[23]_*.ipynb"):
         path.unlink()  # these steps run again
-    processes = [tiny.start(root, each) for each in (tiny.report, tiny.compare, tiny.write_lists, tiny.write_lists)]
-    states = [tiny.finish(each) for each in processes]
-    good = states == [0] * 4 and not tiny.half_reports(root / "reports") and not tiny.leftovers(root)
+    commands = (tiny.report, tiny.compare, tiny.write_lists, tiny.write_lists, search)
+    states = [tiny.finish(each) for each in [tiny.start(root, each) for each in commands]]
+    good = states == [0] * 5 and not tiny.half_reports(root / "reports") and not tiny.leftovers(root)
     good = good and tiny.figures(root / "data" / "runs" / "tiny") == expected
     print(states, tiny.leftovers(root), (root / "log").read_text()[-3000:])
-    count("`make compare` and two `make recommend` during a run", 3, int(not good), f"all succeed; {RULE}")
+    what = "`make compare`, `make tune` and two `make recommend` during a run"
+    count(what, 4, int(not good), f"all succeed; {RULE}")
+
+
+def hold_search(root: Path) -> int:
+    """Hold the folder of the searches on the data of the run `tiny` until killed."""
+    where = tuning.folder(workflow.open_split(Run("tiny", root)), root)
+    where.mkdir(parents=True)
+    with files.hold(where):
+        (root / "held").touch()
+        signal.pause()
+    return 0
+
+
+def test_two_searches_on_the_same_data(count, full, tmp_path):
+    root = tiny.make_project(tmp_path / "project")
+    assert tiny.finish(tiny.start(root, tiny.report, "--last=1")) == 0
+    first = tiny.start(root, hold_search)
+    assert tiny.wait_until((root / "held").exists, 60)
+    told = tiny.finish(tiny.start(root, search)) == 2
+    told = told and "another search on these data is at work" in (root / "log").read_text()
+    tiny.kill_group(first.pid)
+    first.join()
+    after_death = not full or tiny.finish(tiny.start(root, search)) == 0
+    print((root / "log").read_text())
+    what = "a second `make tune` on the same data, and one after the first was killed"
+    count(what, 2, (not told) + (not after_death),
+          "the second is told so and changes nothing; the lock of a dead process does not block")  # fmt: skip

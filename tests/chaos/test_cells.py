@@ -1,4 +1,4 @@
-"""Thirty ways to fail in a cell: none becomes a report; the status is not 0, and the cell and the cause are named."""
+"""Ways to fail in a cell: none becomes a report; the status is not 0, and the cell and the cause are named."""
 
 import fcntl
 import json
@@ -24,6 +24,8 @@ FAILURES = {
     "x = (": "SyntaxError",
     "import sys; sys.exit(0)": "SystemExit: 0",
     "import sys; sys.exit('bye')": "SystemExit: bye",
+    "exit()": "SystemExit: exit() or quit() in a cell",
+    "print(1)\nquit": "SystemExit: exit() or quit() in a cell",
     "from pathlib import Path; Path('absent').read_text()": "FileNotFoundError",
     "import signal\nsignal.alarm(1)\nwhile True: pass": "the kernel died",
     "import os; os._exit(0)": "the kernel died",
@@ -50,6 +52,8 @@ FAILURES = {
     "import subprocess; subprocess.run(['false'], check=True)": "CalledProcessError",
 }  # fmt: skip
 
+SHORT = ("exit()", PARENT + "papermill.kill()", "import os, shutil; shutil.rmtree('reports')")
+
 
 def fail(root: Path, code: str, cause: str) -> str:
     """Make a report with a cell that fails; return what is wrong, or an empty string."""
@@ -67,7 +71,8 @@ def fail(root: Path, code: str, cause: str) -> str:
 
 
 def test_ways_to_fail_in_a_cell(count, full, tmp_path):
-    chosen = list(enumerate(FAILURES.items())) if full else list(enumerate(FAILURES.items()))[6::8]
+    cases = enumerate(FAILURES.items())  # in the short form, those without a likeness in tests/test_reports.py
+    chosen = [each for each in cases if full or each[1][0] in SHORT]
     with ThreadPoolExecutor(2) as pool:
         messages = list(pool.map(lambda each: fail(tmp_path / str(each[0]), *each[1]), chosen))
     wrong = [message for message in messages if message]

@@ -1,6 +1,5 @@
 """A full or read-only disk: the report that was there stays as it is, and a message names the place and the need."""
 
-import ctypes
 import hashlib
 import json
 import os
@@ -9,31 +8,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import mounts
 import pytest
 import tiny
+from mounts import check, own_mounts
 
 RULE = "the old report stays byte-identical; the message names the place; exit status not 0; the next report succeeds"
-NEW_USER, NEW_MOUNTS, READ_ONLY, REMOUNT, BIND = 0x10000000, 0x00020000, 1, 32, 4096  # of Linux's unshare and mount
 
 
 def state(reports: Path) -> dict[str, str]:
     """Return the hash of each file of the report `old`."""
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (reports / "old").iterdir()}
-
-
-def check(call: int) -> None:
-    if call:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
-def own_mounts() -> Any:
-    """Give this process mounts of its own, which end with it; return the C library."""
-    user, group, libc = os.getuid(), os.getgid(), ctypes.CDLL(None, use_errno=True)
-    check(libc.unshare(NEW_USER | NEW_MOUNTS))
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"0 {user} 1")
-    Path("/proc/self/gid_map").write_text(f"0 {group} 1")
-    return libc
 
 
 def on_a_small_disk(root: Path, free: int) -> int:
@@ -52,10 +37,8 @@ def on_a_small_disk(root: Path, free: int) -> int:
 def read_only(root: Path, name: str) -> int:
     """Replace the report `old` where a folder is read-only, then where it is not; note what was seen."""
     disk, libc = root / "project", own_mounts()
-    place = bytes(disk / name)
-    check(libc.mount(place, place, None, BIND, None))
-    check(libc.mount(None, place, None, BIND | REMOUNT | READ_ONLY, None))
-    return replace_twice(root, disk, state(disk / "reports"), lambda: check(libc.umount(place)))
+    mounts.read_only(libc, disk / name)
+    return replace_twice(root, disk, state(disk / "reports"), lambda: check(libc.umount(bytes(disk / name))))
 
 
 def replace_twice(root: Path, project: Path, before: dict[str, str], mend: Any) -> int:
@@ -78,17 +61,11 @@ def replace_twice(root: Path, project: Path, before: dict[str, str], mend: Any) 
 def project(tmp_path_factory) -> Path:
     """A project with a report named `old`, whose third step has to run again."""
     root = tiny.make_project(tmp_path_factory.mktemp("disk") / "project")
-    probe = tiny.start(root, probe_mounts)
-    if tiny.finish(probe):
-        pytest.skip("this system allows no mounts in a namespace of one's own: " + (root / "log").read_text()[-200:])
+    if not mounts.has_mounts():
+        pytest.skip("this system allows no mounts of one's own")
     assert tiny.finish(tiny.start(root, tiny.report, "--name=old")) == 0, (root / "log").read_text()
     (root / "data" / "runs" / "tiny" / "03_evaluate.ipynb").unlink()
     return root
-
-
-def probe_mounts(root: Path) -> int:
-    own_mounts()
-    return 0
 
 
 def disturb(case: Path, project: Path, function: Any, *arguments: Any) -> dict[str, Any]:

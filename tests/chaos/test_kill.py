@@ -112,7 +112,7 @@ def test_killed_before_a_change_of_the_file_system(calm, count, full, tmp_path):
         for process, changes in calm[name][3].items()
         for number in range(1, changes + 1)
     ]
-    chosen = points if full else points[:: len(points) // 6]
+    chosen = points if full else points[:: len(points) // 4]
     wrong = disturb_all(tmp_path, chosen)
     note = f"Of {len(points)} changes of the file system in {len(COMMANDS)} commands and their steps."
     count("kill −9 of a command, or of a step's process alone, before it changes a file", len(chosen), len(wrong),
@@ -122,6 +122,6 @@ def test_killed_before_a_change_of_the_file_system(calm, count, full, tmp_path):
 def test_killed_at_a_random_moment(calm, count, full, tmp_path):
     rng, names = random.Random(0), itertools.cycle(COMMANDS)
     chosen = [(name, calm[name], ("", 0), rng.uniform(0.01, calm[name][2]))
-              for name, _ in zip(names, range(60 if full else 3), strict=False)]  # fmt: skip
+              for name, _ in zip(names, range(60 if full else 2), strict=False)]  # fmt: skip
     wrong = disturb_all(tmp_path, chosen)
     count("kill −9 of a command's process group at a random moment", len(chosen), len(wrong), RULE)

@@ -1,5 +1,6 @@
 """What is installed is what was locked, and a run needs no network."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -36,6 +37,21 @@ def test_the_lock_has_hashes_only(count):
     whole = r"[a-z0-9.-]+==\S+( ; [^\\]+)? \\(\n    --hash=sha256:[0-9a-f]{64}( \\)?)+"
     wrong = [pin for pin in pins if not re.fullmatch(whole, pin)] + re.findall(r"\S*://\S*|^-.*", text, re.MULTILINE)
     count("packages in requirements.lock", len(pins), len(wrong), "A version and hashes, no address of an index.")
+
+
+def test_pip_audit_knows_no_hole(count, full):
+    """`pip-audit` ends well too if its service knows none of the packages, as without a network: that is no answer."""
+    if not (full and shutil.which("pip-audit")):
+        pytest.skip("in the full form, where pip-audit is installed: pipx install pip-audit")
+    command = ["pip-audit", "--disable-pip", "--require-hashes", "-r", "requirements.lock", "--format", "json"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=600)
+    packages = json.loads(done.stdout)["dependencies"] if done.stdout else []
+    known = [each for each in packages if "vulns" in each]
+    if not known:
+        pytest.skip(f"pip-audit looked up none of {len(packages)} packages: {done.stderr.strip().splitlines()[-1:]}")
+    wrong = [(each["name"], [hole["id"] for hole in each["vulns"]]) for each in known if each["vulns"]]
+    print(*wrong, sep="\n")
+    count("packages looked up by pip-audit", len(known), len(wrong), "No known hole.", f"Of {len(packages)} packages.")
 
 
 @pytest.mark.skipif(not has_namespaces(), reason="this system gives no namespace without a network")

@@ -5,11 +5,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 from conftest import REPOSITORY
+from mounts import BIND, check, has_mounts, own_mounts, read_only
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from recsys import colab
@@ -55,13 +58,13 @@ def write_project(root: Path, *cells: str) -> Path:
     return root
 
 
-def command(root: Path, given: dict[str, str], *arguments: str) -> subprocess.CompletedProcess:
-    """Run the reports command with other variables."""
+def command(root: Path, given: dict[str, str], **options: Any) -> subprocess.CompletedProcess:
+    """Run the reports command with other variables; the options are those of `subprocess.run`."""
     environment = {**os.environ, **given}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [given.get("PYTHONPATH"), str(REPOSITORY)]))
-    call = [sys.executable, "-m", "recsys.reports", *arguments]
-    text = {"encoding": "utf-8", "errors": "replace"}
-    return subprocess.run(call, cwd=root, env=environment, capture_output=True, timeout=120, **text)
+    call = [sys.executable, "-m", "recsys.reports"]
+    options |= {"encoding": "utf-8", "errors": "replace", "stdin": subprocess.DEVNULL}
+    return subprocess.run(call, cwd=root, env=environment, capture_output=True, timeout=120, **options)
 
 
 def results(notebook: Path) -> dict[str, list[str]]:
@@ -116,9 +119,9 @@ def surroundings(folder: Path) -> dict[str, dict[str, str]]:
     }  # fmt: skip
 
 
-def of_report(root: Path, given: dict[str, str]) -> dict:
+def of_report(root: Path, given: dict[str, str], **options: Any) -> dict:
     """Make a report and return its results, or what the command said if it failed."""
-    done = command(root, given)
+    done = command(root, given, **options)
     pages = [root / line for line in done.stdout.splitlines() if line.endswith("index.html")]
     return results(pages[-1].with_name("01_all.ipynb")) if not done.returncode else {"failed": done.stderr}
 
@@ -150,6 +153,39 @@ def test_variables_and_files_change_no_figure_and_no_number(tmp_path, full, coun
     count("environment variables and settings files", len(given), len(wrong), "The same numbers and pictures.", note)
 
 
+SYSTEM = Path("/usr/local/etc")  # IPython reads the folder ipython in it, in every process of the machine
+
+
+def mounts(folder: Path) -> dict[str, Callable[[], None]]:
+    """Return what changes the places of this process alone, by what is changed. Their files are in `folder`."""
+    (folder / "home").mkdir()
+    for name, text in (("ipython_kernel_config.py", PROFILE), ("startup/00.py", "import numpy; del numpy.array")):
+        (folder / "etc" / "ipython" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "etc" / "ipython" / name).write_text(text)
+
+    def read_only_home() -> None:
+        read_only(own_mounts(), folder / "home")
+
+    def settings_of_all_users() -> None:
+        check(own_mounts().mount(bytes(folder / "etc"), bytes(SYSTEM), None, BIND, None))
+
+    return {"a read-only HOME, no TMPDIR": read_only_home, "IPython's settings for all users": settings_of_all_users}
+
+
+@pytest.mark.skipif(not SYSTEM.is_dir() or not has_mounts(), reason="this system allows no mounts of one's own")
+def test_read_only_home_no_temporary_folder_and_settings_of_all_users(tmp_path, count):
+    (tmp_path / "project").mkdir()
+    root, set_up = write_project(tmp_path / "project", DRAW), mounts(tmp_path)
+    given = {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "absent")}
+    calm, wrong = of_report(root, {}), {}
+    for what, change in set_up.items():
+        found = of_report(root, given, preexec_fn=change)
+        wrong |= {} if found == calm else {what: found}
+    assert len(calm["pictures"]) == len(calm["numbers"]) == 1, calm
+    print(wrong)
+    count(" and ".join(set_up), len(set_up), len(wrong), "The same numbers and pictures.")
+
+
 VERSIONS = {
     "tensorflow": "2.18.0", "keras": "2.15.0", "numpy": "1.26.4", "pandas": "2.1.4", "duckdb": "2.0.0",
     "ibis-framework": "13.0.0", "sqlglot": "30.18.0", "papermill": "2.4.0", "pyarrow": "17.0.0", "nbconvert": "7.2.0",
@@ -174,11 +210,14 @@ def test_other_versions_and_hidden_modules_stop_before_the_first_step(tmp_path, 
     (root / "matplotlibrc").write_text(RC)
     done = command(root, {})
     wrong += [] if done.returncode == 2 and "matplotlibrc: expected" in done.stderr else [done.stderr]
+    (root / "matplotlibrc").unlink()
+    done = command(root, {"PYTHONINSPECT": "1"})
+    wrong += [] if done.returncode and "unset PYTHONINSPECT" in done.stderr else [done.stderr]
     print(*wrong)
     assert not (root / "reports").exists() and not (root / "data").exists()
-    n = 1 + (len(VERSIONS) + len(HIDING) if full else 3)
+    n = 2 + (len(VERSIONS) + len(HIDING) if full else 3)
     rule = "An error before the first step that names what was found and what is wanted."
-    count("other package versions, files that hide Python's modules", n, len(wrong), rule)
+    count("other package versions, files that hide Python's modules, PYTHONINSPECT", n, len(wrong), rule)
 
 
 def test_colab_installs_nothing_beside_a_version_that_does_not_fit(monkeypatch):

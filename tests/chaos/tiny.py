@@ -6,6 +6,7 @@ project: Python reports each change of the file system before it happens, so a p
 
 import contextlib
 import dataclasses
+import hashlib
 import multiprocessing
 import os
 import re
@@ -31,10 +32,12 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from recsys import workflow
 from recsys.audit.checks import check_evaluation, check_split, require_clean
 from recsys.audit.measures import measure
+from recsys.data import engine
 from recsys.evaluation import sampled
 from recsys.evaluation.evaluate import evaluate
 from recsys.files import read_json
 from recsys.models import baselines
+from recsys.models.model_files import read_model
 from recsys.recommend import main as recommend
 from recsys.reports import comparison, runner
 from recsys.reports.execution import RunFailed
@@ -43,7 +46,10 @@ from recsys.runs import Run
 from recsys.training.recipes import RECIPES
 
 COLUMNS = {"user_column": "who", "item_column": "song", "time_column": "played_at"}
-TINY = dataclasses.replace(RECIPES["best"], dim=4, batch_size=64, epochs=1, grid=((0.1, 1.0),), next_dim=0)
+TINY = dataclasses.replace(
+    RECIPES["best"], dim=4, batch_size=64, epochs=1, grid=((0.1, 1.0),), gammas=(), recency=((1.0, 2.0),), next_dim=0,
+    next_shares=(0.5,), spectral_dim=4, spectral_shares=(0.5,), trends=(0.1,),
+)  # fmt: skip
 CHANGES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.symlink", "os.truncate")
 FORKS = multiprocessing.get_context("forkserver")
 HERE = Path(__file__).resolve().parent
@@ -51,11 +57,11 @@ FORKS.set_forkserver_preload(["tiny", "recsys.training.trainer"])
 
 
 def make_project(root: Path, order: int = 0) -> Path:
-    """Write listens, and notebooks that hold no code, into a folder; `order` shuffles the rows of the listens."""
+    """Write listens, some at equal times, and notebooks without code; `order` shuffles the rows of the listens."""
     root.mkdir(parents=True, exist_ok=True)
     (root / "pyproject.toml").touch()
     rng = np.random.default_rng(0)
-    who, late = rng.integers(0, 30, 600), np.sort(rng.choice(10**6, 600, replace=False))
+    who, late = rng.integers(0, 30, 600), np.sort(rng.choice(10**6, 600, replace=False)) // 2000 * 2000
     song = who % 3 * 20 + (20 * rng.random(600) ** 1.5).astype(int)
     rows = [f"u{a},s{b},{1_600_000_000 + c}" for a, b, c in zip(who, song, late, strict=True)]
     rows = [rows[each] for each in np.random.default_rng(order).permutation(600)] if order else rows
@@ -79,11 +85,11 @@ def prepare(run: Run) -> None:
     workflow.prepare_run(run, "csv", "listens.csv", **COLUMNS)
 
 
-def train(run: Run) -> None:
-    """Train one recipe for an epoch."""
+def train(run: Run, **settings: Any) -> None:
+    """Train one recipe for an epoch, with other settings where they are given."""
     split = workflow.open_split(run)
     require_clean(split, check_split(split))
-    workflow.train_run(run, split, {"best": TINY}, xla=False)
+    workflow.train_run(run, split, {"best": dataclasses.replace(TINY, **settings)}, xla=False)
 
 
 def evaluate_models(run: Run) -> None:
@@ -124,6 +130,20 @@ def report(root: Path, *arguments: str) -> int:
     """Make a report of the run `tiny` with the stand-in for papermill; return the status."""
     runner.execute = execute
     return runner.main([f"--notebooks={root / 'notebooks'}", "RUN=tiny", *arguments])
+
+
+def whole(root: Any = None, tensorflow: int = 0, duckdb: int = 0) -> int:
+    """Take all steps in this process, and learn which song follows; the numbers are of threads, 0: as usual."""
+    import tensorflow as tf
+
+    for name in ("intra", "inter"):
+        getattr(tf.config.threading, f"set_{name}_op_parallelism_threads")(tensorflow)
+    engine.SETTINGS["threads"] = duckdb or engine.SETTINGS["threads"]
+    run = Run("tiny")
+    prepare(run)
+    train(run, next_dim=4)
+    evaluate_models(run)
+    return 0
 
 
 def compare(root: Path) -> int:
@@ -225,6 +245,13 @@ def kill_group(number: int) -> None:
 def figures(folder: Path) -> Any:
     """Return the figures in the metrics.json of a folder, without times."""
     return timeless(read_json(folder / "metrics.json"))
+
+
+def weights(path: Path) -> str:
+    """Return a hash of a model's ids and vectors."""
+    arguments, tables = read_model(path)
+    ids = repr([arguments["user_ids"], arguments["item_ids"]]).encode()
+    return hashlib.sha256(ids + b"".join(each.tobytes() for each in tables)).hexdigest()
 
 
 def half_reports(reports: Path) -> list[str]:
