@@ -194,12 +194,12 @@ def test_a_finished_run_is_used_again_with_its_values(project, report):
 def test_an_interrupted_run_continues(project):
     status, lines, _ = run(project, "RUN=tpyo", "ENDING=error")
     assert "tpyo: there is no run of this name yet, so a new one starts" in lines
-    name = json.loads((project / lines[-1]).read_text())["run"]
+    first, name = json.loads((project / lines[-1]).read_text()), "tpyo"
     assert status == 1 and f"To continue, type `make reports RUN={name}`." in lines[-2]
     status, lines, err = run(project, f"RUN={name}", "ENDING=")
     assert status == 0, err
     record = json.loads((project / lines[-1]).with_name("run.json").read_text())
-    assert record["reused"] == {"01_prepare": name} and set(record["seconds"]) == {"01_prepare", "02_train"}
+    assert record["reused"] == {"01_prepare": first["name"]} and set(record["seconds"]) == {"01_prepare", "02_train"}
     assert "02_train runs again because it did not finish before" in lines
     status, lines, err = run(project, f"RUN={name}", "SEED=5")
     assert status == 0, err
