@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0; 2 for a wrong call; 1 for a training that was stopped."""
     arguments = sys.argv[1:] if arguments is None else arguments
     root = project_root()
-    of_data, of_training = (read_parameters([root / "notebooks" / f"{each}.ipynb"]) for each in ("01_prepare", "02_train"))
+    notebooks = (root / "notebooks" / f"{name}.ipynb" for name in ("01_prepare", "02_train"))
+    of_data, of_training = (read_parameters([each]) for each in notebooks)
     known = {name: each for name, each in (of_data | of_training).items() if name not in NOT_TAKEN}
     try:
         given = read_values(arguments, known | {WORKERS.name: WORKERS}, root)
@@ -57,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         require_clean(split, check_split(split))
         _recipes(run, split, values)  # a wrong setting is an error before any worker starts
-        command = [sys.executable, "-m", "recsys.train", *(each for each in arguments if each.partition("=")[0] in values)]
-        run_workers(workers, command)
+        own = [each for each in arguments if each.partition("=")[0] in values]
+        run_workers(workers, [sys.executable, "-m", "recsys.train", *own])
         return 0
     except (ValueError, FileNotFoundError) as error:
         print(f"make train: {error}", file=sys.stderr)
@@ -108,6 +109,7 @@ def _work(run: Run, values: dict[str, Any]) -> int:
         if first:
             print(f"{workers.n_workers()} workers train together", flush=True)
         _train(run, open_split(run), values, verbose=first)
+        workers.of_first(lambda: None)  # nobody leaves before the first has written everything
     return 0
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -77,7 +76,8 @@ def end_with_supervisor() -> None:
     """End this process at once when the one that started it as a worker has ended, however it ended."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1):  # not sys.stdin, whose lock would be in the way when Python ends
+            pass
         os._exit(1)
 
     if os.environ.get(SUPERVISED):

@@ -68,9 +68,9 @@ def train(
     if folder and all((folder / name).exists() for name in ("history.json", "model.keras")):
         before = read_json(folder / "history.json")
         if before["status"] == "finished":
-            several = before.get("workers", 1) > 1 and workers.n_workers() == 1
+            several = before.get("workers", 1) > 1 and workers.n_workers() == 1  # that model is used on any machine
             as_before = {name: before["inputs"][name] for name in ("machine", "xla")} if several else {}
-            changed = changed_inputs(before["inputs"], inputs | as_before)  # what workers trained is used on any machine
+            changed = changed_inputs(before["inputs"], inputs | as_before)
             if not changed:
                 log(f"nothing has changed since {before['finished_at']}: that model is used again")
                 return Trained(load(folder), before, reused=True)
