@@ -103,7 +103,7 @@ def _work(run: Run, values: dict[str, Any]) -> int:
     except OSError as error:
         print(f"make train: {error}", file=sys.stderr)
         return PORT_TAKEN
-    with strategy.scope():
+    with strategy.scope(), workers.loss_of_another():
         first = workers.number() == 0
         run = run if first else ReadOnlyRun(run.name, run.root)
         if first:

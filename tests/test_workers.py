@@ -1,11 +1,8 @@
 """Workers in processes of their own end with equal vectors, where one worker does; after a kill they end there too."""
 
-import json
 import os
 import random
 import signal
-import socket
-import subprocess
 import sys
 import threading
 import time

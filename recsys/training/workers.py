@@ -4,11 +4,12 @@ All workers run the same training step by step, each on its share of every batch
 writes; the others get its figures. Outside a `tf.distribute` strategy over workers every function here does nothing.
 """
 
+import contextlib
 import functools
 import hashlib
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,17 @@ def meet() -> tf.distribute.Strategy:
     if n_local > 1:
         raise ValueError(f"expected one GPU for each worker, got {n_local}; set CUDA_VISIBLE_DEVICES of each to one")
     return strategy
+
+
+@contextlib.contextmanager
+def loss_of_another() -> Iterator[None]:
+    """Raise RuntimeError where TensorFlow's error says that another worker has ended."""
+    lost = tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.InternalError
+    try:
+        yield
+    except lost as error:
+        reason = next((line for line in error.message.splitlines() if "ollective" in line), type(error).__name__)
+        raise RuntimeError(f"worker {number()}: another worker has ended, so this one stops ({reason})") from error
 
 
 def n_workers() -> int:
