@@ -14,8 +14,8 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reports inspect compare example picture results recommend explore share test chaos matrix colab lint \
-	packages lab bench benchmark tune ablation diff strip lock clean
+.PHONY: help setup reports inspect compare example picture results train recommend export explore share test chaos \
+	matrix colab lint packages lab bench benchmark tune ablation diff strip lock clean
 
 help: ## list all commands and what they do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -41,8 +41,14 @@ picture: ## make README's picture again, from the report in reports/example (nee
 results: setup ## run the data of README's table and update it: make results LIGHTGCN=<folder> MUSIC=<sessions.parquet>
 	@$(BIN)/python tools/results.py --run $(PARAMETERS)
 
+train: setup ## train a run's recipes, also with several processes: make train RUN=<run> RECIPES=best WORKERS=2
+	@$(BIN)/python -m recsys.train $(PARAMETERS)
+
 recommend: setup ## write K songs for every listener to data/runs/<RUN>/recommendations: make recommend RUN=<run> K=20
 	@$(BIN)/python -m recsys.recommend $(PARAMETERS)
+
+export: setup ## write vectors and an index of the songs, for a service, to data/runs/<RUN>/export: make export RUN=<run>
+	@$(BIN)/python -m recsys.export $(PARAMETERS)
 
 explore: setup ## write the explorer of songs, one page for a browser, to data/runs/<RUN>/: make explore RUN=<run>
 	@$(BIN)/python -m recsys.explore $(PARAMETERS)
@@ -93,7 +99,7 @@ strip: setup ## remove outputs and metadata of kernels and papermill from the no
 
 lock: ## pin the dependencies of pyproject.toml in requirements.lock (needs uv)
 	@uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
-		--extra lab --extra movielens --extra tune --extra test pyproject.toml --output-file requirements.lock
+		--extra lab --extra movielens --extra tune --extra export --extra test pyproject.toml --output-file requirements.lock
 
 clean: ## remove the environment, caches and unfinished reports; keep data and reports
 	@rm -rf '$(VENV)' recsys.egg-info .pytest_cache .ruff_cache reports/.*.partial

@@ -15,7 +15,7 @@ from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LOCKED = ["lab", "movielens", "tune", "test"]  # the extras in requirements.lock
+LOCKED = ["lab", "movielens", "tune", "export", "test"]  # the extras in requirements.lock
 LOCK = (ROOT / "requirements.lock").read_text()
 HOSTS = [".".join(words) for words in (("pypi", "org"), ("pythonhosted", "org"), ("anaconda", "org"), ("npmjs", "org"))]
 

@@ -34,6 +34,7 @@ TESTS = {  # each command of README, and the test that runs it; tests of this fi
     "make reports DATA_PATH": ("test_readme", "test_the_command_for_your_own_csv_makes_a_report"),
     "make reports RUN SONG": ("test_reports", "test_a_finished_run_is_used_again_with_its_values"),
     "make recommend": ("test_recommend", "test_the_command_writes_both_files_and_says_what_is_wrong"),
+    "make export": ("test_export", "test_the_command_writes_the_folder_and_says_what_is_in_it"),
     "make explore": ("test_explorer", "test_the_command_writes_the_page_of_a_run"),
     "make share": ("test_share", "test_the_zip_holds_the_pages_and_says_what_it_leaves_out"),
     "make tune": ("test_tuning", "test_a_search_continues_and_chooses_on_validation"),
@@ -133,7 +134,7 @@ def test_the_table_of_data_sets_is_made_from_the_readers():
 def test_help_lists_the_parameters(capsys):
     assert runner.main(["--help"]) == 0
     printed = capsys.readouterr().out
-    for name in set(re.findall(r"\b([A-Z][A-Z_]{2,})=", README)) - {"LIGHTGCN", "MUSIC", "REPEATS", "REPORT"}:
+    for name in set(re.findall(r"\b([A-Z][A-Z_]{2,})=", README)) - {"LIGHTGCN", "MUSIC", "REPEATS", "REPORT", "USERS"}:
         assert f"  {name}: " in printed
 
 

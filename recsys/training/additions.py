@@ -11,7 +11,6 @@ import numpy as np
 
 from recsys.data.interactions import Interactions
 from recsys.data.split import Split
-from recsys.evaluation.evaluate import validation_ndcg_by_user
 from recsys.models.baselines.scorers import Product
 from recsys.models.embeddings import Embeddings
 from recsys.models.recency import recency_weights
@@ -20,6 +19,7 @@ from recsys.training.recency import directions, with_recency
 from recsys.training.recipes import Recipe
 from recsys.training.spectral import spectral_vectors
 from recsys.training.trend import song_trend, with_trend
+from recsys.training.workers import validation_ndcg_by_user
 
 NDCG = "ndcg@20"  # on validation: the metric of all choices
 Setting = dict[str, Any]

@@ -45,7 +45,8 @@ def replica() -> int:
 
 def local(variable: tf.Variable) -> tf.Variable:
     """Return the replica's copy of a variable."""
-    return tf.distribute.get_strategy().experimental_local_results(variable)[replica()]
+    copies = tf.distribute.get_strategy().experimental_local_results(variable)
+    return copies[replica() % len(copies)]  # another worker's copies are not here
 
 
 def share(rows: tf.Tensor) -> tf.Tensor:

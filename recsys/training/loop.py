@@ -10,7 +10,7 @@ import tensorflow as tf
 from recsys.data.interactions import Interactions, Stored
 from recsys.data.split import Split
 from recsys.models.embeddings import Embeddings
-from recsys.training import losses
+from recsys.training import losses, workers
 from recsys.training.optimizers import Optimizer, schedule
 from recsys.training.recipes import ACCURACY_NEGATIVES, Recipe
 
@@ -54,11 +54,13 @@ class Loop:
         self.temperature.assign(temperature)
         self.gamma.assign(gamma)
         self._load(rows)
+        workers.copy_from_first(self.tables)
 
     def train_epoch(self) -> dict[str, float]:
         """Train for the next epoch, or for the rest of one that was stopped. Returns running means, and the speed."""
         started, n_before = time.perf_counter(), self.totals[2]
         self._train(self.epoch + 1)
+        workers.check_equal(self.tables)
         facts = means("", self.totals, self.n_rows)
         facts["rows_per_second"] = round((self.totals[2] - n_before) / (time.perf_counter() - started))
         self.epoch, self.step, self.totals = self.epoch + 1, 0, np.zeros(3)
@@ -66,6 +68,9 @@ class Loop:
 
     def evaluate(self) -> dict[str, float]:
         """Return loss and 1-of-21 accuracy on a sample of train and on validation, always with the same candidates."""
+        return workers.of_first(self._evaluate)
+
+    def _evaluate(self) -> dict[str, float]:
         facts: dict[str, float] = {}
         parts = ("train_", self.sample, losses.SAMPLE), ("val_", self.validation, losses.VALIDATION)
         for name, part, stream in parts:

@@ -6,7 +6,6 @@ import numpy as np
 
 from recsys.data.interactions import Interactions, Stored
 from recsys.data.split import Split
-from recsys.evaluation.evaluate import validation_ndcg, validation_ndcg_by_user
 from recsys.models.embeddings import Embeddings
 from recsys.training import additions, next_song
 from recsys.training.additions import ADDITIONS, NDCG, Tables
@@ -15,6 +14,7 @@ from recsys.training.loop import Loop
 from recsys.training.next_song import NextSongLoop
 from recsys.training.recipes import Recipe
 from recsys.training.spectral import spectral_vectors
+from recsys.training.workers import validation_ndcg, validation_ndcg_by_user
 
 GAIN = 1.01  # another gamma must gain 1 % in its trial, as a few epochs flatter a large gamma
 N_GROUPS = 20  # of users, whose means tell how certain a choice is

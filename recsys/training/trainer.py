@@ -14,10 +14,18 @@ import tensorflow as tf
 from recsys.data.split import Split
 from recsys.files import read_json, sha256
 from recsys.models.embeddings import Embeddings, load
+from recsys.training import workers
 from recsys.training.additions import ADDITIONS
 from recsys.training.devices import choose_strategy, configure, device
 from recsys.training.full_softmax import FullLoop
-from recsys.training.history import TrainingHistory, changed_inputs, defer_interrupts, print_line, record_outcome
+from recsys.training.history import (
+    CHECKPOINT,
+    TrainingHistory,
+    changed_inputs,
+    defer_interrupts,
+    print_line,
+    record_outcome,
+)
 from recsys.training.loop import Loop
 from recsys.training.recipes import MAX_SONGS_FOR_FULL, Recipe
 from recsys.training.sampled_softmax import SampledLoop
@@ -53,12 +61,16 @@ def train(
     _check_data(split, recipe)
     log = functools.partial(print_line, recipe.name) if verbose else lambda text, moving=False: None
     xla = configure(recipe.precision, xla, deterministic)
-    inputs = _inputs(split, recipe, seed, xla=xla, deterministic=deterministic)
     folder = Path(folder) if folder else None
+    inputs = _inputs(split, recipe, seed, xla=xla, deterministic=deterministic)
+    if workers.n_workers() > 1:
+        inputs = workers.same_inputs(inputs, _checkpoint(folder))
     if folder and all((folder / name).exists() for name in ("history.json", "model.keras")):
         before = read_json(folder / "history.json")
         if before["status"] == "finished":
-            changed = changed_inputs(before["inputs"], inputs)
+            several = before.get("workers", 1) > 1 and workers.n_workers() == 1  # that model is used on any machine
+            as_before = {name: before["inputs"][name] for name in ("machine", "xla")} if several else {}
+            changed = changed_inputs(before["inputs"], inputs | as_before)
             if not changed:
                 log(f"nothing has changed since {before['finished_at']}: that model is used again")
                 return Trained(load(folder), before, reused=True)
@@ -68,11 +80,14 @@ def train(
         n_parameters, rows = loop.model.count_params(), len(split.train)
         per_row = recipe.learning_rate / recipe.batch_size if recipe.optimizer == "sgd" else None
         facts = {"inputs": inputs, "seed": seed, "device": device(), "rows": rows, "learning_rate_per_row": per_row}
+        facts |= {"workers": workers.n_workers()} if workers.n_workers() > 1 else {}
         facts |= {"n_parameters": n_parameters} | {name: {} for name in ADDITIONS}
         facts |= {f"{name}_trials": [] for name in ADDITIONS}
         against = "all songs" if recipe.negatives == "full" else f"{recipe.n_negatives:,} {recipe.negatives} negatives"
         log(f"{n_parameters:,} parameters; {rows:,} rows per epoch, compared with {against}; {device()}")
         history = TrainingHistory(loop, facts, folder, log)
+        if workers.number() > 0:
+            history.folder = None  # the first worker writes for all
         with defer_interrupts(history), record_outcome(history):
             model = fit(loop, history, split)
     return Trained(model, history.facts)
@@ -101,6 +116,12 @@ def _check_data(split: Split, recipe: Recipe) -> None:
     if recipe.refit and not split.relevant("validation").nnz:
         expected = "users with a relevant song, to choose by, got none"
         raise ValueError(f"validation: expected {expected}; try a larger VALIDATION_FRACTION")
+
+
+def _checkpoint(folder: Path | None) -> str:
+    """Return the SHA-256 of the checkpoint in a training's folder, "" if there is none."""
+    path = folder / CHECKPOINT if folder else None
+    return sha256(path) if path and path.exists() else ""
 
 
 def _inputs(split: Split, recipe: Recipe, seed: int, **options: Any) -> dict[str, Any]:
