@@ -75,7 +75,7 @@ def test_two_workers_end_where_one_does_also_after_one_was_killed(tmp_path, monk
             assert np.abs(own - other).max() < 1e-2 * np.abs(other).max(), name
 
     threading.Thread(target=kill, args=(killed, random.randrange(2)), daemon=True).start()
-    with pytest.raises(RuntimeError, match=r"worker \d of 2 (was killed by signal \d+|ended with status 1); all workers"):
+    with pytest.raises(RuntimeError, match=r"worker \d of 2 (was killed by signal|ended with status 1)"):
         run(killed, "best")
     assert time.monotonic() - float((killed / "killed").read_text()) < 20
     run(killed, "best")
