@@ -1,4 +1,4 @@
-"""Train a run's recipes by command, also over several workers: python -m recsys.train RUN=… [WORKERS=2] [NAME=value …]
+"""Train a run's recipes by command, also over several workers: python -m recsys.train_run RUN=… [WORKERS=2] [NAME=value …]
 
 NAME is a parameter of 02_train; where the run has no data yet, also one of 01_prepare. Without WORKERS, one process
 trains. With it, so many are started on this machine. Where a cluster has set TF_CONFIG, this process is the worker
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         require_clean(split, check_split(split))
         _recipes(run, split, values)  # a wrong setting is an error before any worker starts
         own = [each for each in arguments if each.partition("=")[0] in values]
-        run_workers(workers, [sys.executable, "-m", "recsys.train", *own])
+        run_workers(workers, [sys.executable, "-m", "recsys.train_run", *own])
         return 0
     except (ValueError, FileNotFoundError) as error:
         print(f"make train: {error}", file=sys.stderr)
