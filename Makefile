@@ -42,7 +42,7 @@ results: setup ## run the data of README's table and update it: make results LIG
 	@$(BIN)/python tools/results.py --run $(PARAMETERS)
 
 train: setup ## train a run's recipes, also with several processes: make train RUN=<run> RECIPES=best WORKERS=2
-	@$(BIN)/python -m recsys.train $(PARAMETERS)
+	@$(BIN)/python -m recsys.train_run $(PARAMETERS)
 
 recommend: setup ## write K songs for every listener to data/runs/<RUN>/recommendations: make recommend RUN=<run> K=20
 	@$(BIN)/python -m recsys.recommend $(PARAMETERS)

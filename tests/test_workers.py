@@ -21,6 +21,7 @@ from recsys.training.trainer import load, train
 
 HERE = Path(__file__).parent
 RECIPES = {  # small, but with every phase: trials, additions with the next-song part, the refit
+    "author": TINY["author"].override(epochs=1),
     "fast": TINY["fast"].override(epochs=1),
     "best": dataclasses.replace(TINY["best"].override(epochs=2, trial_epochs=1), first_epochs=0, next_epochs=1),
 }

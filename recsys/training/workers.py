@@ -73,8 +73,7 @@ def of_first(make: Callable[[], Any]) -> Any:
     is_array = bool(_sum(np.array([isinstance(value, np.ndarray)], np.int32))[0])
     buffer = io.BytesIO()
     if number() == 0:
-        sent: np.ndarray = value if is_array else np.array(json.dumps(value))  # type: ignore[assignment]
-        np.save(buffer, sent, allow_pickle=False)
+        np.save(buffer, np.asarray(value if is_array else json.dumps(value)), allow_pickle=False)
     size = int(_sum(np.array([len(buffer.getvalue())], np.int32))[0])
     words = np.zeros(-(-size // 4), np.int32)
     words.view(np.uint8)[: len(buffer.getvalue())] = np.frombuffer(buffer.getvalue(), np.uint8)

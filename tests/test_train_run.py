@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from conftest import REPOSITORY
 
-from recsys import train, workflow
+from recsys import train_run, workflow
 from recsys.files import read_json, write_json
 from recsys.runs import Run
 
@@ -25,29 +25,29 @@ def root(tmp_path, monkeypatch):
 
 
 def test_the_command_trains_a_run_and_says_what_is_wrong(root, capsys, monkeypatch):
-    assert train.main(["RUN=new", "RECIPES=author"]) == 2
+    assert train_run.main(["RUN=new", "RECIPES=author"]) == 2
     assert "run 'new': expected prepared data" in capsys.readouterr().err
     short = ["RUN=new", "RECIPES=author", "EPOCHS=1"]
-    assert train.main([*short, "DATASET=sample"]) == 0
+    assert train_run.main([*short, "DATASET=sample"]) == 0
     run, split = Run("new", root), workflow.open_split(Run("new", root))
     assert workflow.open_models(run)[2]["author"]["status"] == "finished"
     for arguments, message in (
         (["WORKERS=0"], "WORKERS: expected 1 or more, got 0"), (["WORKER=2"], "nearest: WORKERS"),
         (["WORKERS=2", "RECIPES=none"], "RECIPES: expected names among"),
     ):  # fmt: skip
-        assert train.main(["RUN=new", *arguments]) == 2 and message in capsys.readouterr().err
+        assert train_run.main(["RUN=new", *arguments]) == 2 and message in capsys.readouterr().err
     with run.lock():
-        assert train.main(short) == 2 and "expected a run that no other command writes" in capsys.readouterr().err
+        assert train_run.main(short) == 2 and "expected a run that no other command writes" in capsys.readouterr().err
 
     started = []
-    monkeypatch.setattr(train, "run_workers", lambda *what: started.append(what))
-    assert train.main([*short, "WORKERS=2", "SPLIT=by-time"]) == 0  # a parameter of the data is not for the workers
+    monkeypatch.setattr(train_run, "run_workers", lambda *what: started.append(what))
+    assert train_run.main([*short, "WORKERS=2", "SPLIT=by-time"]) == 0  # a parameter of the data is not for the workers
     ((n, command),) = started
-    assert n == 2 and command[1:] == ["-m", "recsys.train", *short]
+    assert n == 2 and command[1:] == ["-m", "recsys.train_run", *short]
     for error, message in ((RuntimeError("worker 1 of 2 was killed"), "worker 1 of 2 was killed"),
                            (KeyboardInterrupt(), "interrupted")):  # fmt: skip
-        monkeypatch.setattr(train, "run_workers", lambda *what, error=error: (_ for _ in ()).throw(error))
-        assert train.main([*short, "WORKERS=2"]) == 1
+        monkeypatch.setattr(train_run, "run_workers", lambda *what, error=error: (_ for _ in ()).throw(error))
+        assert train_run.main([*short, "WORKERS=2"]) == 1
         assert f"make train: {message}; the same command continues from the checkpoint" in capsys.readouterr().err
 
     path = run.folder / "author" / "history.json"
@@ -70,7 +70,7 @@ def test_the_lines_for_clusters_give_each_worker_its_config(tmp_path):
         (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / name).chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "N": "2", "JOB_COMPLETION_INDEX": "1"}
-    slurm, kubernetes = (block for block in re.findall(r"^```\n(.*?)^```$", PAGE, re.M | re.S) if block.startswith("hosts"))
+    slurm, kubernetes = re.findall(r"^```\n(hosts.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     for block, hosts, indices in (
         (slurm, ["node1:12345", "node2:12345"], [0, 1]),
         (kubernetes, ["train-0.train:12345", "train-1.train:12345"], [1]),

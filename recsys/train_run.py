@@ -1,8 +1,7 @@
-"""Train a run's recipes by command, also over several workers: python -m recsys.train RUN=… [WORKERS=2] [NAME=value …]
+"""Train a run's recipes by command, also over several workers: python -m recsys.train_run RUN=… [WORKERS=2]
 
-NAME is a parameter of 02_train; where the run has no data yet, also one of 01_prepare. Without WORKERS, one process
-trains. With it, so many are started on this machine. Where a cluster has set TF_CONFIG, this process is the worker
-that it names.
+It takes the parameters of 02_train, and of 01_prepare for a run without data. Without WORKERS, one process trains. With
+it, so many are started on this machine. Where a cluster has set TF_CONFIG, this process is the worker that it names.
 """
 
 import contextlib
@@ -15,7 +14,7 @@ from recsys.audit.checks import check_split, require_clean
 from recsys.data.split import Split
 from recsys.reports.parameters import Parameter, read_parameters, read_values
 from recsys.runs import Run, project_root
-from recsys.training.launch import PORT_TAKEN, end_with_supervisor, run_workers
+from recsys.training.launch import PORT_TAKEN, SUPERVISED, end_with_supervisor, run_workers
 from recsys.workflow import choose_recipes, import_trainer, open_split, prepare_run, train_run
 
 WORKERS = Parameter("WORKERS", int, 1, "number of processes on this machine that train together")
@@ -59,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         require_clean(split, check_split(split))
         _recipes(run, split, values)  # a wrong setting is an error before any worker starts
         own = [each for each in arguments if each.partition("=")[0] in values]
-        run_workers(workers, [sys.executable, "-m", "recsys.train", *own])
+        run_workers(workers, [sys.executable, "-m", "recsys.train_run", *own])
         return 0
     except (ValueError, FileNotFoundError) as error:
         print(f"make train: {error}", file=sys.stderr)
@@ -67,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         print(f"make train: {error}; {GOES_ON}", file=sys.stderr)
     except KeyboardInterrupt:
-        print(f"make train: interrupted; {GOES_ON}", file=sys.stderr)
+        if not os.environ.get(SUPERVISED):  # else the process that started this one says it
+            print(f"make train: interrupted; {GOES_ON}", file=sys.stderr)
     return 1
 
 
