@@ -1,0 +1,142 @@
+"""Ibis on Spark with DuckDB's meaning: where the two engines differ, the SQL for Spark says what DuckDB would do.
+
+Spark has no unsigned numbers. One of 64 bits is held as a signed one that is less by 2^63, so their order is the same.
+"""
+
+import re
+import unicodedata
+from typing import Any
+
+import ibis.expr.operations as ops
+import pyarrow as pa
+import sqlglot as sg
+import sqlglot.expressions as sge
+from ibis import Expr
+from ibis.backends.sql.compilers.pyspark import PySparkCompiler
+
+HALF = 2**63
+FACTOR = 0xD6E8FEB86659FD93 - 2**64  # of DuckDB's hash of a number, as a signed number
+RENAMED = {"make_timestamp": "moment_of", "try_strptime": "time_of"}  # Spark has other functions of these names
+PATTERNS = {"%Y%m%d%H%M%S": "yyyyMMddHHmmss", "%Y%m%d": "yyyyMMdd"}  # that Spark reads by itself
+FUNCTIONS = {  # in Spark's SQL: its arguments and type, and its value
+    "epoch_us": ("moment TIMESTAMP_NTZ", "BIGINT", "unix_micros(CAST(moment AS TIMESTAMP_LTZ))"),
+    "moment_of": ("us BIGINT", "TIMESTAMP_NTZ", "CAST(timestamp_micros(us) AS TIMESTAMP_NTZ)"),
+    "bits_of": ("n BIGINT", "BIGINT", f"n ^ {1 - HALF} ^ 1"),  # between an unsigned number as it is held, and its bits
+    "hex_number": ("digits STRING", "BIGINT", "bits_of(CAST(conv(substr(digits, 3), 16, -10) AS BIGINT))"),  # of 0x…
+    "spread": ("n BIGINT", "BIGINT", f"(n ^ shiftrightunsigned(n, 32)) * {FACTOR}"),
+    "number_hash": ("n BIGINT", "BIGINT", "spread(spread(n)) ^ shiftrightunsigned(spread(spread(n)), 32)"),
+    # as DuckDB writes decimal numbers: digits where Spark would write 1.2345678E7
+    "plain_text": ("text STRING", "STRING", r"""CASE WHEN instr(text, 'E') = 0 OR abs(CAST(text AS DOUBLE)) >= 1e16
+        OR abs(CAST(text AS DOUBLE)) < 1e-4 THEN text ELSE
+        regexp_replace(CAST(CAST(text AS DECIMAL(38, 20)) AS STRING), '(?<!\\.)0+$', '') END"""),
+}  # fmt: skip
+
+
+class Compiler(PySparkCompiler):
+    """Ibis' translation into Spark's SQL, but for operations that DuckDB does in another way."""
+
+    __slots__ = ()
+
+    def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: Any) -> Any:
+        """Numbers without a sign are held as signed ones."""
+        if dtype.is_unsigned_integer() and dtype.nbytes == 8:
+            return sge.convert(value - HALF)
+        return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
+
+    def visit_Cast(self, op: Any, *, arg: Any, to: Any) -> Any:
+        """Numbers are rounded to the nearest whole one, not cut off, and written as digits."""
+        from_ = op.arg.dtype
+        if to.is_unsigned_integer() and from_.is_string():
+            return self.f.hex_number(arg)
+        if to.is_integer() and from_.is_floating():
+            return self.cast(self.f.rint(arg), to)
+        if to.is_string() and from_.is_floating():
+            return self.f.plain_text(self.cast(arg, to))
+        return super().visit_Cast(op, arg=arg, to=to)
+
+    def visit_Hash(self, op: Any, *, arg: Any) -> Any:
+        """DuckDB's hash of a whole number."""
+        if not op.arg.dtype.is_integer():
+            raise NotImplementedError(f"expected the hash of whole numbers, got that of {op.arg.dtype}")
+        return self.f.number_hash(self.f.bits_of(arg) if op.arg.dtype.is_unsigned_integer() else arg)
+
+    def visit_Strip(self, op: Any, *, arg: Any) -> Any:
+        """Spaces, tabs and ends of lines are taken off, not spaces alone."""
+        return self.f.btrim(arg, sge.convert(" \t\n\r\v\f"))
+
+    def visit_RegexSearch(self, op: Any, *, arg: Any, pattern: Any) -> Any:
+        """Patterns mean what they mean in RE2."""
+        return self.f.regexp_like(arg, in_java(pattern))
+
+    def visit_RegexExtract(self, op: Any, *, arg: Any, pattern: Any, index: Any) -> Any:
+        """Patterns mean what they mean in RE2."""
+        return self.f.regexp_extract(arg, in_java(pattern), index)
+
+    def visit_RegexReplace(self, op: Any, *, arg: Any, pattern: Any, replacement: Any) -> Any:
+        """Patterns mean what they mean in RE2."""
+        return self.f.regexp_replace(arg, in_java(pattern), replacement)
+
+    def visit_WindowFunction(self, op: Any, *, func: Any, group_by: Any, order_by: Any, **others: Any) -> Any:
+        """Rows that are numbered as they come need not come together on one worker."""
+        if isinstance(op.func, ops.RowNumber) and not group_by and not order_by:
+            return self.f.monotonically_increasing_id()
+        return super().visit_WindowFunction(op, func=func, group_by=group_by, order_by=order_by, **others)
+
+    def visit_ScalarUDF(self, op: Any, **arguments: Any) -> Any:
+        """The functions that readers take from DuckDB are those of `_define_functions`."""
+        name, values = op.__func_name__, list(arguments.values())
+        if name == "try_strptime" and str(getattr(values[1], "this", "")) in PATTERNS:
+            pattern = sge.convert(PATTERNS[str(values[1].this)])
+            return sg.cast(self.f.try_to_timestamp(values[0], pattern), "timestampntz", dialect="spark")
+        return self.f[RENAMED.get(name, name)](*values)
+
+
+def in_java(pattern: Any) -> Any:
+    r"""Return a pattern of RE2 for Java, whose `$` may stand before a last end of line, and whose `\s` has one more."""
+    text = re.sub(r"(?<!\\)\$", r"\\z", pattern.this)
+    return sge.convert(text.replace(r"\s", r"[\s&&[^\x0B]]"))
+
+
+def connect(session: Any) -> Any:
+    """Return Ibis' connection to a Spark session, with our translation. Results come as Arrow, without pandas."""
+    from ibis.backends.pyspark import Backend
+
+    class Connection(Backend):
+        compiler = Compiler()
+
+        def frame(self, expression: Expr) -> Any:
+            """Return the Spark DataFrame of an expression, not computed yet."""
+            return self.raw_sql(self.compile(expression.as_table()))
+
+        def to_pyarrow(self, expr: Expr, /, **_: Any) -> Any:
+            return expr.__pyarrow_result__(self.frame(expr).toArrow())
+
+        def execute(self, expr: Expr, /, **_: Any) -> Any:
+            return expr.__pandas_result__(self.frame(expr).toArrow().to_pandas())
+
+    _define_functions(session)
+    connection = Connection()
+    connection.register_options()
+    return connection.connect(session)
+
+
+def _define_functions(session: Any) -> None:
+    """Define the functions that `Compiler` writes in a session: those of Spark's SQL, and two in Python."""
+    import pandas as pd
+    from pyspark.sql.functions import pandas_udf, udf
+
+    for name, (arguments, type_, value) in FUNCTIONS.items():
+        session.sql(f"CREATE OR REPLACE TEMPORARY FUNCTION {name}({arguments}) RETURNS {type_} RETURN {value}")
+
+    def composed(text):
+        return None if text is None else unicodedata.normalize("NFC", text)
+
+    def read_times(texts: pd.Series, forms: pd.Series) -> pd.Series:
+        import duckdb
+
+        rows = pa.table({"text": pa.array(texts, "string"), "form": pa.array(forms, "string")})
+        found = duckdb.from_arrow(rows, connection=duckdb.connect()).project("try_strptime(text, form) AS moment")
+        return found.df()["moment"]
+
+    session.udf.register("nfc_normalize", udf(composed, "string"))
+    session.udf.register("time_of", pandas_udf(read_times, "timestamp_ntz"))
