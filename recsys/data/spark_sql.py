@@ -12,6 +12,7 @@ import pyarrow as pa
 import sqlglot as sg
 import sqlglot.expressions as sge
 from ibis import Expr
+from ibis.backends.sql.compilers.base import NULL
 from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 
 HALF = 2**63
@@ -25,6 +26,9 @@ FUNCTIONS = {  # in Spark's SQL: its arguments and type, and its value
     "hex_number": ("digits STRING", "BIGINT", "bits_of(CAST(conv(substr(digits, 3), 16, -10) AS BIGINT))"),  # of 0x…
     "spread": ("n BIGINT", "BIGINT", f"(n ^ shiftrightunsigned(n, 32)) * {FACTOR}"),
     "number_hash": ("n BIGINT", "BIGINT", "spread(spread(n)) ^ shiftrightunsigned(spread(spread(n)), 32)"),
+    "stripped": ("text STRING", "STRING", "btrim(text, concat(' \\t\\n\\r', char(11), char(12)))"),
+    "written_time": ("text STRING", "TIMESTAMP_NTZ", r"""coalesce(try_cast(text AS TIMESTAMP_NTZ), try_cast(
+        regexp_replace(text, '[ T]24:00(:00([.]0*)?)?\\z', '') AS TIMESTAMP_NTZ) + INTERVAL 1 DAY)"""),
     # as DuckDB writes decimal numbers: digits where Spark would write 1.2345678E7
     "plain_text": ("text STRING", "STRING", r"""CASE WHEN instr(text, 'E') = 0 OR abs(CAST(text AS DOUBLE)) >= 1e16
         OR abs(CAST(text AS DOUBLE)) < 1e-4 THEN text ELSE
@@ -36,6 +40,7 @@ class Compiler(PySparkCompiler):
     """Ibis' translation into Spark's SQL, but for operations that DuckDB does in another way."""
 
     __slots__ = ()
+    SIMPLE_OPS: dict[Any, Any] = {}  # those of the class above have become methods there, and would replace ours
 
     def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: Any) -> Any:
         """Numbers without a sign are held as signed ones."""
@@ -62,7 +67,21 @@ class Compiler(PySparkCompiler):
 
     def visit_Strip(self, op: Any, *, arg: Any) -> Any:
         """Spaces, tabs and ends of lines are taken off, not spaces alone."""
-        return self.f.btrim(arg, sge.convert(" \t\n\r\v\f"))
+        return self.f.stripped(arg)
+
+    def visit_IsNull(self, op: Any, *, arg: Any) -> Any:
+        """A number that is none (NaN) is there."""
+        return arg.is_(NULL)
+
+    def visit_NotNull(self, op: Any, *, arg: Any) -> Any:
+        """A number that is none (NaN) is there."""
+        return arg.is_(sg.not_(NULL))
+
+    def visit_TryCast(self, op: Any, *, arg: Any, to: Any) -> Any:
+        """A day may end with 24:00."""
+        if to.is_timestamp() and op.arg.dtype.is_string():
+            return self.f.written_time(arg)
+        return super().visit_TryCast(op, arg=arg, to=to)
 
     def visit_RegexSearch(self, op: Any, *, arg: Any, pattern: Any) -> Any:
         """Patterns mean what they mean in RE2."""
@@ -134,9 +153,9 @@ def _define_functions(session: Any) -> None:
     def read_times(texts: pd.Series, forms: pd.Series) -> pd.Series:
         import duckdb
 
-        rows = pa.table({"text": pa.array(texts, "string"), "form": pa.array(forms, "string")})
-        found = duckdb.from_arrow(rows, connection=duckdb.connect()).project("try_strptime(text, form) AS moment")
-        return found.df()["moment"]
+        connection = duckdb.connect()
+        connection.register("times", pa.table({"text": pa.array(texts, "string")}))
+        return connection.execute("SELECT try_strptime(text, ?) AS moment FROM times", [forms.iloc[0]]).df()["moment"]
 
     session.udf.register("nfc_normalize", udf(composed, "string"))
     session.udf.register("time_of", pandas_udf(read_times, "timestamp_ntz"))
