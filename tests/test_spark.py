@@ -151,9 +151,9 @@ def odd_table(n: int) -> pd.DataFrame:
 @needs_spark
 def test_a_folder_of_parquet_is_prepared_alike(session, tmp_path):
     (tmp_path / "logs").mkdir()
-    for number in range(2):
+    for seed in range(2):
         size = {"n_users": 40, "n_items": 200, "n_listens": 1_500}
-        synthetic.write(tmp_path / "logs" / f"{number}.parquet", **size, seed=number)
+        synthetic.write(tmp_path / "logs" / f"{seed}.parquet", **size, seed=seed)
     equal_folders(tmp_path, "dsg17", tmp_path / "logs", on_leak="drop")
 
 
