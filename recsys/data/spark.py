@@ -92,10 +92,8 @@ class SparkEngine(Engine):
                 frame = self.session.table(address)
             elif address.rstrip("/").endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
                 separator = "\t" if ".tsv" in address else ","
-                frame = self.session.read.csv(
-                    address, sep=separator, header=True, quote='"', escape='"', multiLine=True, mode="FAILFAST",
-                    columnPruning=False,
-                )  # fmt: skip
+                strict = self.session.read.option("columnPruning", "false").option("mode", "FAILFAST")
+                frame = strict.csv(address, sep=separator, header=True, quote='"', escape='"', multiLine=True)
             else:
                 frame = self.session.read.parquet(address)
             parts = tuple(sorted(self._stamp(each) for each in frame.inputFiles()))

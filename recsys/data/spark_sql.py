@@ -17,22 +17,20 @@ from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 
 HALF = 2**63
 FACTOR = 0xD6E8FEB86659FD93 - 2**64  # of DuckDB's hash of a number, as a signed number
-RENAMED = {"make_timestamp": "moment_of", "try_strptime": "time_of"}  # Spark has other functions of these names
 PATTERNS = {"%Y%m%d%H%M%S": "yyyyMMddHHmmss", "%Y%m%d": "yyyyMMdd"}  # that Spark reads by itself
-FUNCTIONS = {  # in Spark's SQL: its arguments and type, and its value
-    "epoch_us": ("moment TIMESTAMP_NTZ", "BIGINT", "unix_micros(CAST(moment AS TIMESTAMP_LTZ))"),
-    "moment_of": ("us BIGINT", "TIMESTAMP_NTZ", "CAST(timestamp_micros(us) AS TIMESTAMP_NTZ)"),
-    "bits_of": ("n BIGINT", "BIGINT", f"n ^ {1 - HALF} ^ 1"),  # between an unsigned number as it is held, and its bits
-    "hex_number": ("digits STRING", "BIGINT", "bits_of(CAST(conv(substr(digits, 3), 16, -10) AS BIGINT))"),  # of 0x…
-    "spread": ("n BIGINT", "BIGINT", f"(n ^ shiftrightunsigned(n, 32)) * {FACTOR}"),
-    "number_hash": ("n BIGINT", "BIGINT", "spread(spread(n)) ^ shiftrightunsigned(spread(spread(n)), 32)"),
-    "stripped": ("text STRING", "STRING", "btrim(text, concat(' \\t\\n\\r', char(11), char(12)))"),
-    "written_time": ("text STRING", "TIMESTAMP_NTZ", r"""coalesce(try_cast(text AS TIMESTAMP_NTZ), try_cast(
-        regexp_replace(text, '[ T]24:00(:00([.]0*)?)?\\z', '') AS TIMESTAMP_NTZ) + INTERVAL 1 DAY)"""),
+VALUES = {  # in Spark's SQL, of the argument x
+    "epoch_us": "unix_micros(CAST(x AS TIMESTAMP_LTZ))",
+    "make_timestamp": "CAST(timestamp_micros(x) AS TIMESTAMP_NTZ)",
+    "bits": "x ^ (-9223372036854775807 - 1)",  # between an unsigned number as it is held, and its bits
+    "hex": "CAST(conv(substr(x, 3), 16, -10) AS BIGINT)",  # the bits of a number such as 0x1f
+    "spread": f"(x ^ shiftrightunsigned(x, 32)) * ({FACTOR})",
+    "shifted": "x ^ shiftrightunsigned(x, 32)",
+    "strip": "btrim(x, concat(' \\t\\n\\r', char(11), char(12)))",
+    "time": """coalesce(TRY_CAST(x AS TIMESTAMP_NTZ), TRY_CAST(
+        regexp_replace(x, '[ T]24:00(:00([.]0*)?)?$', '') AS TIMESTAMP_NTZ) + INTERVAL 1 DAY)""",
     # as DuckDB writes decimal numbers: digits where Spark would write 1.2345678E7
-    "plain_text": ("text STRING", "STRING", r"""CASE WHEN instr(text, 'E') = 0 OR abs(CAST(text AS DOUBLE)) >= 1e16
-        OR abs(CAST(text AS DOUBLE)) < 1e-4 THEN text ELSE
-        regexp_replace(CAST(CAST(text AS DECIMAL(38, 20)) AS STRING), '(?<!\\.)0+$', '') END"""),
+    "digits": """CASE WHEN instr(x, 'E') = 0 OR abs(CAST(x AS DOUBLE)) >= 1e16 OR abs(CAST(x AS DOUBLE)) < 1e-4 THEN x
+        ELSE regexp_replace(CAST(CAST(x AS DECIMAL(38, 20)) AS STRING), '(?<![.])0+$', '') END""",
 }  # fmt: skip
 
 
@@ -52,22 +50,23 @@ class Compiler(PySparkCompiler):
         """Numbers are rounded to the nearest whole one, not cut off, and written as digits."""
         from_ = op.arg.dtype
         if to.is_unsigned_integer() and from_.is_string():
-            return self.f.hex_number(arg)
+            return value("bits", value("hex", arg))
         if to.is_integer() and from_.is_floating():
             return self.cast(self.f.rint(arg), to)
         if to.is_string() and from_.is_floating():
-            return self.f.plain_text(self.cast(arg, to))
+            return value("digits", self.cast(arg, to))
         return super().visit_Cast(op, arg=arg, to=to)
 
     def visit_Hash(self, op: Any, *, arg: Any) -> Any:
         """DuckDB's hash of a whole number."""
         if not op.arg.dtype.is_integer():
             raise NotImplementedError(f"expected the hash of whole numbers, got that of {op.arg.dtype}")
-        return self.f.number_hash(self.f.bits_of(arg) if op.arg.dtype.is_unsigned_integer() else arg)
+        own = value("bits", arg) if op.arg.dtype.is_unsigned_integer() else arg
+        return value("shifted", value("spread", value("spread", own)))
 
     def visit_Strip(self, op: Any, *, arg: Any) -> Any:
         """Spaces, tabs and ends of lines are taken off, not spaces alone."""
-        return self.f.stripped(arg)
+        return value("strip", arg)
 
     def visit_IsNull(self, op: Any, *, arg: Any) -> Any:
         """A number that is none (NaN) is there."""
@@ -80,7 +79,7 @@ class Compiler(PySparkCompiler):
     def visit_TryCast(self, op: Any, *, arg: Any, to: Any) -> Any:
         """A day may end with 24:00."""
         if to.is_timestamp() and op.arg.dtype.is_string():
-            return self.f.written_time(arg)
+            return value("time", arg)
         return super().visit_TryCast(op, arg=arg, to=to)
 
     def visit_RegexSearch(self, op: Any, *, arg: Any, pattern: Any) -> Any:
@@ -102,12 +101,22 @@ class Compiler(PySparkCompiler):
         return super().visit_WindowFunction(op, func=func, group_by=group_by, order_by=order_by, **others)
 
     def visit_ScalarUDF(self, op: Any, **arguments: Any) -> Any:
-        """The functions that readers take from DuckDB are those of `_define_functions`."""
-        name, values = op.__func_name__, list(arguments.values())
-        if name == "try_strptime" and str(getattr(values[1], "this", "")) in PATTERNS:
-            pattern = sge.convert(PATTERNS[str(values[1].this)])
-            return sg.cast(self.f.try_to_timestamp(values[0], pattern), "timestampntz", dialect="spark")
-        return self.f[RENAMED.get(name, name)](*values)
+        """The functions that readers take from DuckDB are in VALUES, or are defined in Python."""
+        name, given = op.__func_name__, list(arguments.values())
+        if name in VALUES:
+            return value(name, *given)
+        if name == "try_strptime" and (pattern := PATTERNS.get(given[1].this)):
+            return sg.cast(self.f.try_to_timestamp(given[0], sge.convert(pattern)), "timestampntz", dialect="spark")
+        return self.f[name](*given)
+
+
+def value(name: str, argument: Any) -> Any:
+    """Return one of VALUES, of this argument."""
+
+    def put(node: Any) -> Any:
+        return sge.paren(argument.copy()) if isinstance(node, sge.Column) and node.name == "x" else node
+
+    return sge.paren(sg.parse_one(VALUES[name], dialect="spark").transform(put))
 
 
 def in_java(pattern: Any) -> Any:
@@ -140,12 +149,9 @@ def connect(session: Any) -> Any:
 
 
 def _define_functions(session: Any) -> None:
-    """Define the functions that `Compiler` writes in a session: those of Spark's SQL, and two in Python."""
+    """Define the functions in a session that Spark's SQL lacks."""
     import pandas as pd
     from pyspark.sql.functions import pandas_udf, udf
-
-    for name, (arguments, type_, value) in FUNCTIONS.items():
-        session.sql(f"CREATE OR REPLACE TEMPORARY FUNCTION {name}({arguments}) RETURNS {type_} RETURN {value}")
 
     def composed(text):
         return None if text is None else unicodedata.normalize("NFC", text)
@@ -158,4 +164,4 @@ def _define_functions(session: Any) -> None:
         return connection.execute("SELECT try_strptime(text, ?) AS moment FROM times", [forms.iloc[0]]).df()["moment"]
 
     session.udf.register("nfc_normalize", udf(composed, "string"))
-    session.udf.register("time_of", pandas_udf(read_times, "timestamp_ntz"))
+    session.udf.register("try_strptime", pandas_udf(read_times, "timestamp_ntz"))
