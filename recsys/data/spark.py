@@ -171,15 +171,24 @@ class SparkEngine(Engine):
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Raise DataError, with the first line of what Spark says, where Spark fails."""
+    """Raise DataError, with the line of what Spark says that gives the reason, where Spark fails."""
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
     try:
         yield
     except (PySparkException, Py4JError) as error:
-        text = str(getattr(error, "java_exception", None) or error).strip().splitlines()[0]
-        raise DataError(f"Spark: {text}") from error
+        raise DataError(f"Spark: {_reason(error)}") from error
+
+
+def _reason(error: Any) -> str:
+    """Return the first line of the first cause or, if that is an error of Python, the last line of its traceback."""
+    cause = getattr(error, "java_exception", None)
+    while cause is not None and cause.getCause() is not None:
+        cause = cause.getCause()
+    text = str(error if cause is None else cause.toString())
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith((" ", "\t"))]
+    return lines[-1 if "Traceback" in text else 0]
 
 
 @contextlib.contextmanager
