@@ -14,14 +14,17 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reports inspect compare example picture results train recommend export explore share test chaos \
-	matrix colab lint packages lab bench benchmark tune ablation diff strip lock clean
+.PHONY: help setup spark reports inspect compare example picture results train recommend export explore share test \
+	chaos matrix colab lint packages lab bench benchmark tune ablation diff strip lock clean
 
 help: ## list all commands and what they do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: ## create .venv from requirements.lock, if it is not up to date (PYTHON=python3.12 selects the Python)
 	@PYTHON='$(PYTHON)' sh tools/setup.sh '$(VENV)' $(filter setup,$(MAKECMDGOALS))
+
+spark: setup ## install PySpark into .venv for ENGINE=spark, if Java is there, and run a job of one row
+	@$(BIN)/python tools/spark.py
 
 reports: setup ## run the notebooks 01 to 04 and write a dated report: make reports DATASET=movielens EPOCHS=20
 	@$(BIN)/python -m recsys.reports $(PARAMETERS)

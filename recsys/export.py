@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from recsys.evaluation.ranking import top_k
 from recsys.files import sha256, working_folder, write_json
-from recsys.recommend import PARAMETERS, SONG_COLUMNS, Recommender
+from recsys.lists import SONG_COLUMNS
+from recsys.recommend import PARAMETERS, Recommender
 from recsys.reports.parameters import Parameter, read_values
 from recsys.runs import project_root
 

@@ -5,6 +5,7 @@ import csv
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy import sparse
 
+from recsys.data.prepare import ENGINES
 from recsys.evaluation import metrics
 from recsys.evaluation.bootstrap import estimate, estimate_mean, ratio
-from recsys.evaluation.ranking import Ranking, Scorer, batches_of_users, rank, top_k
+from recsys.evaluation.ranking import Ranking, Scorer, batches_of_users, rank
 from recsys.files import write_atomically
+from recsys.lists import Lists, listed
+from recsys.lists_on_spark import write_on_spark
 from recsys.models.baselines.scorers import Product
 from recsys.models.neighbours import nearest, unit_vectors
 from recsys.models.repeats import activation
@@ -27,13 +31,12 @@ from recsys.reports.parameters import Parameter, read_values
 from recsys.runs import Run, newest_run, project_root, run_of_report
 from recsys.workflow import open_models
 
-REPEATS = ("new", "again", "both")
-SONG_COLUMNS = ("name", "artist")  # columns of the split's songs that stand in every list, where the data have them
 PARAMETERS = {
     "RUN": Parameter("RUN", str, "", "name of the run whose model recommends; empty: the newest finished run"),
     "RECIPE": Parameter("RECIPE", str, "", "recipe of that model; empty: the last of the run"),
     "K": Parameter("K", int, 20, "number of songs for each listener"),
     "REPEATS": Parameter("REPEATS", str, "new", "songs new to the listener, songs to hear again, or both"),
+    "ENGINE": Parameter("ENGINE", str, "duckdb", "duckdb: on this machine; spark: as a Spark job, into a folder"),
 }
 
 READ_PARQUET = "For programs: pd.read_parquet({}, partitioning=None)"
@@ -79,12 +82,12 @@ class Recommender:
         """Return the k songs most similar to each song, by the cosine of their vectors."""
         songs = self._codes("song", song_ids)
         ids = self.split.items["item_id"].to_numpy()[songs]
-        return self._table("song_id", ids, *nearest(unit_vectors(self.vectors), songs, k))
+        return listed(self.split.items, "song_id", ids, *nearest(unit_vectors(self.vectors), songs, k))
 
     def from_liked(self, song_ids: Sequence[Any], k: int = 20) -> pd.DataFrame:
         """Return the k best songs for a new listener who likes the given songs, without these. Nothing is trained."""
         ranking = self.rank_liked(self._codes("song", song_ids), k)
-        return self._table("listener", np.array(["new"]), ranking.items, ranking.scores)
+        return listed(self.split.items, "listener", np.array(["new"]), ranking.items, ranking.scores)
 
     @cached_property
     def vectors(self) -> np.ndarray:
@@ -113,37 +116,35 @@ class Recommender:
 
     def recommend_by_code(self, users: np.ndarray, k: int, repeats: str = "new") -> pd.DataFrame:
         """Return the same as `recommend`, for codes of listeners."""
-        if repeats not in REPEATS:
-            raise ValueError(f"repeats: expected one of {', '.join(REPEATS)}; got {repeats!r}")
-        kinds = {"new": [self._new], "again": [self._again], "both": [self._again, self._new]}[repeats]
-        items, scores = (np.stack(each, axis=2) for each in zip(*(kind(users, k) for kind in kinds), strict=True))
-        items, scores = items.reshape(len(users), -1), scores.reshape(len(users), -1)  # the lists take turns
-        kept = np.argsort(items < 0, axis=1, kind="stable")[:, :k]  # where one list ends, the other goes on
-        items, scores = np.take_along_axis(items, kept, axis=1), np.take_along_axis(scores, kept, axis=1)
-        table = self._table("user_id", self.split.users["user_id"].to_numpy()[users], items, scores)
-        if repeats == "both":
-            row, place = np.nonzero(items >= 0)
-            table["again"] = np.asarray(self.split.known[users[row], items[row, place]]).ravel() > 0
-        return table
+        return self.lists(repeats).by_code(users, k, repeats)
 
-    def _new(self, users: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return codes and scores of the k best songs that the listeners do not know: (len(users), k) each."""
-        ranking = rank(self.model, users, self.split.known, sparse.csr_matrix(self.split.known.shape), k)
-        return ranking.items, ranking.scores
+    def lists(self, repeats: str = "new") -> Lists:
+        """Return what makes lists by code."""
+        activation = None if repeats == "new" else self.activation
+        users = self.split.users["user_id"].to_numpy()
+        return Lists(self.model, self.split.known, users, self.split.items, activation)
 
-    def _again(self, users: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return codes and activations of the k songs that are most present to the listeners: (len(users), k) each."""
-        parts = []
-        for batch in batches_of_users(users, self.split.n_items):
-            scores = self.activation[batch].toarray()
-            parts.append(top_k(np.where(scores > 0, scores, -np.inf), k))
-        items, scores = zip(*parts, strict=True)
-        return np.concatenate(items), np.concatenate(scores)
+    def lists_to_send(self, repeats: str = "new") -> Lists:
+        """Return the same for workers that have no TensorFlow: arrays instead of the model, with equal scores."""
+        model, n = self.model, self.split.n_users
+        parts = [
+            np.asarray(model.normalised(model.user_embeddings[batch[0] : batch[-1] + 1]))
+            for batch in batches_of_users(np.arange(n), self.split.n_items)
+        ]
+        songs = np.asarray(model.normalised(model.item_embeddings.value.read_value()))
+        scorer = Product(np.pad(np.concatenate(parts), ((0, 1), (0, 0))), songs.T)
+        return replace(self.lists(repeats), scorer=scorer)
 
     @cached_property
     def activation(self) -> sparse.csr_matrix:
         """How present each song is in each listener's memory: see `models.repeats`."""
         return activation(self.split)
+
+    def place(self, k: int, repeats: str) -> tuple[Path, dict[str, str]]:
+        """Return the path of the lists of all listeners, without a suffix, and what the lists are."""
+        name = f"{self.recipe}{'' if repeats == 'new' else f'-{repeats}'}"
+        facts = {"run": self.run.name, "recipe": self.recipe, "k": str(k), "repeats": repeats}
+        return self.run.folder / "recommendations" / name, facts | {"prepared": self.split.manifest["key"]}
 
     def rank_liked(self, songs: np.ndarray, k: int) -> Ranking:
         """Rank all other songs for one new listener who likes the songs with these codes."""
@@ -199,14 +200,6 @@ class Recommender:
             raise KeyError(f"{kind} ids: expected a listen in train, got {len(cold)} whose listens are later: {few}")
         return codes
 
-    def _table(self, column: str, ids: np.ndarray, items: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
-        """Return the rows of lists (n, k) with their ids (n,). A new column of lists and of the export goes here."""
-        row, place = np.nonzero(items >= 0)
-        songs = self.split.items.iloc[items[row, place]]
-        columns = {column: ids[row], "rank": (place + 1).astype(np.int32), "item_id": songs["item_id"].to_numpy()}
-        columns |= {name: songs[name].to_numpy() for name in SONG_COLUMNS if name in songs}
-        return pd.DataFrame(columns | {"score": scores[row, place]})
-
 
 def write_lists(
     recommender: Recommender, k: int, log: Callable[[str], None] = print, repeats: str = "new"
@@ -215,9 +208,8 @@ def write_lists(
 
     All ids and names are written as they came in, so a spreadsheet may take some of the .csv file for formulas.
     """
-    run, split, recipe = recommender.run, recommender.split, recommender.recipe
-    path = run.folder / "recommendations" / f"{recipe}{'' if repeats == 'new' else f'-{repeats}'}.parquet"
-    facts = {"run": run.name, "recipe": recipe, "k": str(k), "repeats": repeats, "prepared": split.manifest["key"]}
+    split, (path, facts) = recommender.split, recommender.place(k, repeats)
+    path = path.with_name(f"{path.name}.parquet")
     n, done, started, file = split.n_users, 0, time.perf_counter(), None
     with contextlib.ExitStack() as stack:
         paths = [path, path.with_suffix(".csv")]
@@ -226,8 +218,8 @@ def write_lists(
         for users in batches_of_users(np.arange(n), split.n_items):
             lists = recommender.recommend_by_code(users, k, repeats)
             if not file:
-                types = [(name, _arrow_type(kind)) for name, kind in lists.dtypes.items()]
-                file = stack.enter_context(pq.ParquetWriter(parquet, pa.schema(types, facts)))
+                schema = recommender.lists(repeats).schema(k, repeats).with_metadata(facts)
+                file = stack.enter_context(pq.ParquetWriter(parquet, schema))
             file.write_table(pa.Table.from_pandas(lists, file.schema, preserve_index=False))
             lists.to_csv(text, index=False, header=not done, quoting=csv.QUOTE_NONNUMERIC)
             done += len(users)
@@ -236,17 +228,26 @@ def write_lists(
     return path
 
 
-def _arrow_type(kind: Any) -> pa.DataType:
-    return pa.from_numpy_dtype(kind) if pd.api.types.is_numeric_dtype(kind) else pa.string()
+def _write_on_spark(recommender: Recommender, k: int, repeats: str) -> int:
+    """Write all lists as a Spark job, and print how to read them."""
+    path, facts = recommender.place(k, repeats)
+    write_on_spark(recommender.lists_to_send(repeats), path, k, repeats, facts)
+    folder = path.relative_to(recommender.run.root)
+    print(f"{folder}: {len(list(path.glob('*.parquet'))):,} files", READ_PARQUET.format(repr(str(folder))), sep="\n")
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write a run's lists: `python -m recsys.recommend RUN=… RECIPE=… K=… REPEATS=…`. Return the status, 0 or 2."""
+    """Write a run's lists: `python -m recsys.recommend RUN=… K=…` and other PARAMETERS. Return the status, 0 or 2."""
     values = {name: each.default for name, each in PARAMETERS.items()}
     try:
         values |= read_values(sys.argv[1:] if arguments is None else arguments, PARAMETERS, project_root())
+        if values["ENGINE"] not in ENGINES:
+            raise ValueError(f"ENGINE: expected one of {', '.join(ENGINES)}; got {values['ENGINE']!r}")
         recommender = Recommender.load(values["RUN"], values["RECIPE"])
         print(f"run {recommender.run.name}, recipe {recommender.recipe}, {recommender.split}")
+        if values["ENGINE"] == "spark":
+            return _write_on_spark(recommender, values["K"], values["REPEATS"])
         path = write_lists(recommender, values["K"], repeats=values["REPEATS"])
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         print(error, file=sys.stderr)

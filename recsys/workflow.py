@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from recsys.data import prepare as preparation
 from recsys.data.errors import DataError
+from recsys.data.readers.addresses import locate
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation, evaluate, validation_ndcg
 from recsys.evaluation.ranking import Scorer
@@ -51,7 +52,7 @@ def prepare_run(run: Run, dataset: str = "", data_path: str = "", **parameters: 
     Without a `dataset` it is `sample`, or `auto` if there is a path. An error about a path ends with the command that
     shows what is there.
     """
-    path = run.root / data_path if data_path else None
+    path = locate(data_path, parameters.get("engine", "duckdb"), run.root) if data_path else None
     try:
         prepared = preparation.prepare(dataset or ("auto" if path else "sample"), path, root=run.root, **parameters)
     except DataError as error:

@@ -24,8 +24,8 @@ def test_the_floors_are_the_folders_of_the_package():
     folders = {path.name for path in (REPOSITORY / "recsys").iterdir() if (path / "__init__.py").is_file()}
     assert folders == set(FLOORS) - {"files", "runs", "top"}
     assert {name for name in MODULES if floor(name) == "top"} == {
-        "recsys", "recsys.colab", "recsys.explore", "recsys.export", "recsys.inspect", "recsys.recommend",
-        "recsys.train_run", "recsys.tune", "recsys.workflow",
+        "recsys", "recsys.colab", "recsys.explore", "recsys.export", "recsys.inspect", "recsys.lists",
+        "recsys.lists_on_spark", "recsys.recommend", "recsys.train_run", "recsys.tune", "recsys.workflow",
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""`make train` trains a run, alone or with workers; docs/scale_workers.md is true as far as one machine can tell."""
+"""`make train` trains a run, alone or with workers; docs/scale.md is true as far as one machine can tell."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from recsys import train_run, workflow
 from recsys.files import read_json, write_json
 from recsys.runs import Run
 
-PAGE = (REPOSITORY / "docs" / "scale_workers.md").read_text(encoding="utf-8")
+PAGE = (REPOSITORY / "docs" / "scale.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Codes for users and songs, the tables that describe them, and the parts' files."""
 
-from pathlib import Path
-
 import ibis
 from ibis.expr.types import Table
 
@@ -64,8 +62,8 @@ def _union(tables: list[Table], id_column: str) -> Table:
     return first.union(*others) if others else first
 
 
-def write_parts(coded: Table, work: Path) -> dict[str, int]:
-    """Write a file for each part, in the order of time, and return their numbers of rows.
+def write_parts(engine: Engine, coded: Table) -> dict[str, int]:
+    """Write a scratch file for each part, in the order of time, and return their numbers of rows.
 
     Equal times are in the order of a hash, as an order by id would make sequences that nobody played. A place is
     written for train and validation only: test has lists of its own, whose places are not comparable.
@@ -76,6 +74,6 @@ def write_parts(coded: Table, work: Path) -> dict[str, int]:
     for number, part in enumerate(PARTS):
         places = {"place": coded.place.cast("int32")} if "place" in coded.columns and part != "test" else {}
         rows = coded.filter(coded.part == number).order_by(order).select("user", "item", *times, **places)
-        rows.to_parquet(work / f"{part}.parquet")
+        engine.write(rows, engine.scratch / f"{part}.parquet")
         counts[part] = count_rows(rows)
     return counts

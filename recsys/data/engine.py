@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import ibis
 from ibis import BaseBackend
@@ -18,6 +19,9 @@ from ibis.expr.types import Table
 
 from recsys.data.errors import DataError
 from recsys.files import temporary_folder
+
+if TYPE_CHECKING:
+    from recsys.data.readers.files import File
 
 SETTINGS = {"memory_limit": "1GB", "threads": min(4, os.cpu_count() or 1)}  # what does not fit is spilled to disk
 SAFE = re.compile(r"[\w./-]+", re.ASCII)
@@ -65,6 +69,10 @@ class Engine:
         link.symlink_to(path.resolve())
         return link
 
+    def open_address(self, address: str) -> "list[File]":
+        """Raise DataError: only Spark reads what is not on this machine."""
+        raise DataError(f"DATA_PATH: expected a file or folder of this machine, got {address}; set ENGINE=spark")
+
     def read_parquet(self, *paths: Path, **options: object) -> Table:
         """Open Parquet files by their safe names."""
         return self.connection.read_parquet([str(path) for path in paths], hive_partitioning=False, **options)
@@ -74,6 +82,10 @@ class Engine:
         path = self.new_path(".parquet")
         table.to_parquet(path)
         return self.read_parquet(path)
+
+    def write(self, table: Table, path: Path) -> None:
+        """Write a table to one Parquet file, in its order."""
+        table.to_parquet(path)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from recsys.data.readers.files import File
 from recsys.data.readers.tables import FILE, Opened
 
 N_LINES = 5  # that a message names
+ONE_PART = 2**33  # Spark numbers the rows of the first part of a file from 0, those of others from a multiple of this
 LONGEST = 80  # characters of a value in a message
 PARAMETERS = {EMPTY: "EMPTY_IDS=drop", OUTSIDE: "TIMES_OUTSIDE=drop"}
 
@@ -41,10 +42,11 @@ def check_values(rows: Rows, dropped: Collection[str] = ()) -> None:
     if row["why"] in PARAMETERS:
         alike = table.filter(table.why == row["why"])
         n, lines = alike.count().to_pyarrow().as_py(), alike.order_by("number").limit(N_LINES).to_pyarrow().to_pylist()
-        places = ", ".join(_place(rows, each).rpartition(", ")[2].split(" ")[-1] for each in lines)
+        numbers = [found[1] for each in lines if (found := re.search(r", (?:line|row) (\d+)$", _place(rows, each)))]
         unit, them = "row" if _counts_rows(rows) else "line", "it" if n == 1 else "them"
         unit += "s" * (n > 1)
-        message += f"; {counted(n, 'row')} {row['why']} ({unit} {places}{', …' if n > len(lines) else ''})"
+        places = f" ({unit} {', '.join(numbers)}{', …' if n > len(lines) else ''})" if numbers else ""
+        message += f"; {counted(n, 'row')} {row['why']}{places}"
         message += f"; {PARAMETERS[row['why']]} leaves {them} out and counts {them}"
     raise DataError(message)
 
@@ -65,7 +67,7 @@ def _numbered(rows: Rows) -> Table:
 
 
 def _place(rows: Rows, row: dict) -> str:
-    """Return the file and the line, or the row where there are no lines, of a row with its `number`."""
+    """Return the file and the line of a row with its `number`, the row where there are no lines, if these are known."""
     files = {str(file.opened): file for file in rows.source.opened.files}
     file = files.get(row.get(FILE, ""), rows.source.opened.files[0])
     if rows.source.line:
@@ -74,6 +76,8 @@ def _place(rows: Rows, row: dict) -> str:
     if len(files) > 1:
         table = _numbered(rows)
         number -= table.filter(table[FILE] == row[FILE]).number.min().to_pyarrow().as_py()
+    if file.names or number >= ONE_PART:
+        return file.name
     line = line_of(rows.source.opened, file, number)
     return f"{file.name}, line {line}" if line else f"{file.name}, row {number + 1}"
 

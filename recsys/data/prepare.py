@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -25,20 +27,23 @@ from recsys.data.oddities import (
     warn_of_late_gap,
 )
 from recsys.data.partition import COLUMN_NEEDED, TRAIN, VALIDATION, assign_parts, choose_split, count_rows
+from recsys.data.readers.addresses import locate
 from recsys.data.readers.dataset import Dataset
 from recsys.data.readers.options import Options
 from recsys.data.readers.recognition import AUTO
 from recsys.data.reading import Read, file_names, read_all
+from recsys.data.spark import start_spark
 from recsys.data.split import PARTS
 from recsys.data.steps import select_positives
 from recsys.files import read_json, sha256, working_folder, write_json
 from recsys.runs import project_root
 
+ENGINES: dict[str, Callable[..., AbstractContextManager[Engine]]] = {"duckdb": start_engine, "spark": start_spark}
 CHOICES = {
     "split": ("auto", *COLUMN_NEEDED), "positives": ("listened", "all"), "repeats": ("keep", "first"),
     "validation": ("", *WORDS),
     "repeated_events": ("drop", "keep"), "empty_ids": ("error", "drop"), "times_outside": ("error", "drop"),
-    "on_leak": ("stop", "drop", "report"),
+    "on_leak": ("stop", "drop", "report"), "engine": tuple(ENGINES),
 }  # fmt: skip
 # the key depends on all other files of this package
 NOT_PREPARING = ("synthetic.py", "split.py", "interactions.py", "inspection.py", "guesses.py")
@@ -62,6 +67,7 @@ def prepare(
     user_column: str = "", item_column: str = "", time_column: str = "", listened_column: str = "",
     seconds_column: str = "", milliseconds_column: str = "", name_column: str = "", artist_column: str = "",
     positive_from: float = 0.0, columns: str = "", separator: str = "", time_format: str = "", encoding: str = "",
+    engine: str = "duckdb",
 ) -> Prepared:  # fmt: skip
     """Write `<root>/data/prepared/<dataset>-<key>/` from a data set, or find it there.
 
@@ -84,22 +90,25 @@ def prepare(
       checks to find, which stop training and evaluation; with "report" these go on, and the pages say so.
     - The other parameters say what the files mean: see `recsys.data.readers.options` and `.custom_table`.
 
+    - `engine="spark"` prepares on Spark, and gives the same rows; `path` may then also be an address or a table's name.
+
     Raises DataError for input that cannot be used; no folder is left behind then.
     """
     parameters = {name: value for name, value in locals().items() if name not in ("dataset", "path", "root")}
     _check(parameters)
     options = Options(**{each.name: parameters[each.name] for each in fields(Options)})
     home = Path(root or project_root()) / "data"
+    place = locate(path, engine) if path else None
     with working_folder(home / "prepared") as work:
         (work / "scratch").mkdir()
-        with start_engine(work / "scratch", home / "raw") as engine:
-            asked, dataset = dataset, readers.find_dataset(path, engine, options) if dataset == AUTO else dataset
-            data = readers.open_dataset(dataset, path, engine, options)
+        with ENGINES[engine](work / "scratch", home / "raw") as started:
+            asked, dataset = dataset, readers.find_dataset(place, started, options) if dataset == AUTO else dataset
+            data = readers.open_dataset(dataset, place, started, options)
             key = _key(asked, data, parameters, home)
             folder = home / "prepared" / f"{dataset}-{key}"
             if manifest := _manifest_if_complete(folder):
                 return Prepared(folder, True, manifest)
-            manifest = {"dataset": dataset, "key": key, **_write_tables(engine, data, parameters)}
+            manifest = {"dataset": dataset, "key": key, **_write_tables(started, data, parameters)}
             for name in manifest["files"]:
                 os.rename(work / "scratch" / name, work / name)
         write_json(work / "manifest.json", manifest)
@@ -123,11 +132,15 @@ def _check(parameters: dict[str, Any]) -> None:
 
 
 def _key(dataset: str, data: Dataset, parameters: dict[str, Any], home: Path) -> str:
-    files = [os.path.relpath(path, home) if home in path.parents else str(path.resolve()) for path in data.paths]
-    stats = [path.stat() for path in data.paths]
     sources = [path for path in sorted(Path(__file__).parent.rglob("*.py")) if path.name not in NOT_PREPARING]
     code = [sha256(path) for path in sources]
-    facts = [dataset, parameters, files, [(each.st_size, each.st_mtime_ns) for each in stats], code]
+    facts = [
+        dataset,
+        parameters,
+        [each.place(home) for each in data.files],
+        [each.stamp() for each in data.files],
+        code,
+    ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
@@ -152,13 +165,11 @@ def _look_for_oddities(engine: Engine, listens: Table, read: Read) -> dict[str, 
 
 def _describe_files(data: Dataset) -> list[dict[str, Any]]:
     """Return the name, size and hash of each file; a number instead of the name if that may be a person's."""
-    n = len(data.paths)
-    names = [f"{number} of {n}" if data.named_after_people else path.name for number, path in enumerate(data.paths, 1)]
-    sizes = [path.stat().st_size for path in data.paths]
-    return [
-        {"name": name, "bytes": size, "sha256": sha256(path)}
-        for name, size, path in zip(names, sizes, data.paths, strict=True)
+    n = len(data.files)
+    names = [
+        f"{number} of {n}" if data.named_after_people else each.path.name for number, each in enumerate(data.files, 1)
     ]
+    return [fact for name, each in zip(names, data.files, strict=True) for fact in each.described(name)]
 
 
 def _write_tables(engine: Engine, data: Dataset, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -190,12 +201,12 @@ def _write_tables(engine: Engine, data: Dataset, parameters: dict[str, Any]) -> 
         n_nowhere = count_rows(codes.filter(codes.first_part == NOWHERE))
         counts |= {f"n_{what}s": n_warm, f"n_{what}s_all": n_all, f"n_{what}s_in_no_part": n_nowhere}
         described = describe(engine, codes, read, what)
-        described.to_parquet(engine.scratch / f"{what}s.parquet")
+        engine.write(described, engine.scratch / f"{what}s.parquet")
         if what == "item":
             warn_of_alike_songs(engine, described)
         numbered = codes.select(key="key", **{what: codes.code})
         listens = listens.inner_join(numbered, listens[f"{what}_id"] == numbered.key).drop(f"{what}_id", "key")
-    rows = write_parts(engine.store(listens), engine.scratch)
+    rows = write_parts(engine, engine.store(listens))
     if empty:
         raise DataError(
             f"{file_names(data)}: expected listens in every part, got none in {empty[0]} (split {split}); "

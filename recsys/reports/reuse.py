@@ -3,9 +3,11 @@
 import hashlib
 import json
 import shutil
+import uuid
 from pathlib import Path
 from typing import Any
 
+from recsys.data.readers.addresses import Address, locate
 from recsys.files import sha256
 from recsys.runs import Run
 
@@ -22,16 +24,17 @@ def inputs(run: Run, notebook: Path, values: dict[str, Any], versions: dict[str,
     """Return what a step depends on: parameters, notebook, module, packages, data, and what earlier steps left."""
     sources = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
     module = [[name, sha256(path)] for name, path in sources.items() if name not in OUTSIDE_NOTEBOOKS]
-    data = run.root / values["DATA_PATH"] if values.get("DATA_PATH") else None
-    files = [data, *sorted(data.glob("*"))] if data and data.exists() else []
+    data = locate(values["DATA_PATH"], values.get("ENGINE", ""), run.root) if values.get("DATA_PATH") else None
+    files = [data, *sorted(data.glob("*"))] if isinstance(data, Path) and data.exists() else []
     if "tuned" in values.get("RECIPES", "").split():
         files.append(run.root / "data" / "tune" / Path(run.record.get("prepared", "")).name / "recipe.json")
+    remote = [str(uuid.uuid4())] if isinstance(data, Address) else []  # `prepare` sees whether these have changed
     earlier = {name: step["left"] for name, step in _steps(run).items() if name < notebook.stem}
     return {name: value for name, value in values.items() if name != "RUN"} | {
         "the notebook": sha256(notebook),
         "the module": _digest(module),
         "the packages": _digest(versions),
-        "the data's files": _digest([[path.name, *_stamp(path)] for path in files if path.is_file()]),
+        "the data's files": _digest([*remote, *([path.name, *_stamp(path)] for path in files if path.is_file())]),
         "what an earlier step left": _digest(earlier),
     }
 

@@ -75,7 +75,10 @@ def first_rows(split: Split, show_user_ids: bool = False) -> pd.DataFrame:
 
 def provenance(manifest: dict[str, Any]) -> pd.DataFrame:
     """Return what the prepared folder was made from: files with their hashes, and parameters."""
-    files = {each["name"]: f"{each['bytes']:,} bytes, SHA-256 {each['sha256'][:16]}…" for each in manifest["source"]}
+    files = {
+        each["name"]: f"{each['bytes']:,} bytes" + f", SHA-256 {each['sha256'][:16]}…" * bool(each["sha256"])
+        for each in manifest["source"]
+    }
     rows = {f"file {name}": text for name, text in files.items()}
     rows |= {name.upper(): str(value) for name, value in manifest["parameters"].items() if value not in ("", None)}
     return pd.DataFrame({"value": rows | {"prepared as": f"{manifest['dataset']}-{manifest['key']}"}})

@@ -34,10 +34,11 @@ a file may be named after a person. Raise DataError, which may name it, for what
 import difflib
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from recsys.data.engine import Engine
 from recsys.data.errors import DataError
+from recsys.data.readers.addresses import DATA_SETS, Address
 from recsys.data.readers.custom_table import read_csv
 from recsys.data.readers.dataset import Dataset
 from recsys.data.readers.deezer import is_deezer_splits, is_dsg17, read_deezer_splits, read_dsg17
@@ -135,7 +136,7 @@ def find_dataset(path: Path | str | None, engine: Engine, options: Options = NOT
 
     Raises DataError, which names the candidates, if several data sets fit, or none.
     """
-    return recognise(engine, Path(path) if path else None, options, {name: each.rule for name, each in READERS.items()})
+    return recognise(engine, as_place(path), options, {name: each.rule for name, each in READERS.items()})
 
 
 def open_dataset(name: str, path: Path | str | None, engine: Engine, options: Options = NOTHING_SET) -> Dataset:
@@ -155,4 +156,11 @@ def open_dataset(name: str, path: Path | str | None, engine: Engine, options: Op
         raise DataError(f"DATA_PATH: expected the file or folder of the data set {name!r}, got nothing")
     if name != "csv":
         options.refuse_columns(name)
-    return READERS[name].read(engine, Path(path) if path else None, options)
+    if isinstance(path, Address) and name not in DATA_SETS:
+        raise DataError(f"DATASET: expected one of {', '.join(DATA_SETS)} to read {path}, got {name!r}; copy its files")
+    return READERS[name].read(engine, as_place(path), options)
+
+
+def as_place(path: Path | str | None) -> Any:
+    """Return a path as one, an address as it is, and None for nothing."""
+    return path if isinstance(path, Address) else Path(path) if path else None

@@ -63,11 +63,14 @@ class Dataset:
     named_after_people: bool = False
 
     @property
-    def paths(self) -> tuple[Path, ...]:
-        """All of the user's files that are read. The key of the prepared folder depends on them."""
+    def files(self) -> tuple[File, ...]:
+        """All of the user's files that are read, a zip once. The key of the prepared folder depends on them."""
         sources = [*self.sources, *self.lists.values(), *([self.songs] if self.songs else [])]
         files = [file for source in sources for file in source.opened.files]
-        return tuple(dict.fromkeys(file.path for file in [*files, *self.more_files]))
+        by_path: dict[Path, File] = {}
+        for file in [*files, *self.more_files]:
+            by_path.setdefault(file.path, file)
+        return tuple(by_path.values())
 
 
 def open_sources(

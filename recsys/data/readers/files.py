@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from recsys.data.engine import Engine
 from recsys.data.errors import DataError
-from recsys.files import write_atomically
+from recsys.data.readers.addresses import Address
+from recsys.files import sha256, write_atomically
 
 LARGEST = 200 * 2**30  # bytes that a zip may hold once it is extracted
 PIECE = 2**20  # bytes
@@ -40,6 +41,7 @@ class File:
     opened: Path
     compression: str = ""
     is_parquet: bool = False
+    names: tuple[str, ...] = ()  # the columns, of what only the engine opens
 
     @property
     def name(self) -> str:
@@ -51,6 +53,19 @@ class File:
         """The last suffix in lower case, without that of the compression: `.csv` of `log.CSV.gz`."""
         suffixes = [each.lower() for each in self.inside.suffixes]
         return next((each for each in reversed(suffixes) if each not in (".gz", ".zst")), "")
+
+    def place(self, home: Path) -> str:
+        """Return the user's path, relative to the folder `home` if it is there."""
+        return os.path.relpath(self.path, home) if home in self.path.parents else str(self.path.resolve())
+
+    def stamp(self) -> Sequence[object]:
+        """Return what changes if the user's file does: its size and date."""
+        found = self.path.stat()
+        return found.st_size, found.st_mtime_ns
+
+    def described(self, name: str) -> list[dict[str, Any]]:
+        """Return the size and hash of the user's file under this name, for the manifest."""
+        return [{"name": name, "bytes": self.path.stat().st_size, "sha256": sha256(self.path)}]
 
     @contextmanager
     def stream(self) -> Iterator[BinaryIO]:
@@ -100,13 +115,15 @@ class _Zstd(io.RawIOBase):
         return len(found)
 
 
-def find_files(engine: Engine, path: Path, patterns: Sequence[str] = ("*",)) -> list[File]:
+def find_files(engine: Engine, path: Path | Address, patterns: Sequence[str] = ("*",)) -> list[File]:
     """Return the files that `DATA_PATH` means, in the order of their names.
 
     `path` is a file, a folder or, if nothing of that name exists, a pattern with `*` or `?`. Of a folder and of a zip,
     all files count, at any depth, whose name fits one of `patterns`, in any case and with or without `.gz` or `.zst`;
     hidden files do not. Raises DataError if there is none, or an empty one.
     """
+    if isinstance(path, Address):
+        return engine.open_address(path)
     if path.is_file():
         found = [(path, PurePosixPath(path.name))]
     elif path.is_dir():

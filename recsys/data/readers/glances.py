@@ -83,6 +83,8 @@ def glance_at(engine: Engine, path: Path, options: Options) -> Iterator[list[Gla
 
 
 def _look(file: File, options: Options) -> Glance:
+    if file.names:
+        return Glance(file, "parquet", file.names)
     if file.is_parquet:
         return _look_at_parquet(file)
     with file.stream() as stream:

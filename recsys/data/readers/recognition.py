@@ -117,7 +117,7 @@ def recognise(engine: Engine, path: Path | None, options: Options, rules: Mappin
                 + f"; set DATASET to {' or '.join(found)}"
             )
         hint = "for any other table, set USER_COLUMN and ITEM_COLUMN, or COLUMNS if it has no header"
-        if path.is_file() and (whole := candidates([*glances, *_siblings(path)], rules)):
+        if isinstance(path, Path) and path.is_file() and (whole := candidates([*glances, *_siblings(path)], rules)):
             hint = f"its folder fits {' and '.join(whole)}, set DATA_PATH to the folder"
         names = [name for name, rule in rules.items() if rule is not never]
         raise DataError(f"DATASET: expected files of one of {', '.join(names)}, got {_describe(glances)}; {hint}")

@@ -67,8 +67,7 @@ def open_tables(
     alike: dict[tuple, list[File]] = {}
     for file in files:
         if file.is_parquet:
-            schema = _schema(file)
-            key: tuple = ("parquet", tuple(schema.names), tuple(map(str, schema.types)))
+            key: tuple = ("parquet", *_columns(file))
         elif file.suffix in JSON:
             key = ("json", *_json_form(file, types or {}))
         else:
@@ -157,9 +156,13 @@ def _read_json(engine: Engine, files: Sequence[File], layout: str, names: tuple[
 READ: dict[str, Callable[..., Table]] = {"text": _read_text, "json": _read_json, "parquet": _read_parquet}
 
 
-def _schema(file: File) -> pa.Schema:
+def _columns(file: File) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names and types of a Parquet file, or the names alone of what only the engine opens."""
+    if file.names:
+        return file.names, ()
     try:
-        return pq.read_schema(file.opened)
+        schema = pq.read_schema(file.opened)
+        return tuple(schema.names), tuple(map(str, schema.types))
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file.name}: expected a complete Parquet file, got one that cannot be read") from error
 

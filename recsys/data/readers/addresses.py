@@ -1,0 +1,24 @@
+"""What DATA_PATH names: a path of this machine, or an address or a table that only Spark reads."""
+
+import re
+from pathlib import Path
+
+DATA_SETS = ("30music", "csv", "dsg17", "yambda")  # a table with a row for each listen, whatever it is stored as
+
+
+class Address(str):
+    """An address with a scheme, such as s3a://bucket/listens, or the name of a table such as logs.listens."""
+
+
+def locate(text: Path | str, engine: str, root: Path = Path()) -> Path | Address:
+    """Return the path or address that is meant; a relative path starts at `root`.
+
+    With the engine `spark`, a name that no file or folder has is that of a table.
+    """
+    if isinstance(text, Address):
+        return text
+    if re.match(r"[A-Za-z][\w+.-]+://", str(text)):
+        return Address(text)
+    path = root / text
+    is_name = re.fullmatch(r"\w+(\.\w+){0,2}", str(text), re.ASCII)
+    return Address(text) if engine == "spark" and is_name and not path.exists() else path
