@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         require_clean(split, check_split(split))
         _recipes(run, split, values)  # a wrong setting is an error before any worker starts
-        own = [each for each in arguments if each.partition("=")[0] in values]
+        own = [each for each in arguments if each.partition("=")[0] in of_training]
         run_workers(workers, [sys.executable, "-m", "recsys.train_run", *own])
         return 0
     except (ValueError, FileNotFoundError) as error:
@@ -72,9 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _open(run: Run, data: dict[str, Any], seed: int) -> Split:
-    """Open the run's split; prepare it first if parameters of the data are given."""
+    """Open the run's split; prepare it first if the data are named."""
     if not data:
         return open_split(run)
+    if not {"DATASET", "DATA_PATH"} & {*data}:
+        raise ValueError(f"{', '.join(data)}: expected a DATASET or DATA_PATH too, as this prepares the data anew")
     given = {name.lower(): value for name, value in data.items()}
     dataset, path = (given.pop(name, "") for name in ("dataset", "data_path"))
     return prepare_run(run, dataset, path, seed=seed, **given)

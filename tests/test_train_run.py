@@ -34,6 +34,7 @@ def test_the_command_trains_a_run_and_says_what_is_wrong(root, capsys, monkeypat
     for arguments, message in (
         (["WORKERS=0"], "WORKERS: expected 1 or more, got 0"), (["WORKER=2"], "nearest: WORKERS"),
         (["WORKERS=2", "RECIPES=none"], "RECIPES: expected names among"),
+        (["SPLIT=random"], "SPLIT: expected a DATASET or DATA_PATH too"),
     ):  # fmt: skip
         assert train_run.main(["RUN=new", *arguments]) == 2 and message in capsys.readouterr().err
     with run.lock():
@@ -41,7 +42,7 @@ def test_the_command_trains_a_run_and_says_what_is_wrong(root, capsys, monkeypat
 
     started = []
     monkeypatch.setattr(train_run, "run_workers", lambda *what: started.append(what))
-    assert train_run.main([*short, "WORKERS=2", "SPLIT=by-time"]) == 0  # a parameter of the data is not for the workers
+    assert train_run.main([*short, "WORKERS=2", "DATASET=sample"]) == 0  # the data are not for workers
     ((n, command),) = started
     assert n == 2 and command[1:] == ["-m", "recsys.train_run", *short]
     for error, message in ((RuntimeError("worker 1 of 2 was killed"), "worker 1 of 2 was killed"),
