@@ -23,6 +23,7 @@ from recsys.data.prepare import prepare
 from recsys.data.readers.addresses import Address, locate
 from recsys.data.readers.columns import FLAG, epoch_us, is_empty, number, whole_number
 from recsys.data.readers.times import FORMS, in_range, try_strptime
+from recsys.mass import write_on_spark
 from recsys.recommend import Recommender, main, write_lists
 from recsys.runs import Run
 
@@ -92,11 +93,11 @@ def assert_same(found: list[list[dict]], values: list) -> None:
 def readings(column, forms) -> dict:
     """Return all that readers do with a column."""
     found = {"whole": whole_number(column), "decimal": number(column), "flag": FLAG.parse(column)}
-    for position, form in enumerate(forms):
-        kind = in_range(form)
+    kinds = [in_range(form) for form in forms]
+    for position, (form, kind) in enumerate(zip(forms, kinds, strict=True)):
         found[f"form {position}"] = form.fits(column).fill_null(False)
         found[f"time {position}"] = epoch_us(kind.parse(column))
-        found[f"outside {position}"] = kind.is_outside(column)
+    found["outside"] = kinds[-1].is_outside(column)
     return found
 
 
@@ -159,15 +160,10 @@ def test_a_folder_of_parquet_is_prepared_alike(session, tmp_path):
 
 @needs_spark
 def test_text_ids_and_times_are_prepared_alike(session, tmp_path):
-    frame = odd_table(2_000)
-    frame.to_csv(tmp_path / "log.csv", index=False)
-    frame.to_parquet(tmp_path / "log.parquet", index=False)
+    odd_table(2_000).to_parquet(tmp_path / "log.parquet", index=False)
     columns = {"user_column": "who", "item_column": "song", "time_column": "at", "seconds_column": "seconds"}
-    for name, more in (
-        ("log.parquet", {"split": "by-user-last", "user_fraction": 0.8, "min_item_listens": 3}),
-        ("log.csv", {"split": "random", "repeats": "first", "seed": 5}),
-    ):
-        equal_folders(tmp_path, "csv", tmp_path / name, **columns, **more)
+    drawn = {"split": "random", "repeats": "first", "user_fraction": 0.8, "min_item_listens": 3, "seed": 5}
+    equal_folders(tmp_path, "csv", tmp_path / "log.parquet", **columns, **drawn)
 
 
 @needs_spark
@@ -218,23 +214,22 @@ def test_a_value_that_cannot_be_read_is_named_and_nothing_is_left(session, tmp_p
 def test_lists_of_a_spark_job_are_those_of_this_machine(session, tmp_path, monkeypatch, capsys):
     run = Run("mine", tmp_path)
     split = workflow.prepare_run(run)
-    workflow.train_run(run, split, workflow.choose_recipes(run, split, "author best", epochs=1, dim=8))
+    workflow.train_run(run, split, workflow.choose_recipes(run, split, "author", epochs=1, dim=8))
     (tmp_path / "pyproject.toml").touch()
     monkeypatch.chdir(tmp_path)
-    for recipe, repeats in (("author", "new"), ("best", "both")):
-        local = pd.read_parquet(write_lists(Recommender.load("mine", recipe, tmp_path), 5, lambda line: None, repeats))
-        assert main([f"RECIPE={recipe}", "K=5", f"REPEATS={repeats}", "ENGINE=spark"]) == 0
-        said, (folder,) = capsys.readouterr().out, tmp_path.glob(f"data/runs/mine/recommendations/{recipe}*/")
-        assert "1,463 of 1,463 listeners" in said and len(list(folder.glob("*.parquet"))) == 2
-        pd.testing.assert_frame_equal(pd.read_parquet(folder, partitioning=None), local)
-        before = sorted(folder.iterdir())
-        broken = dataclasses.replace(Recommender.load("mine", recipe, tmp_path).lists(), known=None)
-        monkeypatch.setattr(Recommender, "lists_to_send", lambda *_, lists=broken: lists)
-        with pytest.raises(Exception, match="'NoneType' object has no attribute 'shape'"):
-            main([f"RECIPE={recipe}", "ENGINE=spark", f"REPEATS={repeats}"])
-        monkeypatch.undo()
-        monkeypatch.chdir(tmp_path)
-        assert sorted(folder.iterdir()) == before and not list(folder.parent.glob(".*"))
+    folder = tmp_path / "data/runs/mine/recommendations"
+    for repeats, name in (("new", "author"), ("both", "author-both")):
+        recommender = Recommender.load("mine", root=tmp_path)
+        local = pd.read_parquet(write_lists(recommender, 5, lambda line: None, repeats))
+        assert main(["K=5", f"REPEATS={repeats}", "ENGINE=spark"]) == 0
+        assert "1,463 of 1,463 listeners" in capsys.readouterr().out and len([*(folder / name).glob("*.parquet")]) == 2
+        pd.testing.assert_frame_equal(pd.read_parquet(folder / name, partitioning=None), local)
+    before = sorted((folder / name).iterdir())
+    lists = recommender.lists_to_send("both")
+    broken = dataclasses.replace(lists, user_ids=lists.user_ids[:1])
+    with pytest.raises(DataError, match="Spark: IndexError: "):
+        write_on_spark(broken, folder / name, 5, "both", {}, log=lambda line: None)
+    assert sorted((folder / name).iterdir()) == before and not list(folder.glob(".*"))
 
 
 def test_without_pyspark_the_error_names_the_command_that_installs_it(tmp_path, monkeypatch):

@@ -97,7 +97,7 @@ class Compiler(PySparkCompiler):
     def visit_WindowFunction(self, op: Any, *, func: Any, group_by: Any, order_by: Any, **others: Any) -> Any:
         """Rows that are numbered as they come need not come together on one worker."""
         if isinstance(op.func, ops.RowNumber) and not group_by and not order_by:
-            return self.f.monotonically_increasing_id()
+            return self.f.monotonically_increasing_id() + 1  # Ibis takes 1 from the numbers of SQL
         return super().visit_WindowFunction(op, func=func, group_by=group_by, order_by=order_by, **others)
 
     def visit_ScalarUDF(self, op: Any, **arguments: Any) -> Any:
