@@ -23,7 +23,7 @@ from recsys.data.prepare import prepare
 from recsys.data.readers.addresses import Address, locate
 from recsys.data.readers.columns import FLAG, epoch_us, is_empty, number, whole_number
 from recsys.data.readers.times import FORMS, in_range, try_strptime
-from recsys.mass import write_on_spark
+from recsys.lists_on_spark import write_on_spark
 from recsys.recommend import Recommender, main, write_lists
 from recsys.runs import Run
 
