@@ -45,8 +45,8 @@ def loss_of_another() -> Iterator[None]:
     try:
         yield
     except lost as error:
-        reason = next((line for line in error.message.splitlines() if "ollective" in line), type(error).__name__)
-        raise RuntimeError(f"worker {number()}: another worker has ended, so this one stops ({reason})") from error
+        reason = next((line for line in error.message.splitlines() if "aborted by" in line), type(error).__name__)
+        raise RuntimeError(f"worker {number()} stops, as another worker has ended ({reason})") from error
 
 
 def n_workers() -> int:
