@@ -20,9 +20,9 @@ from recsys.training import launch, workers
 from recsys.training.trainer import load, train
 
 HERE = Path(__file__).parent
-RECIPES = {  # small, but with every phase: trials, additions with the next-song part, the refit
-    "fast": TINY["fast"].override(epochs=6),
-    "best": dataclasses.replace(TINY["best"].override(epochs=2, trial_epochs=1), first_epochs=0, next_epochs=1),
+RECIPES = {  # small, but with the phases that differ: additions with the next-song part, and the refit
+    "fast": TINY["fast"].override(epochs=3),
+    "best": dataclasses.replace(TINY["best"].override(epochs=1, temperature=0.1, gamma=1.25), next_epochs=1),
 }
 WORKER = """
 import os, sys
