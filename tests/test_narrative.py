@@ -294,3 +294,18 @@ def test_the_worst_failures_are_listeners_without_a_hit_and_with_most_to_find(re
     assert (frame.loc[table["listener"], "hit@5"] == 0).all()
     failed = frame.index[frame["hit@5"] == 0]
     assert sorted(table["new songs played"]) == sorted(to_find[failed])[-len(table) :]
+
+
+def test_the_table_of_choices_says_how_sure_they_are_and_what_else_was_tried():
+    history = {
+        "inputs": {"recipe": {"recency": []}}, "recency_trials": [], "settings": {"temperature": 0.1, "gamma": 1.0},
+        "lead": {"over": {"temperature": 0.2, "gamma": 1.0}, "ndcg@20": -0.00123, "standard_error": 0.0005},
+        "lengths": [{"epochs": 8}, {"epochs": 16}], "best_epoch": 8, "epochs": [{}] * 8, "n_parameters": 1000,
+    }  # fmt: skip
+    shown = tables.choices_table({"best": history}).data
+    assert "<td>NDCG@20 -0.0012, standard error 0.0005 (over temperature 0.2, γ 1)</td>" in shown
+    assert "<td>8 of 8 (8 and 16 epochs were tried)</td>" in shown
+    few = history | {"lead": history["lead"] | {"standard_error": None}, "lengths": [{"epochs": 8}]}
+    shown = tables.choices_table({"best": few}).data
+    assert "<td>NDCG@20 -0.0012 (over temperature 0.2, γ 1)</td>" in shown and "<td>8 of 8</td>" in shown
+    assert "<td>no others were tried</td>" in tables.choices_table({"best": {**few, "lead": None}}).data

@@ -100,7 +100,7 @@ def choices_table(histories: dict[str, dict[str, Any]]) -> HTML:
         columns[model_name(name)] = {
             "temperature": f"{history['settings']['temperature']:g}",
             "γ": f"{history['settings']['gamma']:g}",
-            "against the next best of these": _lead(history.get("lead")),
+            "lead over the next best setting": _lead(history.get("lead")),
             "recency weighting": _chosen(history, "recency") + untried * ": the order of the listens is not known",
             "next-song part": _chosen(history, "next_song"),
             "spectral part": _chosen(history, "spectral"),
@@ -115,9 +115,9 @@ def _lead(lead: dict[str, Any] | None) -> str:
     """Return by how much NDCG@20 on validation is higher with the chosen settings than with others, as text."""
     if not lead:
         return "no others were tried"
-    error = f" ± {lead['standard_error']:.4f}" if lead["standard_error"] is not None else ""
+    error = f", standard error {lead['standard_error']:.4f}" if lead["standard_error"] is not None else ""
     other = f"temperature {lead['over']['temperature']:g}, γ {lead['over']['gamma']:g}"
-    return f"NDCG@20 {lead[MAIN_METRIC]:+.4f}{error} ({other})"
+    return f"NDCG@20 {lead[MAIN_METRIC]:+.4f}{error} (over {other})"
 
 
 def _lengths(history: dict[str, Any]) -> str:
