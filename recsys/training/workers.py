@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from recsys.data.split import Split
-from recsys.evaluation import evaluate
+from recsys.evaluation.evaluate import validation_ndcg as own_ndcg
+from recsys.evaluation.evaluate import validation_ndcg_by_user as own_ndcg_by_user
 from recsys.evaluation.ranking import Scorer
 from recsys.models.embeddings import ROWS_AT_ONCE
 
@@ -124,12 +125,12 @@ def same_inputs(inputs: dict[str, Any], checkpoint: str) -> dict[str, Any]:
 
 def validation_ndcg(scorer: Scorer, split: Split) -> float:
     """Return `evaluate.validation_ndcg` of the first worker."""
-    return of_first(lambda: evaluate.validation_ndcg(scorer, split))
+    return of_first(lambda: own_ndcg(scorer, split))
 
 
 def validation_ndcg_by_user(scorer: Scorer, split: Split) -> np.ndarray:
     """Return `evaluate.validation_ndcg_by_user` of the first worker."""
-    return of_first(lambda: evaluate.validation_ndcg_by_user(scorer, split))
+    return of_first(lambda: own_ndcg_by_user(scorer, split))
 
 
 def _own(table: tf.Variable) -> tf.Variable:
