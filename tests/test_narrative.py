@@ -17,7 +17,7 @@ from recsys.evaluation import evaluate, sampled
 from recsys.files import read_json
 from recsys.models import baselines
 from recsys.models.baselines import scorers
-from recsys.reports import exploration, narrative, tables
+from recsys.reports import exploration, narrative, recipe_tables, tables
 from recsys.reports.summary import summarise
 from recsys.runs import Run
 from recsys.training.recipes import RECIPES
@@ -190,11 +190,11 @@ def test_tables_have_every_model_and_the_account_adds_up(results):
 
 
 def test_recipes_are_told_side_by_side_where_they_differ():
-    shown = tables.recipes_table({name: RECIPES[name] for name in ("author", "best")}).data
+    shown = recipe_tables.recipes_table({name: RECIPES[name] for name in ("author", "best")}).data
     assert "the described system" in shown and "20 drawn from all songs, for each listen" in shown
     assert "0.07, 0.1, 0.15, 0.2: the best on validation" in shown and "plain gradient descent" in shown
     assert "precision" not in shown  # the same for both
-    assert "precision" in tables.recipes_table({"author": RECIPES["author"]}).data
+    assert "precision" in recipe_tables.recipes_table({"author": RECIPES["author"]}).data
 
 
 def test_a_missing_step_of_any_run_but_the_sample_names_the_command(tmp_path):
@@ -281,7 +281,7 @@ def test_several_seeds_are_trained_and_their_spread_is_told(tmp_path):
     assert told.startswith("The described system, trained with 2 seeds, has an NDCG@20 from ")
     (told,) = narrative.training_sentences({"author": trained["author"].history})
     assert told.startswith("The described system: 1 epoch, ")
-    shown = tables.choices_table({"author": trained["author"].history}).data
+    shown = recipe_tables.choices_table({"author": trained["author"].history}).data
     assert "<td>1 of 1</td>" in shown and f"<td>{trained['author'].history['n_parameters']:,}</td>" in shown
     with pytest.raises(ValueError, match="SEEDS: expected 1 or more, got 0"):
         workflow.train_run(run, split, recipes, seeds=0)
@@ -302,10 +302,10 @@ def test_the_table_of_choices_says_how_sure_they_are_and_what_else_was_tried():
         "lead": {"over": {"temperature": 0.2, "gamma": 1.0}, "ndcg@20": -0.00123, "standard_error": 0.0005},
         "lengths": [{"epochs": 8}, {"epochs": 16}], "best_epoch": 8, "epochs": [{}] * 8, "n_parameters": 1000,
     }  # fmt: skip
-    shown = tables.choices_table({"best": history}).data
+    shown = recipe_tables.choices_table({"best": history}).data
     assert "<td>NDCG@20 -0.0012, standard error 0.0005 (over temperature 0.2, γ 1)</td>" in shown
     assert "<td>8 of 8 (8 and 16 epochs were tried)</td>" in shown
     few = history | {"lead": history["lead"] | {"standard_error": None}, "lengths": [{"epochs": 8}]}
-    shown = tables.choices_table({"best": few}).data
+    shown = recipe_tables.choices_table({"best": few}).data
     assert "<td>NDCG@20 -0.0012 (over temperature 0.2, γ 1)</td>" in shown and "<td>8 of 8</td>" in shown
-    assert "<td>no others were tried</td>" in tables.choices_table({"best": {**few, "lead": None}}).data
+    assert "<td>no others were tried</td>" in recipe_tables.choices_table({"best": {**few, "lead": None}}).data

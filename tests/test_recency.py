@@ -8,7 +8,7 @@ from recsys.data.interactions import Interactions
 from recsys.data.prepare import prepare
 from recsys.data.split import Split
 from recsys.models.recency import recency_weights
-from recsys.reports.tables import choices_table
+from recsys.reports.recipe_tables import choices_table
 from recsys.training.recency import with_recency
 from recsys.training.recipes import RECIPES
 from recsys.training.trainer import train
