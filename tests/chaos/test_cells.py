@@ -88,9 +88,15 @@ def interrupt(root: Path, step: int, number: int) -> str:
         tiny.write_notebook(root / "notebooks" / f"{name}.ipynb", WAIT if each == step else "1", "2")
     (root / "wait").touch()
     terminal, inner = pty.openpty()
-    options = {"stdin": inner, "stdout": inner, "stderr": inner, "start_new_session": True,
-               "preexec_fn": lambda: fcntl.ioctl(inner, termios.TIOCSCTTY, 0)}  # fmt: skip
-    process = tiny.command(root, **options if number == 0 else {})
+    options = {"stdin": inner, "stdout": inner, "stderr": inner, "start_new_session": True}
+
+    def prepare() -> None:
+        for each in (signal.SIGINT, signal.SIGHUP):  # ignored where the tests were started in the background
+            signal.signal(each, signal.SIG_DFL)
+        if number == 0:
+            fcntl.ioctl(inner, termios.TIOCSCTTY, 0)
+
+    process = tiny.command(root, preexec_fn=prepare, **options if number == 0 else {})
     os.close(inner)
     begun = tiny.wait_until((root / "started").exists, 200)
     if number:
