@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from recsys.data import prepare as preparation
 from recsys.data.errors import DataError
 from recsys.data.readers.addresses import locate
+from recsys.data.samples import sample_test_users
 from recsys.data.split import Split
-from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation, evaluate, validation_ndcg
+from recsys.evaluation.evaluate import MAIN_METRIC, TEST_SCORES, Evaluation, evaluate, validation_ndcg
 from recsys.evaluation.ranking import Scorer
 from recsys.files import read_json, write_json
 from recsys.models import baselines
@@ -107,19 +108,24 @@ def train_run(
     return trained
 
 
-def open_models(run: Run) -> tuple[Split, dict[str, "Embeddings"], dict[str, dict[str, Any]]]:
+def open_models(
+    run: Run, test_users: int | None = None, seed: int = 0
+) -> tuple[Split, dict[str, "Embeddings"], dict[str, dict[str, Any]]]:
     """Load the run's split, its models and their training histories, by recipe.
 
-    An interrupted training counts with its best model so far. Raises FileNotFoundError for a model that is missing,
-    RuntimeError for a training that failed or has no best model yet.
+    With `test_users`, the split has the test rows of at most that many users, drawn by `seed`; 0 stands for as many as
+    `TEST_SCORES` allow. An interrupted training counts with its best model so far. Raises FileNotFoundError
+    for a model that is missing, RuntimeError for a training that failed or has no best model yet.
     """
+    if test_users is not None and test_users < 0:
+        raise ValueError(f"EVALUATION_USERS: expected 0 or more, got {test_users}")
     names = run.record.get("recipes", [])
     folders = [run.folder / name for name in names]
     if not names or not all((each / "model.keras").exists() and (each / "history.json").exists() for each in folders):
         _only_for_the_sample(run, "trained model", "02_train")
         split = open_split(run)
         train_run(run, split, choose_recipes(run, split))
-        return open_models(run)
+        return open_models(run, test_users, seed)
     histories = {name: read_json(run.folder / name / "history.json") for name in names}
     for name, history in histories.items():
         status, best, expected = history["status"], history["best_epoch"], ""
@@ -137,6 +143,8 @@ def open_models(run: Run) -> tuple[Split, dict[str, "Embeddings"], dict[str, dic
         if split and history.get("inputs", {}).get("prepared") not in (None, split.manifest.get("key")):
             remedy = f"`make reports RUN={run.name}` trains again"
             raise RuntimeError(f"run {run.name!r}, {name}: expected a training on the run's data; {remedy}")
+    if test_users is not None:
+        split = sample_test_users(split, test_users or max(TEST_SCORES // split.n_items, 1), seed)
     return split, {name: trainer.load(run.folder / name) for name in names}, histories
 
 

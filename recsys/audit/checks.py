@@ -104,8 +104,7 @@ def check_evaluation(
 
 def check_split(split: Split) -> list[Check]:
     """Check the data: events in two parts, scored songs, order in time, codes."""
-    parts = [pd.DataFrame(vars(getattr(split, part)[:])).assign(part=number) for number, part in enumerate(PARTS)]
-    rows = pd.concat(parts, ignore_index=True).dropna(axis=1, how="all")  # no column timestamp without times
+    rows = split.frame(*PARTS)
     scored = [split.relevant(part).nonzero() for part in PARTS[1:]]
     seen = [_in_history(split, part, *pairs) for part, pairs in zip(PARTS[1:], scored, strict=True)]
     users, songs = np.concatenate(scored, axis=1)
@@ -199,10 +198,20 @@ def _check_events(rows: pd.DataFrame, first_only: bool) -> Check:
     only_days = "timestamp" in rows and (rows["timestamp"] == rows["timestamp"].dt.normalize()).all()
     if not first_only and (repeats or only_days):
         rows = rows[:0]
-    events = rows.drop_duplicates([*key, "part"])
+    order = np.lexsort([rows[column] for column in ("part", *key)])  # equal events are neighbours, by part
+    same = np.ones(max(len(rows) - 1, 0), bool)  # as the one before
+    for column in key:
+        values = rows[column].to_numpy()[order]
+        same &= values[1:] == values[:-1]
+    part = rows["part"].to_numpy()[order]
+    new = np.r_[np.ones(min(len(rows), 1), bool), ~same | (part[1:] != part[:-1])]  # not twice in one part
+    found = order[new]  # the first row of each event in each part
+    wrong = np.r_[np.zeros(min(len(rows), 1), bool), same][new]
+    by_row = np.argsort(found)
+    events = rows.iloc[found[by_row]]
     codes = {"user": events["user"].to_numpy(), "song": events["item"].to_numpy()}
     codes["part"] = np.array(PARTS)[events["part"]]
-    return _check("no event is in two parts", events.duplicated(key), **codes)
+    return _check("no event is in two parts", wrong[by_row], **codes)
 
 
 def _check_order(rows: pd.DataFrame, how: str | None) -> Check:

@@ -131,6 +131,17 @@ class Split:
         joined = Interactions(**columns)
         return joined[(joined.user < self.n_users) & (joined.item < self.n_items)]
 
+    def frame(self, *parts: str) -> pd.DataFrame:
+        """Return the rows of the parts as a table, one part after the other: user, item, what orders them, part.
+
+        The column `part` has the place of each row's part in `PARTS`.
+        """
+        rows = [getattr(self, part)[:] for part in parts]
+        known = [name for name in COLUMNS if all(getattr(each, name) is not None for each in rows)]
+        columns = {name: np.concatenate([getattr(each, name) for each in rows]) for name in known}
+        numbers = np.array([PARTS.index(part) for part in parts], np.int8)
+        return pd.DataFrame(columns | {"part": np.repeat(numbers, [len(each) for each in rows])}, copy=False)
+
     def in_order(self, *parts: str) -> Interactions:
         """Return the rows of `warm` by user, each user's oldest first. Raises ValueError if their order is not known.
 

@@ -17,6 +17,8 @@ from recsys.files import write_atomically, write_json
 CUTOFFS = (5, 10, 20, 100)  # lengths of the lists
 MAIN_METRIC = "ndcg@20"  # decides the order of the models, and which is best
 VALIDATION_USERS = 5000  # evaluated at most where choices are made
+VALIDATION_SCORES = 2_000_000_000  # computed at most for that: of a large catalogue, for fewer users
+TEST_SCORES = 10_000_000_000  # computed at most by each model, where nobody says for how many users of test
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +77,7 @@ class Evaluation:
             lists[name] = pd.DataFrame(columns, index=places).query("item >= 0")
         facts = {"dataset": self.split.name, "split": self.split.manifest["split"]}
         facts |= {"prepared": self.split.manifest["key"], "users": self.n_users, "models": models}
+        facts |= {name: self.split.manifest[name] for name in ("test_sample",) if name in self.split.manifest}
         facts |= {"leader": self.leader, "validation": {name: round(v, 6) for name, v in self.validation.items()}}
         facts |= {"differences": self.differences.round(6).to_dict("records")}
         write_json(folder / "metrics.json", facts | more)
@@ -135,8 +138,8 @@ def validation_ndcg_by_user(scorer: Scorer, split: Split) -> np.ndarray:
     """Return the NDCG@20 on validation of each user, or of a fixed sample of them: (users,)."""
     relevant = split.relevant("validation")
     users = np.flatnonzero(np.diff(relevant.indptr))
-    if len(users) > VALIDATION_USERS:
-        users = np.sort(np.random.default_rng(0).choice(users, VALIDATION_USERS, replace=False))
+    if len(users) > (most := min(VALIDATION_USERS, max(VALIDATION_SCORES // split.n_items, 1))):
+        users = np.sort(np.random.default_rng(0).choice(users, most, replace=False))
     if not len(users):
         raise ValueError("validation: expected a user with a relevant song, got none; set a larger VALIDATION_FRACTION")
     ranking = rank(scorer, users, split.seen("train", users=users), relevant, depth=20)

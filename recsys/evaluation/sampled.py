@@ -61,8 +61,9 @@ def rank_distribution(split: Split, scorer: Scorer, seed: int = 0) -> pd.DataFra
     users, n_all = np.unique(split.test.user), split.n_items_all
     if len(users) > (most := max(300, MAX_SCORES // n_all)):
         users = np.sort(np.random.default_rng(seed).choice(users, most, replace=False))
-    rows = pd.concat(pd.DataFrame({"part": part, **vars(getattr(split, part)[:])}) for part in PARTS)
-    rows = rows[np.isin(rows["user"], users)].sort_values("user", kind="stable", ignore_index=True)
+    own = {part: getattr(split, part)[np.isin(getattr(split, part).user, users)] for part in PARTS}
+    rows = pd.concat(pd.DataFrame({"part": part, **vars(each)}) for part, each in own.items())
+    rows = rows.sort_values("user", kind="stable", ignore_index=True)
     pools = {"all": np.ones(n_all), "warm": np.arange(n_all) < split.n_items}
     found: list[np.ndarray] = []
     played = np.split(rows["item"].to_numpy(), np.searchsorted(rows["user"], users[1:]))

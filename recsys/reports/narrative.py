@@ -90,6 +90,7 @@ def lead_sentences(evaluation: Evaluation, checks: Sequence[Check] = ()) -> list
     return [
         *([] if all(check.passed for check in checks) else [checks_sentence(checks)]),
         *few_sentences(evaluation.split),
+        *sample_sentences(evaluation),
         *([certainty_sentence(evaluation)] if len(evaluation.rankings) > 1 else []),
         meaning_sentence(evaluation),
     ]
@@ -101,6 +102,18 @@ def few_sentences(split: Split) -> list[str]:
     counts = {"listeners can be evaluated": len(np.unique(listeners)), "songs can be found": len(np.unique(songs))}
     few = [f"{n:,} {what}" for what, n in counts.items() if n < FEW]
     return [f"Only {_listed(few)} in test. That is too few for a firm conclusion."] if few else []
+
+
+def sample_sentences(evaluation: Evaluation) -> list[str]:
+    """Say how many listeners of test were drawn, if not all are evaluated."""
+    before = evaluation.split.manifest.get("test_sample")
+    if not before:
+        return []
+    drawn = len(np.unique(evaluation.split.test.user))
+    return [
+        f"All figures on test are of {drawn:,} listeners, drawn at random from the {before['users']:,} of test. The "
+        "intervals include the chance of that draw. Coverage and Gini are of the lists of these listeners."
+    ]
 
 
 def certainty_sentence(evaluation: Evaluation) -> str:
@@ -166,8 +179,9 @@ def account_sentence(split: Split) -> str:
     """Say how many listens of test are scored, and why the others are not."""
     account = split.account("test")
     share = {key: percent(account[key] / account["rows"]) for key in ("scored", "repeat", "cold_user", "cold_item")}
+    of_whom = " of the listeners drawn" if "test_sample" in split.manifest else ""
     return (
-        f"Of {account['rows']:,} test listens, {share['scored']} are scored: new songs of known listeners. "
+        f"Of {account['rows']:,} test listens{of_whom}, {share['scored']} are scored: new songs of known listeners. "
         f"{share['repeat']} repeat a song that the listener already had, {share['cold_user']} are by listeners who "
         f"are not in train, and {share['cold_item']} are of songs that are not in train."
     )

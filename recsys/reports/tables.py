@@ -198,10 +198,11 @@ def slices_table(rows: pd.DataFrame, counts: str) -> pd.DataFrame:
     return headed(pd.DataFrame(cells), "model")
 
 
-def trials_table(fitted: dict[str, Fitted], left_out: dict[str, str]) -> HTML:
+def trials_table(fitted: dict[str, Fitted], left_out: dict[str, str], n_users: int) -> HTML:
     """Return the settings tried for baselines with their NDCG@20 on validation, and what was left out; folded."""
-    told = f"Each baseline that has settings was fitted with {TRIALS} of them on train; the best on validation"
-    rows = []
+    tried, rows = [each.trial_users for each in fitted.values() if len(each.trials) > 1], []
+    whose = f" of {min(tried):,} listeners, drawn at random" if tried and min(tried) < n_users else ""
+    told = f"Each baseline that has settings was fitted with {TRIALS} of them on train{whose}; the best on validation"
     for name, each in fitted.items():
         for settings, value in each.trials if len(each.trials) > 1 else ():
             words = ", ".join(_setting(key, value) for key, value in settings.items())

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from recsys.data.samples import sample_users
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import validation_ndcg
 from recsys.evaluation.ranking import Scorer
@@ -46,6 +47,7 @@ BASELINES: dict[str, tuple[Callable[..., Scorer], list[dict[str, Any]]]] = {
 # name: function of (split, parts) that returns what all trials share
 SHARED = {"ease": lambda split, parts: {"shared": neighbourhoods(split, parts)}}
 TRIALS = max(len(grid) for _, grid in BASELINES.values())  # of every baseline that has settings
+TRIAL_ROWS = 5_000_000  # rows of train that a trial is fitted on, at most: those of a sample of users
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,9 @@ class Fitted:
     scorer: Scorer
     settings: dict[str, Any]
     trials: list[tuple[dict[str, Any], float]] = field(default_factory=list)
+    trial_users: int = 0  # whose rows the trials were fitted on and judged by
+    validation: float = float("nan")  # NDCG@20 of the chosen settings on validation, fitted on all of train alone
     fit_seconds: float = 0.0  # of the last fit alone
-
-    @property
-    def validation(self) -> float:
-        """NDCG@20 of the chosen settings on validation, fitted on train alone."""
-        return max(value for _, value in self.trials)
 
 
 def fit_all(split: Split, names: Iterable[str], seed: int = 0) -> tuple[dict[str, Fitted], dict[str, str]]:
@@ -79,14 +78,19 @@ def fit_all(split: Split, names: Iterable[str], seed: int = 0) -> tuple[dict[str
 def fit(name: str, split: Split, seed: int = 0) -> Fitted:
     """Choose a baseline's settings on validation, then fit it on train and validation.
 
+    If train has more than `TRIAL_ROWS` rows, the settings are chosen on a sample of its users.
     Raises ValueError for an unknown name, DoesNotApply if the baseline cannot be fitted to this split.
     """
     if name not in BASELINES:
         raise ValueError(f"BASELINES: expected names among {' '.join(BASELINES)}; got {name!r}")
     fitter, grid = BASELINES[name]
-    shared = SHARED[name](split, ("train",)) if name in SHARED else {}
-    trials = [(each, validation_ndcg(fitter(split, ("train",), seed, **each, **shared), split)) for each in grid]
-    settings = max(trials, key=lambda trial: trial[1])[0]
+    sampled = len(grid) > 1 and len(split.train) > TRIAL_ROWS
+    tried = sample_users(split, TRIAL_ROWS, seed) if sampled else split
+    shared = SHARED[name](tried, ("train",)) if name in SHARED else {}
+    trials = [(each, validation_ndcg(fitter(tried, ("train",), seed, **each, **shared), tried)) for each in grid]
+    settings, validation = max(trials, key=lambda trial: trial[1])
+    if sampled:
+        validation = validation_ndcg(fitter(split, ("train",), seed, **settings), split)
     start = time.perf_counter()
     scorer = fitter(split, ("train", "validation"), seed, **settings)
-    return Fitted(scorer, settings, trials, time.perf_counter() - start)
+    return Fitted(scorer, settings, trials, tried.n_users, validation, time.perf_counter() - start)
