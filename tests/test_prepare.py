@@ -5,6 +5,7 @@ import hashlib
 import random
 import subprocess
 import sys
+import textwrap
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,8 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 
 from recsys.data import prepare as prepare_module
 from recsys.data.prepare import NOT_PREPARING, PARTS, prepare
@@ -444,3 +447,18 @@ def test_the_key_depends_on_no_code_that_only_inspect_runs():
     ours = {name.rpartition(".")[2] + ".py" for name in modules if name.startswith("recsys.data.")}
     assert "reading.py" in ours and "recognition.py" in ours
     assert {"inspection.py", "guesses.py"} == set(NOT_PREPARING) - ours
+
+
+def test_a_long_query_draws_no_progress_bar_into_a_notebook():
+    """DuckDB draws one in a kernel, and a page would show the name of its widget."""
+    code = """
+        import tempfile
+        from pathlib import Path
+        from recsys.data.engine import start_engine
+
+        with tempfile.TemporaryDirectory() as folder, start_engine(Path(folder)) as engine:
+            print(engine.connection.raw_sql("SELECT current_setting('enable_progress_bar')").fetchone())
+    """
+    notebook = new_notebook(cells=[new_code_cell(textwrap.dedent(code))])
+    NotebookClient(notebook, resources={"metadata": {"path": project_root()}}).execute()
+    assert notebook.cells[0].outputs[-1].text == "(False,)\n"

@@ -109,6 +109,7 @@ def start_engine(scratch: Path, raw: Path | None = None, **settings: object) -> 
     """Yield an engine that works in the folder `scratch`, which must exist; settings are those of DuckDB."""
     with safe_name(scratch) as folder:
         connection = ibis.duckdb.connect(temp_directory=str(folder / "spill"), **(SETTINGS | settings))
+        connection.raw_sql("SET enable_progress_bar = false")  # in a notebook it would print a widget's name
         try:
             yield Engine(connection, folder, raw or scratch)
         finally:

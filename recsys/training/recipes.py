@@ -5,6 +5,8 @@ import itertools
 from typing import Any
 
 MAX_SONGS_FOR_FULL = 200_000  # with more songs, comparing every user with every song takes too long
+ROWS_OF_ALL_EPOCHS = 160_000_000  # about as many rows are seen, so that there are fewer epochs of very many rows
+MIN_EPOCHS = 2  # however many rows there are
 MAX_LOGITS_PER_BATCH = 2**24  # a step of the full softmax holds a handful of arrays of this size
 MIN_STEPS_PER_EPOCH = 24  # of the full softmax: with few users the batches are smaller
 POPULAR_SHARE = 0.5  # of the negatives="popularity", the share that is drawn by number of listens
@@ -124,13 +126,21 @@ class Recipe:
         """Return the number of users in a batch of the full softmax."""
         return max(1, min(self.batch_size, MAX_LOGITS_PER_BATCH // n_items, n_users // MIN_STEPS_PER_EPOCH))
 
-    def for_size(self, n_users: int, n_items: int) -> "Recipe":
-        """Return the recipe with negatives as in `fast` if there are too many songs to compare with all of them."""
+    def for_size(self, n_rows: int, n_items: int) -> "Recipe":
+        """Return the recipe for data with so many rows in train and so many songs.
+
+        If there are too many songs to compare with all of them, it has negatives as in `fast`. Recipes with a refit
+        that draw negatives have fewer epochs if there are very many rows.
+        """
+        recipe = self
         if self.negatives == "full" and n_items > MAX_SONGS_FOR_FULL:
             fast, names = RECIPES["fast"], ["negatives", "n_negatives", "batch_size", "learning_rate", "evaluate_every"]
             names += ["next_dim", "spectral_dim", "warm_start"]
-            return dataclasses.replace(self, **{name: getattr(fast, name) for name in names})
-        return self
+            recipe = dataclasses.replace(self, **{name: getattr(fast, name) for name in names})
+        most = max(MIN_EPOCHS, ROWS_OF_ALL_EPOCHS // n_rows)
+        if recipe.refit and recipe.negatives != "full" and most < recipe.epochs:
+            recipe = dataclasses.replace(recipe, epochs=most)
+        return recipe
 
 
 RECENCY = tuple((strength, half_life) for half_life in (0.5, 2.0, 8.0) for strength in (0.25, 1.0, 4.0))
