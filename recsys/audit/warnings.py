@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from recsys.data.split import PARTS, Split
@@ -46,8 +47,8 @@ def find_alike_histories(split: Split) -> np.ndarray:
     rows = split.frame(*(PARTS[:2] if "test_sample" in split.manifest else PARTS))
     timed, codes = "timestamp" in rows, rows["item"].to_numpy(np.int64)
     if timed:
-        times, time = np.unique(rows["timestamp"], return_inverse=True)
-        codes = np.unique(codes * len(times) + time, return_inverse=True)[1]
+        time, times = pd.factorize(rows["timestamp"])
+        codes = pd.factorize(codes * len(times) + time)[0]
     events = sparse.csr_matrix((np.ones(len(rows), np.float32), (rows["user"], codes)))  # (users, events)
     events.data[:] = 1
     users = np.flatnonzero(np.diff(events.indptr) >= (MIN_HISTORY if timed else MIN_HISTORY_WITHOUT_TIMES))

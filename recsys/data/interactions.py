@@ -104,6 +104,11 @@ class Stored:
         return values
 
 
+def distinct(codes: np.ndarray) -> np.ndarray:
+    """Return the distinct codes, ascending; `np.unique` takes many times as long."""
+    return np.flatnonzero(np.bincount(codes))
+
+
 def read_interactions(path: Path) -> Interactions | Stored:
     """Read the rows of a Parquet file into memory, or leave them in the file if they are more than IN_MEMORY."""
     if pq.read_metadata(path).num_rows > IN_MEMORY:

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from recsys.data.interactions import distinct
 from recsys.data.split import Split
 
 
@@ -12,7 +13,7 @@ def sample_test_users(split: Split, n: int, seed: int = 0) -> Split:
 
     The manifest's `test_sample` has the numbers of users and rows that test had before.
     """
-    users = np.unique(split.test.user)
+    users = distinct(split.test.user)
     if len(users) <= n:
         return split
     chosen = np.zeros(split.n_users_all, bool)
@@ -33,8 +34,7 @@ def sample_users(split: Split, most_rows: int, seed: int = 0) -> Split:
     own = np.full(split.n_users_all, -1, np.int32)
     own[users] = np.arange(len(users))
     train, validation = (rows[own[rows.user] >= 0] for rows in (split.train, split.validation))
-    warm = np.unique(train.item)
-    songs = np.concatenate([warm, np.setdiff1d(validation.item, warm)])
+    songs = np.concatenate([warm := distinct(train.item), np.setdiff1d(distinct(validation.item), warm)])
     code = np.empty(split.n_items_all, np.int32)
     code[songs] = np.arange(len(songs))
     train, validation = (

@@ -17,7 +17,7 @@ from recsys.files import write_atomically, write_json
 CUTOFFS = (5, 10, 20, 100)  # lengths of the lists
 MAIN_METRIC = "ndcg@20"  # decides the order of the models, and which is best
 VALIDATION_USERS = 5000  # evaluated at most where choices are made
-VALIDATION_SCORES = 2_000_000_000  # computed at most for that: of a large catalogue, for fewer users
+VALIDATION_SCORES = 1_000_000_000  # computed at most for that: of a large catalogue, for fewer users
 TEST_SCORES = 10_000_000_000  # computed at most by each model, where nobody says for how many users of test
 
 

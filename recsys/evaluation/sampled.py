@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
-from recsys.data.interactions import Interactions
+from recsys.data.interactions import Interactions, distinct
 from recsys.data.split import PARTS, Split
 from recsys.evaluation.bootstrap import estimate, estimate_mean
 from recsys.evaluation.ranking import Scorer, batches_of_users
@@ -24,7 +24,7 @@ def draw_candidates(positives: np.ndarray, n_negatives: int, n_pool: int, seed: 
 def candidate_scores(scorer: Scorer, users: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """Return each user's (n,) scores of their candidates: float32 (n, candidates), −inf for songs without a score."""
     scores = np.empty(candidates.shape, np.float32)
-    for batch in batches_of_users(np.unique(users), int(candidates.max(initial=0)) + 1):
+    for batch in batches_of_users(distinct(users), int(candidates.max(initial=0)) + 1):
         block = scorer.scores(batch)  # (batch, songs with a score)
         rows = np.flatnonzero(np.isin(users, batch))
         own, songs = np.searchsorted(batch, users[rows])[:, None], candidates[rows]
@@ -58,7 +58,7 @@ def rank_distribution(split: Split, scorer: Scorer, seed: int = 0) -> pd.DataFra
     Columns part, user, item, `own` (share of all songs that the user has in any part), and for the pools `all` and
     `warm` songs, `lower_<pool>` and `tied_<pool>`: the shares of the pool with a lower score and with the same.
     """
-    users, n_all = np.unique(split.test.user), split.n_items_all
+    users, n_all = distinct(split.test.user), split.n_items_all
     if len(users) > (most := max(300, MAX_SCORES // n_all)):
         users = np.sort(np.random.default_rng(seed).choice(users, most, replace=False))
     own = {part: getattr(split, part)[np.isin(getattr(split, part).user, users)] for part in PARTS}

@@ -10,6 +10,7 @@ import numpy as np
 from recsys.audit.checks import Check
 from recsys.audit.measures import GUESS, QUESTIONS, K, Measure, Measured
 from recsys.audit.warnings import AlikeHistories
+from recsys.data.interactions import distinct
 from recsys.data.split import PARTS, Split
 from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation
 from recsys.evaluation.sampled import NEGATIVES
@@ -99,7 +100,7 @@ def lead_sentences(evaluation: Evaluation, checks: Sequence[Check] = ()) -> list
 def few_sentences(split: Split) -> list[str]:
     """Say how few listeners can be evaluated, and how few songs can be found, if they are few."""
     listeners, songs = split.relevant("test").nonzero()
-    counts = {"listeners can be evaluated": len(np.unique(listeners)), "songs can be found": len(np.unique(songs))}
+    counts = {"listeners can be evaluated": len(distinct(listeners)), "songs can be found": len(distinct(songs))}
     few = [f"{n:,} {what}" for what, n in counts.items() if n < FEW]
     return [f"Only {_listed(few)} in test. That is too few for a firm conclusion."] if few else []
 
@@ -109,7 +110,7 @@ def sample_sentences(evaluation: Evaluation) -> list[str]:
     before = evaluation.split.manifest.get("test_sample")
     if not before:
         return []
-    drawn = len(np.unique(evaluation.split.test.user))
+    drawn = len(distinct(evaluation.split.test.user))
     return [
         f"All figures on test are of {drawn:,} listeners, drawn at random from the {before['users']:,} of test. The "
         "intervals include the chance of that draw. Coverage and Gini are of the lists of these listeners."

@@ -10,6 +10,7 @@ from IPython.display import HTML
 from recsys.audit.checks import Check
 from recsys.audit.findings import FINDINGS
 from recsys.audit.measures import QUESTIONS, Measured
+from recsys.data.interactions import distinct
 from recsys.data.split import PARTS, Split
 from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation
 from recsys.models.baselines import TRIALS, Fitted
@@ -46,7 +47,7 @@ def parts_table(split: Split) -> pd.DataFrame:
     for part in PARTS:
         data, account = getattr(split, part), split.account(part) if part != "train" else {}
         rows[part] = {"listens": len(data)} | {name: account.get(kind, "") for kind, name in kinds.items()}
-        rows[part] |= {"users": len(np.unique(data.user)), "songs": len(np.unique(data.item))}
+        rows[part] |= {"users": len(distinct(data.user)), "songs": len(distinct(data.item))}
         if data.timestamp is not None and len(data):
             ends = {"from": data.timestamp.min(), "to": data.timestamp.max()}
             rows[part] |= {name: str(time)[:16].replace("T", " ") for name, time in ends.items()}

@@ -13,7 +13,7 @@ from recsys.models.baselines.factorisation import fit_als
 from recsys.models.baselines.item_item import fit_ease, fit_itemknn, neighbourhoods
 from recsys.models.baselines.popularity import fit_popularity, fit_random, fit_recent
 from recsys.models.baselines.scorers import DoesNotApply
-from recsys.models.baselines.sequential import fit_itemknn_recent, fit_markov, fit_markov_knn
+from recsys.models.baselines.sequential import fit_itemknn_recent, fit_markov, fit_markov_knn, knn, knn_and_chain
 
 REGULARISATIONS = (3.0, 5.0, 10.0, 20.0, 30.0, 50.0, 100.0, 200.0, 300.0, 500.0, 1000.0, 2000.0)
 # weight of a listen, regularisation
@@ -44,10 +44,10 @@ BASELINES: dict[str, tuple[Callable[..., Scorer], list[dict[str, Any]]]] = {
         {"half_life": n, "weight": weight} for n in (0.5, 1.0, 8.0, 64.0) for weight in (1.0, 3.0, 10.0)
     ]),
 }  # fmt: skip
-# name: function of (split, parts) that returns what all trials share
-SHARED = {"ease": lambda split, parts: {"shared": neighbourhoods(split, parts)}}
+# name: function of (split, parts) that returns what all settings share
+SHARED = {"ease": neighbourhoods, "itemknn-recent": knn, "markov-knn": knn_and_chain}
 TRIALS = max(len(grid) for _, grid in BASELINES.values())  # of every baseline that has settings
-TRIAL_ROWS = 5_000_000  # rows of train that a trial is fitted on, at most: those of a sample of users
+TRIAL_ROWS = 2_000_000  # rows of train that a trial is fitted on, at most: those of a sample of users
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def fit(name: str, split: Split, seed: int = 0) -> Fitted:
     fitter, grid = BASELINES[name]
     sampled = len(grid) > 1 and len(split.train) > TRIAL_ROWS
     tried = sample_users(split, TRIAL_ROWS, seed) if sampled else split
-    shared = SHARED[name](tried, ("train",)) if name in SHARED else {}
+    shared = {"shared": SHARED[name](tried, ("train",))} if name in SHARED else {}
     trials = [(each, validation_ndcg(fitter(tried, ("train",), seed, **each, **shared), tried)) for each in grid]
     settings, validation = max(trials, key=lambda trial: trial[1])
     if sampled:

@@ -14,12 +14,20 @@ K, SHRINKAGE = 300, 10.0  # of the item kNN: similar songs that are kept, and li
 DAMPING = 10.0  # added to each song's transitions, so that songs with few of them count less
 
 
-def fit_itemknn_recent(split: Split, parts: tuple[str, ...], seed: int, half_life: float) -> Product:
+def fit_itemknn_recent(
+    split: Split, parts: tuple[str, ...], seed: int, half_life: float, shared: sparse.csr_matrix | None = None
+) -> Product:
     """Score by item kNN, where each listen of the history counts ½ ^ (later listens / half-life).
 
-    This and the other fits here raise DoesNotApply if the order of the listens is not known.
+    This and the other fits here raise DoesNotApply if the order of the listens is not known. `knn` returns the
+    similarities, which no setting changes; it is called here if they are not `shared`.
     """
-    return _on_recent(split, _ordered(split, parts), _similarity(split, parts), half_life)
+    return _on_recent(split, _ordered(split, parts), knn(split, parts) if shared is None else shared, half_life)
+
+
+def knn(split: Split, parts: tuple[str, ...]) -> sparse.csr_matrix:
+    """Return the similarities that the sequential baselines use: float32 (n_items, n_items)."""
+    return similarity(split.seen(*parts), K, shrinkage=SHRINKAGE)
 
 
 def fit_markov(
@@ -30,11 +38,22 @@ def fit_markov(
     return _on_recent(split, rows, transitions(rows, split.n_items, steps, symmetric), half_life)
 
 
-def fit_markov_knn(split: Split, parts: tuple[str, ...], seed: int, half_life: float, weight: float) -> Product:
-    """Score by item kNN plus `weight` times a symmetric Markov chain of 5 steps, on a history weighted by recency."""
-    rows = _ordered(split, parts)
-    chain = transitions(rows, split.n_items, 5, symmetric=True)
-    return _on_recent(split, rows, _similarity(split, parts) + np.float32(weight) * chain, half_life)
+def fit_markov_knn(
+    split: Split, parts: tuple[str, ...], seed: int, half_life: float, weight: float,
+    shared: tuple[sparse.csr_matrix, sparse.csr_matrix] | None = None,
+) -> Product:  # fmt: skip
+    """Score by item kNN plus `weight` times a symmetric Markov chain of 5 steps, on a history weighted by recency.
+
+    `knn_and_chain` returns what no setting changes; it is called here if that is not `shared`.
+    """
+    rows, (similar, chain) = _ordered(split, parts), shared or knn_and_chain(split, parts)
+    return _on_recent(split, rows, similar + np.float32(weight) * chain, half_life)
+
+
+def knn_and_chain(split: Split, parts: tuple[str, ...]) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """Return the similarities and the transitions of `fit_markov_knn`: float32 (n_items, n_items) each."""
+    chain = transitions(_ordered(split, parts), split.n_items, 5, symmetric=True)
+    return knn(split, parts), chain
 
 
 def transitions(rows: Interactions, n_items: int, steps: int, symmetric: bool) -> sparse.csr_matrix:
@@ -62,10 +81,6 @@ def _ordered(split: Split, parts: tuple[str, ...]) -> Interactions:
     if not split.has_order:
         raise DoesNotApply("it needs the order of the listens, which these data do not have")
     return split.in_order(*parts)
-
-
-def _similarity(split: Split, parts: tuple[str, ...]) -> sparse.csr_matrix:
-    return similarity(split.seen(*parts), K, shrinkage=SHRINKAGE)
 
 
 def _on_recent(split: Split, rows: Interactions, songs: sparse.csr_matrix, half_life: float) -> Product:
