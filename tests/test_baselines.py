@@ -44,13 +44,18 @@ def slow_weights(split, half_life):
     return weights
 
 
-def slow_chain(split, steps, symmetric):
+def slow_counts(split, steps, parts=BOTH):
     counts = np.zeros((split.n_items, split.n_items))
-    for listens in histories(split):
+    for listens in histories(split, parts):
         for place, (item, time) in enumerate(listens):
             for d, (later, then) in enumerate(listens[place + 1 : place + 1 + steps], 1):
                 if then - time <= np.timedelta64(3600, "s"):
                     counts[item, later] += 1 / d
+    return counts
+
+
+def slow_chain(split, steps, symmetric):
+    counts = slow_counts(split, steps)
     rows, columns = counts.sum(axis=1) + sequential.DAMPING, counts.sum(axis=0) + sequential.DAMPING
     scaled = counts / np.sqrt(rows)[:, None] / np.sqrt(columns)
     return scaled + scaled.T if symmetric else scaled
@@ -75,6 +80,27 @@ def test_the_markov_chain_equals_a_slow_reference(seed, steps, symmetric):
     expected = slow_weights(split, 1.5) @ slow_chain(split, steps, symmetric)
     np.testing.assert_allclose(scores(fitted, split), expected, rtol=1e-4, atol=1e-6)
     assert expected.any()
+
+
+def test_of_too_many_pairs_the_rarest_are_left_out(monkeypatch):
+    split = timed_split(0)
+    rows = split.in_order("train")
+    all_pairs = sequential.transitions(rows, split.n_items, 5, symmetric=False)
+    most = all_pairs.nnz // 2
+    monkeypatch.setattr(sequential, "DAMPING", 0.0)
+    monkeypatch.setattr(sequential, "MOST_PAIRS", most)
+    kept = sequential.transitions(rows, split.n_items, 5, symmetric=False)
+    assert 0 < kept.nnz <= most
+    counts = slow_counts(split, 5, parts=("train",))
+    rarest_kept = counts[kept.nonzero()].min()
+    assert (counts > rarest_kept).sum() < kept.nnz == (counts >= rarest_kept).sum()
+
+
+def test_songs_of_a_very_large_catalogue_have_fewer_neighbours(monkeypatch):
+    seen = random_split(2, n_users=200).seen("train")
+    assert np.diff(item_item.similarity(seen, 25).indptr).max() > 21
+    monkeypatch.setattr(item_item, "SHARED_PAIRS", 10)
+    assert 0 < np.diff(item_item.similarity(seen, 25).indptr).max() <= item_item.LEAST_NEAREST + 1
 
 
 def test_transitions_do_not_cross_users_nor_the_hour():

@@ -102,3 +102,9 @@ def test_make_passes_parameters_on_unchanged():
     given = ["SONG=it's 5 $HOME & \"co\"; `ls` #1 \\", "DATASET=30music", "DATA_PATH=my file.csv", "EMPTY=", "lower=x"]
     command = shlex.split(make("-n", "reports", "PYTHON=python3", *given).splitlines()[-1])
     assert command[:3] == [".venv/bin/python", "-m", "recsys.reports"] and sorted(command[3:]) == sorted(given)
+
+
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="the tests run in one process")
+def test_the_tests_of_a_file_stay_together(request):
+    """They share what is slow to make, and the notebooks share a run. A group's name is at the end of the id."""
+    assert request.node.nodeid.endswith("@test_ground")

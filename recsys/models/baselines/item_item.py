@@ -31,9 +31,13 @@ def fit_itemknn(
 
 
 def similarity(seen: sparse.csr_matrix, k: int, weighting: str = "cosine", shrinkage: float = 0.0) -> sparse.csr_matrix:
-    """Return each song's k largest similarities, as `fit_itemknn` defines them: float32 (n_items, n_items), no own."""
+    """Return each song's k largest similarities, as `fit_itemknn` defines them: float32 (n_items, n_items), no own.
+
+    Of a very large catalogue it returns fewer of each song: at most `SHARED_PAIRS` in all, but `LEAST_NEAREST` of each.
+    """
     from implicit.nearest_neighbours import all_pairs_knn, bm25_weight
 
+    k = min(k, max(SHARED_PAIRS // seen.shape[1], LEAST_NEAREST))
     listeners = seen.astype(np.float64)  # (n_users, n_items)
     if weighting == "bm25":
         listeners = bm25_weight(listeners.T.tocsr(), K1=1.2, B=0.75).T

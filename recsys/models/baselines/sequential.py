@@ -12,6 +12,7 @@ from recsys.models.recency import recency_weights
 WINDOW = np.timedelta64(1, "h")  # between two listens that count as one after the other
 K, SHRINKAGE = 300, 10.0  # of the item kNN: similar songs that are kept, and listeners added to each song
 DAMPING = 10.0  # added to each song's transitions, so that songs with few of them count less
+MOST_PAIRS = 100_000_000  # of songs that follow each other: 800 MB
 
 
 def fit_itemknn_recent(
@@ -61,7 +62,7 @@ def transitions(rows: Interactions, n_items: int, steps: int, symmetric: bool) -
 
     The d-th song after another counts 1 / d, up to `steps`, and within `WINDOW` where there are times. Each entry is
     divided by the square roots of the sums of its row and of its column, each with `DAMPING` added; `symmetric` adds
-    the transpose.
+    the transpose. Of more than `MOST_PAIRS` pairs, the rarest are left out.
     """
     user, item, time = rows.user, rows.item, rows.timestamp
     counts = sparse.csr_matrix((n_items, n_items), dtype=np.float32)
@@ -71,6 +72,9 @@ def transitions(rows: Interactions, n_items: int, steps: int, symmetric: bool) -
             follows &= time[d:] - time[:-d] <= WINDOW
         pairs = item[:-d][follows], item[d:][follows]
         counts += sparse.csr_matrix((np.full(len(pairs[0]), 1 / d, np.float32), pairs), shape=counts.shape)
+    if (too_many := counts.nnz - MOST_PAIRS) > 0:
+        counts.data[counts.data <= np.partition(counts.data, too_many - 1)[too_many - 1]] = 0
+        counts.eliminate_zeros()
     scales = (sparse.diags_array(1 / np.sqrt(np.asarray(counts.sum(axis)).ravel() + DAMPING)) for axis in (1, 0))
     scaled = sparse.csr_matrix(next(scales) @ counts @ next(scales), dtype=np.float32)
     return scaled + scaled.T if symmetric else scaled
