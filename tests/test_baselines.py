@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 from test_evaluate import random_split
 
 from recsys.data.interactions import Interactions
@@ -101,6 +102,20 @@ def test_songs_of_a_very_large_catalogue_have_fewer_neighbours(monkeypatch):
     assert np.diff(item_item.similarity(seen, 25).indptr).max() > 21
     monkeypatch.setattr(item_item, "SHARED_PAIRS", 10)
     assert 0 < np.diff(item_item.similarity(seen, 25).indptr).max() <= item_item.LEAST_NEAREST + 1
+
+
+def test_long_histories_are_shortened_if_there_are_very_many_pairs(monkeypatch):
+    lengths = np.array([2000] * 50 + [10] * 500 + [0])
+    rows, columns = np.repeat(np.arange(551), lengths), np.concatenate([np.arange(n) for n in lengths])
+    seen = sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(551, 2000))
+    assert item_item._shortened(seen) is seen
+    monkeypatch.setattr(item_item, "COUNTED_PAIRS", 50 * 500**2 + 500 * 10**2)
+    kept = np.diff(item_item._shortened(seen).indptr)
+    assert (kept[50:] == lengths[50:]).all()  # short ones are whole
+    assert abs(kept[:50].mean() - 500) < 15 and (kept[:50] < 700).all()
+    assert seen.nnz == lengths.sum()  # the histories themselves are as they were
+    among_short = item_item._shortened(seen)[:50, :10].toarray().mean(axis=0)
+    assert (among_short < 0.6).all()  # any song may go, not the last ones
 
 
 def test_transitions_do_not_cross_users_nor_the_hour():

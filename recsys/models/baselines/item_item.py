@@ -14,6 +14,7 @@ from recsys.models.baselines.scorers import Product
 EXACT_SONGS = 6_000  # up to here EASE inverts a songs × songs matrix; the time grows with the cube of the songs
 DENSE_SONGS = 10_000  # up to here the listeners that two songs share are in a dense matrix, at most 400 MB
 SHARED_PAIRS = 100_000_000  # at most in the sparse matrix beyond, and in all neighbourhoods together, 400 MB
+COUNTED_PAIRS = 2_000_000_000  # of two songs of one listener, over all listeners: more take too long
 LEAST_NEAREST = 20  # songs in a neighbourhood, however many songs there are
 
 
@@ -34,10 +35,11 @@ def similarity(seen: sparse.csr_matrix, k: int, weighting: str = "cosine", shrin
     """Return each song's k largest similarities, as `fit_itemknn` defines them: float32 (n_items, n_items), no own.
 
     Of a very large catalogue it returns fewer of each song: at most `SHARED_PAIRS` in all, but `LEAST_NEAREST` of each.
+    If there are very many listens, long histories are `_shortened`.
     """
     from implicit.nearest_neighbours import all_pairs_knn, bm25_weight
 
-    k = min(k, max(SHARED_PAIRS // seen.shape[1], LEAST_NEAREST))
+    k, seen = min(k, max(SHARED_PAIRS // seen.shape[1], LEAST_NEAREST)), _shortened(seen)
     listeners = seen.astype(np.float64)  # (n_users, n_items)
     if weighting == "bm25":
         listeners = bm25_weight(listeners.T.tocsr(), K1=1.2, B=0.75).T
@@ -51,6 +53,25 @@ def similarity(seen: sparse.csr_matrix, k: int, weighting: str = "cosine", shrin
     found = found.tocsr().astype(np.float32)
     found.setdiag(0)
     return found
+
+
+def _shortened(seen: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Drop songs of long histories at random, so that about `COUNTED_PAIRS` pairs of two songs of one user are left.
+
+    All histories that are longer than some length are expected to have this length then.
+    """
+    lengths = np.diff(seen.indptr).astype(float)
+    low, high = 1, int(lengths.max(initial=1))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if (np.minimum(lengths, middle) ** 2).sum() <= COUNTED_PAIRS else (low, middle - 1)
+    if low >= lengths.max(initial=1):
+        return seen
+    share = np.repeat(np.minimum(1, low / np.maximum(lengths, 1)), lengths.astype(int))
+    kept = seen.copy()
+    kept.data[np.random.default_rng(0).random(len(share)) >= share] = 0
+    kept.eliminate_zeros()
+    return kept
 
 
 @dataclass(frozen=True)
