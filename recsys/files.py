@@ -4,6 +4,7 @@ import contextlib
 import glob
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -132,7 +133,11 @@ def _removed_at_the_end(make: Callable[[], Path]) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically. The last entry of an object is the SHA-256 of all others."""
+    """Write `value` as indented JSON, atomically. The last entry of an object is the SHA-256 of all others.
+
+    Infinity and NaN, which JSON does not have, become null.
+    """
+    value = _finite(value)
     sealed = {**value, SEAL: _digest(value)} if isinstance(value, dict) else value
     with write_atomically(path) as temporary:
         temporary.write_text(_as_text(sealed), encoding="utf-8")
@@ -155,8 +160,16 @@ def read_json(path: Path) -> Any:
     return rest
 
 
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _as_text(value: Any) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _digest(value: Any) -> str:

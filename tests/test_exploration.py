@@ -259,18 +259,40 @@ def test_hostile_names_stay_text_in_tables_and_sentences():
         shown = tables.songs_in_full(table).data
         assert "<script" not in shown and "<img" not in shown and "x" * 61 not in shown
         assert "mathjax_ignore" in shown
-        sentence = exploration_narrative.neighbour_sentence(split, "chosen", item, table, [0])
+        sentence = exploration_narrative.neighbour_sentence(split, "chosen", item, table, [0], "cosine")
         soup = BeautifulSoup(markdown2html(sentence), "html.parser")
         assert {tag.name for tag in soup.find_all()} <= {"p", "strong", "code"}
         assert soup.code.text == "\u2068" + exploration.label(split, item).replace("`", "'") + "\u2069"
 
 
-def test_lengths_that_differ_by_rounding_are_drawn_as_equal():
+def test_equal_lengths_are_not_drawn_and_the_caption_is_still_shown(capsys):
     split, vectors = planted()
-    ax = figures.length_against_popularity(split, neighbours.unit_vectors(vectors))
-    ax.figure.canvas.draw()
-    assert ax.get_ylim()[0] == 0 and ax.yaxis.get_offset_text().get_text() == ""
+    figures.show(figures.length_against_popularity(split, neighbours.unit_vectors(vectors)), "The lengths are equal.")
+    assert "Markdown" in capsys.readouterr().out and not plt.get_fignums()
+    ax = figures.length_against_popularity(split, vectors * np.linspace(1, 2, len(vectors))[:, None])
+    assert ax.get_ylim()[0] == 0
     plt.close(ax.figure)
+
+
+def test_a_model_that_compares_by_cosine_is_not_told_about_dot_products():
+    split, vectors = planted()
+    table = neighbour_table(split, vectors, 3, 5)
+    told = {kind: exploration_narrative.neighbour_sentence(split, "rare", 3, table, [0, 1], kind)
+            for kind in ("cosine", "dot")}  # fmt: skip
+    assert "dot product" in told["dot"] and "dot product" not in told["cosine"]
+    assert exploration_narrative.no_dot_products("best").startswith("The model “best” compares by cosine")
+
+
+def test_numbers_by_chance_are_written_out_and_ids_of_words_stand_alone():
+    split, vectors = planted()
+    table = neighbour_table(split, vectors, 3, 5)
+    assert not any("e+" in text for text in table["by chance"])
+    for number, text in ((0.123, "0.12"), (3.21, "3.2"), (104.4, "104"), (12_345.6, "12,346")):
+        assert exploration.rounded(number) == text
+    split = replace(split, items=pd.DataFrame({"item_id": [f"Cœur {n}" for n in range(split.n_items)]}))
+    assert exploration.label(split, 3) == "Cœur 3"
+    split = replace(split, items=pd.DataFrame({"item_id": range(100, 100 + split.n_items)}))
+    assert exploration.label(split, 3) == "song 103"
 
 
 def test_songs_without_name_and_artist_go_by_their_ids():
@@ -281,7 +303,7 @@ def test_songs_without_name_and_artist_go_by_their_ids():
     quality = measure_neighbours(split, vectors, 5)
     assert SAME_ARTIST not in quality.index
     assert "artist" not in " ".join(exploration_narrative.quality_sentences(quality))
-    assert "artist" not in exploration_narrative.neighbour_sentence(split, "rare", anchors["rare"], table, [0])
+    assert "artist" not in exploration_narrative.neighbour_sentence(split, "rare", anchors["rare"], table, [0], "dot")
     assert exploration.choose_anchors(split, "7") == {"chosen": 7}
     with pytest.raises(KeyError, match="expected the id of a song in train, got 'x'"):
         exploration.choose_anchors(split, "x")

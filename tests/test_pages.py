@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from browser import BROWSER, FLAGS, needs_browser
+from bs4 import BeautifulSoup
 from conftest import REPOSITORY
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -343,8 +344,26 @@ def test_a_reports_page_puts_the_answer_first(pages):
     assert '<span class="name described">the described system</span>' in page
     assert '<span class="name other">popularity</span>' in page
     assert "<script" not in page
-    assert "0.2000" in page and "0.1000 to 0.3000" in page and "2 min 1 s" in page and "0123456789 with changes" in page
+    assert "0.2000" in page and "0.1000 to 0.3000" in page and "0123456789 with changes" in page
+    assert "1 min 11 s" in page  # without the reused step
     assert "ndcg@5" not in page and "1,234" in page and '<tr class="best"><th>the described' in page
+
+
+def test_the_list_names_folders_parameters_and_the_file_of_each_group():
+    def with_path(path):
+        given = {**RECORD["parameters"], "DATA_PATH": {"value": path, "given": True}}
+        return {**RECORD, "dataset": "csv", "parameters": given}
+
+    paths = {"2026-01-03_c": "/logs/mine.csv", "2026-01-02_b": "/logs/other.csv"}
+    page = BeautifulSoup(index_page([(name, with_path(path), METRICS) for name, path in paths.items()]), "html.parser")
+    assert [each.text.strip() for each in page("h2")] == ["csv, mine.csv", "csv, other.csv"]
+    assert "2026-01-03_c" in page.table.text and "SONG=" in page.table.text and "/logs" not in page.text
+
+
+def test_a_badge_whose_address_is_not_set_is_left_out():
+    text = "[![Open in Colab](https://host.example/badge.svg)](https://host.example/github/OWNER/recsys) Words."
+    page = notebook_page(new_notebook(cells=[new_markdown_cell(text)]), "01_prepare", ["01_prepare"])
+    assert "OWNER" not in page and "Open in Colab" not in page and "Words." in page
 
 
 def test_a_report_without_figures_is_still_a_page(pages):

@@ -88,7 +88,7 @@ def test_the_zip_holds_the_pages_and_says_what_it_leaves_out(root, capsys):
     assert set(files) == {"index.html", "01_prepare.html", "04_explore.html", "explorer.html", "metrics.json",
                           "run.json", "per_user.json", "left_out.txt"}  # fmt: skip
     assert files["left_out.txt"] in printed and "3 outputs that show a single listener." in printed
-    assert "The search for ids covered 5 of 9 listeners." in printed
+    assert "The search for ids of listeners covered 5 of all 9 in the data. The other ids are short" in printed
     assert files["explorer.html"] == (report / "explorer.html").read_text()
     page = files["04_explore.html"]
     assert "played only this" not in page and "This shows a single listener" in page

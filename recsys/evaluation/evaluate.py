@@ -18,7 +18,7 @@ CUTOFFS = (5, 10, 20, 100)  # lengths of the lists
 MAIN_METRIC = "ndcg@20"  # decides the order of the models, and which is best
 VALIDATION_USERS = 5000  # evaluated at most where choices are made
 VALIDATION_SCORES = 1_000_000_000  # computed at most for that: of a large catalogue, for fewer users
-TEST_SCORES = 10_000_000_000  # computed at most by each model, where nobody says for how many users of test
+TEST_SCORES = 3_000_000_000  # computed at most by each model, where nobody says for how many users of test
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class Evaluation:
     def save(self, folder: Path, fit_seconds: dict[str, float], **more: Any) -> None:
         """Write metrics.json, per_user.parquet and recommendations.parquet (by code) into a folder, each atomically.
 
-        `fit_seconds` are by model, where known. `more` adds entries to metrics.json.
+        `fit_seconds` are by model, where known, with the choice of settings. `more` adds entries to metrics.json.
         """
         models, lists = {}, {}
         for name, ranking in self.rankings.items():

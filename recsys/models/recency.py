@@ -16,4 +16,6 @@ def recency_weights(rows: Interactions, n_users: int, n_items: int, half_life: f
     user, item = rows.user[order], rows.item[order]
     n_later = np.bincount(user, minlength=n_users).cumsum()[user] - 1 - np.arange(len(user))
     weights = np.exp2(-n_later / half_life, dtype=np.float32)
-    return sparse.csr_matrix((weights, (user, item)), shape=(n_users, n_items))
+    found = sparse.csr_matrix((weights, (user, item)), shape=(n_users, n_items))
+    found.eliminate_zeros()  # weights too small for a float32
+    return found

@@ -13,11 +13,13 @@ import pandas as pd
 from recsys.evaluation.bootstrap import compare
 from recsys.evaluation.evaluate import MAIN_METRIC
 from recsys.files import read_json, write_atomically
+from recsys.reports.exploration import one_line
 from recsys.reports.folder import write_index
 from recsys.reports.narrative import model_name, named
 from recsys.reports.pages import METRICS, best_model, comparison_page
 from recsys.runs import check_results, project_root
 
+WIDTH = 40  # characters of a value on a terminal
 JUDGED = ""  # the key of the two models that the verdict compares
 
 
@@ -31,7 +33,7 @@ def compare_reports(a: Path, b: Path) -> dict[str, Any]:
     records, metrics = ([_read(folder, name) for folder in (a, b)] for name in ("run.json", "metrics.json"))
     for folder, record in zip((a, b), records, strict=True):
         check_results(folder, record)
-    judged = ["best" if "best" in each["models"] else best_model(each) or "" for each in metrics]
+    judged = _judged(records, metrics)
     shared = [name for name in metrics[1]["models"] if name in metrics[0]["models"]]
     shared.sort(key=lambda name: -metrics[1]["models"][name][MAIN_METRIC]["value"])
     users_a, users_b = (_per_user(folder, shared, model) for folder, model in zip((a, b), judged, strict=True))
@@ -54,6 +56,17 @@ def compare_reports(a: Path, b: Path) -> dict[str, Any]:
     rows = [(name, *(str(each.get(name, "–")) for each in facts)) for name in {**facts[0], **facts[1]}]
     result = {"reports": [a.name, b.name], "differs": [row for row in rows if row[1] != row[2]]}
     return result | {"figures": figures, "same": same, "refused": refused, "verdict": verdict}
+
+
+def _judged(records: list[dict], metrics: list[dict]) -> list[str]:
+    """Return the model of each report that the verdict is about: a recipe that both have, else each one's leader.
+
+    Of several recipes it is the last whose settings differ, or else the last.
+    """
+    before, after = (record.get("recipes", {}) for record in records)
+    both = [name for name in after if name in before and all(name in each["models"] for each in metrics)]
+    both = [name for name in both if before[name] != after[name]] or both
+    return [both[-1]] * 2 if both else [best_model(each) or "" for each in metrics]
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
@@ -107,21 +120,26 @@ def _verdict(judged: list[str], difference: dict[str, Any], n_users: int) -> str
     if not any(round(difference[name], 4) for name in ("value", "low", "high")):  # the figures have four digits
         outcome = f"{b} in B has the same NDCG@20 as {a} in A, to four digits, over {n_users:,} listeners."
         return outcome[0].upper() + outcome[1:]
-    verdict = difference["verdict"]
-    outcome = f"{b} in B is {verdict} {'from' if verdict.startswith('not') else 'than'} {a} in A"
+    outcome = f"{b} in B is {difference['verdict']} than {a} in A"
+    if difference["verdict"] == "not distinguishable":
+        outcome = f"the difference between {b} in B and {a} in A is not certain"
     gap = "NDCG@20 {value:+.4f} ({low:+.4f} to {high:+.4f})".format(**difference).replace("-", "−")
     return f"{outcome[0].upper()}{outcome[1:]}: {gap}, B − A over the same {n_users:,} listeners."
 
 
 def as_text(result: dict[str, Any]) -> str:
-    """Return a comparison as text for a terminal, without the intervals."""
+    """Return a comparison as text for a terminal; values of many characters are cut."""
     differs = {what: pair for what, *pair in result["differs"]} or {"nothing": ["", ""]}
-    means = {f"{model_name(model)}, {METRICS[metric]}": [entry["value"] if entry else None for entry in entries]
-             for (model, metric), entries in result["figures"].items()}  # fmt: skip
+    means = {}
+    for (model, metric), (a, b, gap) in result["figures"].items():
+        cells = [f"{entry['value']:.4f}" if entry else "–" for entry in (a, b)]
+        difference = "{value:+.4f} ({low:+.4f} to {high:+.4f})".format(**gap).replace("-", "−") if gap else ""
+        means[f"{model_name(model)}, {METRICS[metric]}"] = [*cells, difference]
     parts = ["A  {}\nB  {}".format(*result["reports"]), result["verdict"]]
     for title, rows, columns in (("What differs", differs, ["A", "B"]), ("Means", means, ["A", "B", "B − A"])):
-        table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-        parts += [f"{title}\n{table.to_string(na_rep='–', float_format='%.4f')}"] * bool(rows)
+        table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).map(lambda text: one_line(text, WIDTH))
+        table = table.drop(columns="B − A", errors="ignore") if result["refused"] else table
+        parts += [f"{title}\n{table.to_string()}"] * bool(rows)
     same = ", ".join(map(model_name, result["same"]))
     return "\n\n".join(parts + [f"The same for every listener: {same}"] * bool(same))
 

@@ -26,10 +26,11 @@ def one_line(text: Any, width: int = 60) -> str:
 
 
 def label(split: Split, item: int, width: int = 60) -> str:
-    """Return a song's name and artist, or its raw id if neither is known."""
+    """Return a song's name and artist, or its raw id if neither is known: after the word "song" if it is a number."""
     row = split.items.iloc[item]
     words = [str(row[column]) for column in NAME_COLUMNS[:2] if column in row and pd.notna(row[column])]
-    return one_line(" – ".join(words) or f"song {row['item_id']}", width)
+    raw_id = str(row["item_id"])
+    return one_line(" – ".join(words) or (f"song {raw_id}" if raw_id.isdigit() else raw_id), width)
 
 
 def find_song(split: Split, song: str) -> int:
@@ -79,8 +80,14 @@ def neighbour_table(split: Split, song: int, items: np.ndarray, similarity: np.n
     both = shared_listeners(split.known, [song])[0, items].astype(int)
     listeners = np.asarray(split.known.sum(axis=0)).ravel()
     chance = listeners[items] * listeners[song] / split.n_users  # shared, if the two songs had independent listeners
-    facts = {"listen to both": both, "by chance": [f"{n:.2g}" for n in chance], "lift": np.round(both / chance, 1)}
+    by_chance = [rounded(n) for n in chance]
+    facts = {"listen to both": both, "by chance": by_chance, "lift": np.round(both / chance, 1)}
     return song_table(split, items, similarity=np.round(similarity.astype(float), 3), **facts)
+
+
+def rounded(n: float) -> str:
+    """Return a number with two digits, or if it is 10 or more as a whole number with commas."""
+    return f"{n:,.0f}" if n >= 10 else f"{n:.2g}"
 
 
 def typical_user(split: Split) -> int:

@@ -17,20 +17,37 @@ def quoted(text: str) -> str:
     return f"`\u2068{text.replace('`', chr(39))}\u2069`"
 
 
-def neighbour_sentence(split: Split, kind: str, song: int, neighbours: pd.DataFrame, by_dot: Sequence[int]) -> str:
-    """Describe the neighbours of a song by cosine (a `neighbour_table`), and compare them with those by dot product."""
+def neighbour_sentence(
+    split: Split, kind: str, song: int, neighbours: pd.DataFrame, by_dot: Sequence[int], similarity: str
+) -> str:
+    """Describe the neighbours of a song by cosine (a `neighbour_table`).
+
+    Where the model's `similarity` is the dot product, they are compared with the neighbours by that.
+    """
     counts, k, by_artist = np.bincount(split.train.item), len(neighbours), ""
     if "artist" in neighbours:
         n_same = (neighbours["artist"] == one_line(split.items["artist"].fillna("")[song])).sum()
         by_artist = f" {n_same} of its {k} neighbours by cosine are by the same artist."
     n_shared = (neighbours["listen to both"] > 0).sum()
     same = set(neighbours["song"]) & {one_line(each) for each in split.items["item_id"].iloc[by_dot]}
-    return (
+    told = (
         f"The {kind} song, **{quoted(label(split, song))}**, has {counts[song]:,} listens in train.{by_artist} "
-        f"{n_shared} of the {k} share a listener with it; the median lift is {neighbours['lift'].median():.1f}. By dot "
-        f"product, {len(same)} of the {k} neighbours are the same songs. The median neighbour has "
-        f"{neighbours['listens in train'].median():,.0f} listens by cosine and {np.median(counts[by_dot]):,.0f} by dot "
-        "product."
+        f"{n_shared} of the {k} share a listener with it; the median lift is {neighbours['lift'].median():.1f}. The "
+        f"median neighbour has {neighbours['listens in train'].median():,.0f} listens"
+    )
+    if similarity == "cosine":
+        return f"{told}."
+    return (
+        f"{told}, by dot product {np.median(counts[by_dot]):,.0f}. {len(same)} of the {k} neighbours by dot product "
+        "are the same songs."
+    )
+
+
+def no_dot_products(name: str) -> str:
+    """Say why a model that compares by cosine has no table of dot products."""
+    return (
+        f"The model {named(name)} compares by cosine: it gives every vector the length one, so its dot products are "
+        "the cosines above. `RECIPE=author` shows those of the described system."
     )
 
 

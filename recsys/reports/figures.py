@@ -24,6 +24,10 @@ from recsys.reports.tables import metric_name
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#555555")
 RECIPE_COLOURS = {"best": COLOURS[0], "author": COLOURS[1], "fast": COLOURS[2], "tuned": COLOURS[3]}
 GREY = "#999999"
+BASELINE_COLOURS = {
+    "ease": "#8C564B", "als": COLOURS[4], "itemknn": COLOURS[5], "markov-knn": "#6A3D9A", "popularity": COLOURS[6],
+    "random": "#BBBBBB", "itemknn-recent": "#B8860B", "markov": "#B39DDB", "recent": "#7F9F7F",
+}  # fmt: skip
 
 DPI = 160  # sharp on screens with twice the pixels; pages show figures at 100 dots an inch
 COLOURS_KEPT = 256  # of a picture, which then takes a third of the space
@@ -45,9 +49,9 @@ def panels(n: int, width: float, height: float) -> np.ndarray:
 
 
 def show(ax: Axes | None, caption: str) -> None:
-    """Show a figure with its caption, which is also its alternative text; nothing if there is no figure."""
+    """Show a figure with its caption, which is also its alternative text; only the caption if there is no figure."""
     if ax is None:
-        return
+        return display(Markdown(caption))
     figure = ax.get_figure(root=True)
     assert figure
     drawn, small = io.BytesIO(), io.BytesIO()
@@ -132,11 +136,16 @@ def means_with_intervals(evaluation: Evaluation) -> Axes:
     return axs[0]
 
 
-def length_against_popularity(split: Split, vectors: np.ndarray) -> Axes:
-    """Draw the length of each song's vector against its listens in train, and the median length by listens."""
-    ax = axes()
+def length_against_popularity(split: Split, vectors: np.ndarray) -> Axes | None:
+    """Draw the length of each song's vector against its listens in train, and the median length by listens.
+
+    There is nothing to draw if all vectors have one length.
+    """
     counts = np.bincount(split.train.item)
     lengths = np.linalg.norm(vectors[: split.n_items], axis=1)
+    if np.allclose(lengths, lengths[0], rtol=1e-3):
+        return None
+    ax = axes()
     ax.scatter(counts, lengths, s=6, alpha=0.25, color=COLOURS[0], linewidths=0, label="a song")
     medians = pd.Series(lengths).groupby(np.round(2 * np.log2(counts))).median()  # two groups for each doubling
     ax.plot(2 ** (medians.index / 2), medians, color=COLOURS[1], label="median")
@@ -183,6 +192,6 @@ def exposure_by_decile(exposure: pd.DataFrame) -> Axes:
 
 
 def model_colours(keys: Iterable[str]) -> dict[str, str]:
-    """Return a colour for each model; a recipe has the same in every figure."""
-    free = itertools.cycle(colour for colour in COLOURS if colour not in [RECIPE_COLOURS.get(key) for key in keys])
-    return {key: RECIPE_COLOURS.get(key) or next(free) for key in keys}
+    """Return a colour for each model: the same in every figure, and of no other recipe or baseline."""
+    known, free = RECIPE_COLOURS | BASELINE_COLOURS, itertools.cycle(COLOURS)
+    return {key: known.get(key) or next(free) for key in keys}

@@ -224,7 +224,10 @@ def sweep_sentence(measures: Measured) -> str:
     steps = [f"{percent(curves.loc[n, best])} with {n:,}" for n in dict.fromkeys((NEGATIVES, middle, n_all))]
     users = measures.sweep["users"].iloc[0]
     told = f"{named(best)} scores {percent(curves.loc[1, best])} with 1 negative, {_listed(steps)}"
-    return f"{_sentence(told)} ({users:,} listeners)"
+    return (
+        f"{_sentence(told)} The curves are exact expectations for {users:,} listeners of test. The table above draws "
+        f"{NEGATIVES} songs once for each listen, so its values differ a little by chance."
+    )
 
 
 def exposure_sentence(evaluation: Evaluation, measures: Measured) -> str:
@@ -272,9 +275,16 @@ def data_sentences(split: Split) -> list[str]:
         f"(split {split.manifest['split']}).",
         f"Train has {split.n_users:,} listeners and {split.n_items:,} songs. {percent(density, 2)} of all pairs occur."
         f"{nowhere}",
-        f"A recommender can find {split.account('test')['relevant']:,} new songs of known listeners in test.",
+        f"In test there are {split.account('test')['relevant']:,} pairs of a known listener and a new song to find.",
         *few_sentences(split),
     ]
+
+
+def time_sentence(split: Split) -> str:
+    """Say what the picture of listens over time shows, or why there is none."""
+    if split.train.timestamp is None:
+        return "The times of the listens are not known."
+    return "Listens per day (UTC), with a colour for each part."
 
 
 def popularity_sentence(split: Split) -> str:
@@ -296,9 +306,9 @@ def training_sentences(histories: dict[str, dict[str, Any]]) -> list[str]:
         speed = np.median([epoch["rows_per_second"] for epoch in epochs])
         lines.append(_sentence(
             f"{named(name)}: {len(epochs)} epoch{'s' * (len(epochs) > 1)}, {history['seconds']:.1f} s in all on "
-            f"{history['device']}, {speed:,.0f} rows per second; best epoch {history['best_epoch']}, with a validation "
-            f"accuracy of {percent(best['val_accuracy'])}. Train, measured in the same way, is {abs(gap):.1f} points "
-            f"{'higher' if gap >= 0 else 'lower'}"
+            f"{history['device']}, of which steps at {speed:,.0f} rows per second; best epoch {history['best_epoch']}, "
+            f"with a validation accuracy of {percent(best['val_accuracy'])}. Train, measured in the same way, is "
+            f"{abs(gap):.1f} points {'higher' if gap >= 0 else 'lower'}"
         ))  # fmt: skip
     return lines
 

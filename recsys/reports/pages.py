@@ -49,6 +49,8 @@ def notebook_page(notebook: NotebookNode, name: str, names: Sequence[str]) -> st
     exporter.register_filter("clean_html", clean_html)
     html = re.sub(r"(?<=\d) (?=%)", "\u00a0", exporter.from_notebook_node(notebook)[0])
     body = BeautifulSoup(html, "html.parser")
+    for unset in body.select('a[href*="/OWNER/"]'):  # the address of the repository is not known: see CONTRIBUTING.md
+        unset.decompose()
     for remote in body("img", src=False):
         remote.replace_with(str(remote["alt"]))
     for table in body("table"):
@@ -180,15 +182,28 @@ def index_page(reports: Iterable[tuple[str, dict[str, Any], dict[str, Any]]], co
     """
     groups: dict[str, dict[str, Any]] = {}
     for folder, record, metrics in reports:
-        group = groups.setdefault(record["dataset"], {"finished": [], "others": [], "values": []})
+        group = groups.setdefault(_data_name(record), {"finished": [], "others": [], "values": []})
         best, finished = best_model(metrics), record["status"] == "succeeded"
         group["finished" if finished else "others"].append((folder, record, metrics, best))
         if finished and best:
             group["values"].insert(0, metrics["models"][best][MAIN_METRIC]["value"])
     lines = {dataset: charts.history(group["values"], *LINE) for dataset, group in groups.items()}
     script = _template("index.js")
-    listed = {"groups": groups, "lines": lines, "size": LINE, "comparisons": comparisons}
+    listed = {"groups": groups, "lines": lines, "size": LINE, "comparisons": comparisons, "given": _given}
     return _render("index.html", title="Reports", script=Markup(script), allowed=_allowed(script), **listed)
+
+
+def _data_name(record: dict[str, Any]) -> str:
+    """Return the name of a report's data set, with that of its file or folder if one was given."""
+    path = str(record.get("parameters", {}).get("DATA_PATH", {}).get("value", "")).rstrip("/")
+    return record["dataset"] + (f", {path.rpartition('/')[2]}" if path else "")
+
+
+def _given(record: dict[str, Any]) -> str:
+    """Return the parameters that were given, without those that name the run and the data."""
+    parameters = record.get("parameters", {}).items()
+    shown = {name: each["value"] for name, each in parameters if each["given"] and name not in ("RUN", "DATA_PATH")}
+    return " ".join(f"{name}={shlex.quote(str(value))}" for name, value in shown.items())
 
 
 def explorer_page(data: bytes) -> str:

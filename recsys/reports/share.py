@@ -41,8 +41,8 @@ def share(report: Path, root: Path) -> tuple[Path, list[str]]:
         raise ValueError("SHOW_USER_IDS: expected False in a report to share, got True; make the report without it")
     ids, n_ids = searchable_ids(Run(record["run"], root), own_words(report))
     files, left_out = _contents(report, record)
-    left_out.append(f"The search for ids covered {len(ids):,} of {n_ids:,} listeners. The other ids are short, "
-                    "or they are also words or songs of the report.")  # fmt: skip
+    others = " The other ids are short, or they are also words or songs of the report." * (len(ids) < n_ids)
+    left_out.append(f"The search for ids of listeners covered {len(ids):,} of all {n_ids:,} in the data.{others}")
     files["left_out.txt"] = "\n".join(left_out) + "\n"
     path = report.parent / "shared" / f"{report.name}.zip"
     with write_atomically(path) as temporary:

@@ -77,7 +77,7 @@ def provenance(manifest: dict[str, Any]) -> pd.DataFrame:
 
 
 def main_table(evaluation: Evaluation, seconds: dict[str, float], ceiling: Evaluation | None = None) -> pd.DataFrame:
-    """Return a row for each model, the best last: metrics of lists of 20 with intervals, and `seconds` of fitting.
+    """Return a row for each model, the best last: metrics of lists of 20 with intervals, and `seconds`.
 
     `ceiling` is the evaluation of the best possible ranking, where it is known: it adds a row.
     """
@@ -87,7 +87,7 @@ def main_table(evaluation: Evaluation, seconds: dict[str, float], ceiling: Evalu
     keys = [f"{name}@20" for name in ("ndcg", "recall", "precision", "hit")]
     cells = [f"{value:.4f} ({low:.4f} to {high:.4f})" for value, low, high in means[BOUNDS].to_numpy()]
     table = pd.Series(cells, means.index).unstack().loc[order, keys].rename(columns=metric_name)
-    table["seconds to fit"] = [f"{seconds[name]:.1f}" if name in seconds else "" for name in order]
+    table["seconds, with choices"] = [f"{seconds[name]:,.1f}" if name in seconds else "" for name in order]
     return headed(table.rename(index=model_name), "model")
 
 
@@ -98,7 +98,7 @@ def difference_table(evaluation: Evaluation) -> pd.DataFrame:
     columns = {
         "difference": [f"{signed(gap.value)} ({signed(gap.low)} to {signed(gap.high)})" for gap in gaps],
         "verdict": [
-            gap.verdict if gap.verdict == "not distinguishable" else f"{model_name(first)} is {gap.verdict}"
+            "not certain" if gap.verdict == "not distinguishable" else f"{model_name(first)} is {gap.verdict}"
             for gap in gaps
         ],
     }

@@ -5,7 +5,7 @@ import itertools
 from typing import Any
 
 MAX_SONGS_FOR_FULL = 200_000  # with more songs, comparing every user with every song takes too long
-ROWS_OF_ALL_EPOCHS = 160_000_000  # about as many rows are seen, so that there are fewer epochs of very many rows
+ROWS_OF_ALL_EPOCHS = 120_000_000  # about as many rows are seen, so that there are fewer epochs of very many rows
 MIN_EPOCHS = 2  # however many rows there are
 MAX_LOGITS_PER_BATCH = 2**24  # a step of the full softmax holds a handful of arrays of this size
 MIN_STEPS_PER_EPOCH = 24  # of the full softmax: with few users the batches are smaller

@@ -40,7 +40,7 @@ async function load() {
 function start(data) {
   const n = data.ids.length;
   const codes = new Map(data.ids.map((id, song) => [id, song]).reverse());
-  const title = (song) => data.names?.[song] || `song ${data.ids[song]}`;
+  const title = (song) => data.names?.[song] || (/^\d+$/.test(data.ids[song]) ? `song ${data.ids[song]}` : `${data.ids[song]}`);
   const artist = (song) => data.artists?.[data.artist[song]] ?? "";
   const words = (song) => (artist(song) ? `${title(song)} – ${artist(song)}` : title(song));
   const people = (count) => (count ? number(count) : `fewer than ${data.fewest}`);
