@@ -169,7 +169,7 @@ def _finite(value: Any) -> Any:
 
 
 def _as_text(value: Any) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
 
 def _digest(value: Any) -> str:

@@ -103,7 +103,7 @@ def test_with_times_the_kind_of_test_is_found(tmp_path, cut):
     made = prepare("deezer-splits", tmp_path, root=tmp_path)
     words = {"by-time": "the listens after one", "by-user-last": "the latest listens of", "random": "any listens"}
     text = json.dumps(made.manifest["decisions"])
-    assert f"Test looks like {words[cut]}" in text and "Validation looks like test. Validation has " in text
+    assert f"Test looks like {words[cut]}" in text and "Validation looks like test. In validation a user has " in text
     split = Split.load(made.folder)
     train, validation = split.train, split.validation
     assert len(validation) / (len(train) + len(validation)) == pytest.approx(len(split.test) / 800, abs=0.04)
@@ -120,7 +120,7 @@ def test_a_validation_that_does_not_look_like_test_is_a_warning(tmp_path):
     manifest = prepare("deezer-splits", tmp_path, root=tmp_path).manifest
     assert manifest["likeness"]["validation"]["later"] == 0 and manifest["likeness"]["test"]["later"] == 1
     (warning,) = (each for each in manifest["warnings"] if "does not look like test" in each["sentence"])
-    assert warning["count"] == 1 and "Validation has 1.0 listens a user" in warning["sentence"]
+    assert warning["count"] == 1 and "In validation a user has 1.0 listens" in warning["sentence"]
 
 
 def test_rows_in_order_are_by_user_and_time_whatever_the_parts():

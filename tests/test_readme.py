@@ -108,7 +108,7 @@ def test_the_python_lines_train_and_evaluate(project, capsys):
     exec(PYTHON[0], names)
     table = names["result"].means["value"].unstack()
     assert set(table.index) == {"best", *workflow.BASELINES.split()} and (table["ndcg@20"] > 0).all()
-    assert str(names["result"].means) in capsys.readouterr().out
+    assert str(names["result"].means.xs("ndcg@20", level="metric")) in capsys.readouterr().out
     with_settings = re.search(r"`(recsys\.train\([^`]*\))`", README)[1]
     assert eval(with_settings, names).item_embeddings.shape[1] == RECIPES["author"].dim
 

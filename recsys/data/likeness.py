@@ -30,11 +30,10 @@ def compare_validation_with_test(engine: Engine, listens: Table) -> dict[str, di
             known = rows.inner_join(before, "user_id")
             figures[name]["later"] = (known.timestamp >= known["last"]).mean().to_pyarrow().as_py() or 0.0
     one, other = figures["validation"], figures["test"]
-    text = {name: _sentence(each) for name, each in figures.items()}
     ratios = [one[name] / other[name] for name in ("rows_per_user", "popularity")]
     differ = any(not 1 / FACTOR < ratio < FACTOR for ratio in ratios)
     differ |= abs(one.get("later", 0.0) - other.get("later", 0.0)) > GAP
-    said = f"Validation has {text['validation']}; test has {text['test']}"
+    said = _sentences(one, other)
     if differ:
         n = int((listens.part == VALIDATION).sum().to_pyarrow().as_py())
         engine.warn(f"Rows of validation, which does not look like test: choices made on it are less sure. {said}", n)
@@ -43,7 +42,12 @@ def compare_validation_with_test(engine: Engine, listens: Table) -> dict[str, di
     return {name: {key: round(value, 4) for key, value in each.items()} for name, each in figures.items()}
 
 
-def _sentence(figures: dict[str, float]) -> str:
-    rows, popularity = figures["rows_per_user"], figures["popularity"]
-    later = f", {100 * figures['later']:.0f} % of them after the user's earlier ones" if "later" in figures else ""
-    return f"{rows:.1f} listens a user, of songs with {popularity:.0f} listens in all parts{later}"
+def _sentences(validation: dict[str, float], test: dict[str, float]) -> str:
+    told = (
+        f"In validation a user has {validation['rows_per_user']:.1f} listens, in test {test['rows_per_user']:.1f}. "
+        f"Their songs have {validation['popularity']:,.0f} and {test['popularity']:,.0f} listens (geometric means)"
+    )
+    if "later" in validation:
+        shares = [f"{100 * each['later']:.0f} %" for each in (validation, test)]
+        told += f". {' and '.join(shares)} of the listens come after the user's earlier ones"
+    return told

@@ -124,7 +124,7 @@ function start(data) {
     cells.push(make("th", { class: "name", scope: "row" }, link(other), byArtist(other), reason));
     cells.push(figure("similarity", (data.cosines[at] / 100).toFixed(2).replace("-", "−")));
     cells.push(figure("lift", shared ? shortLift(liftOf(song, other, shared)) : "–"));
-    cells.push(figure("in common", shared ? number(shared) : `< ${data.fewest}`));
+    cells.push(figure("listeners in common", shared ? number(shared) : `< ${data.fewest}`));
     cells.push(make("td", { class: "act" }, addButton(other, "+")));
     return make("tr", { "data-id": data.ids[other] }, ...cells);
   }
@@ -136,7 +136,7 @@ function start(data) {
     const facts = make("p", { class: "muted facts" }, byArtist(song), artist(song) ? " · " : "");
     facts.append(`${people(data.listeners[song])} listeners`);
     if (data.names?.[song]) facts.append(" · id ", make("bdi", {}, data.ids[song]));
-    const columns = [["", ""], ["name", "its nearest songs"], ["", "similarity"], ["", "lift"], ["", "in common"], ["", ""]];
+    const columns = [["", ""], ["name", "its nearest songs"], ["", "similarity"], ["", "lift"], ["", "listeners in common"], ["", ""]];
     const heads = columns.map(([kind, text]) => make(text ? "th" : "td", kind ? { class: kind } : {}, text));
     const rows = neighbours(song).map((other, place) => row(song, other, place));
     const table = make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows));
