@@ -47,6 +47,7 @@ BASELINES: dict[str, tuple[Callable[..., Scorer], list[dict[str, Any]]]] = {
 # name: function of (split, parts) that returns what all settings share
 SHARED = {"ease": neighbourhoods, "itemknn-recent": knn, "markov-knn": knn_and_chain}
 TRIALS = max(len(grid) for _, grid in BASELINES.values())  # of every baseline that has settings
+SILENCE = 10.0  # seconds between two lines on the choice of settings, at least
 TRIAL_ROWS = 1_000_000  # rows of train that a trial is fitted on, at most: those of a sample of users
 
 
@@ -88,7 +89,13 @@ def fit(name: str, split: Split, seed: int = 0) -> Fitted:
     sampled = len(grid) > 1 and len(split.train) > TRIAL_ROWS
     tried = sample_users(split, TRIAL_ROWS, seed) if sampled else split
     shared = {"shared": SHARED[name](tried, ("train",))} if name in SHARED else {}
-    trials = [(each, validation_ndcg(fitter(tried, ("train",), seed, **each, **shared), tried)) for each in grid]
+    trials: list[tuple[dict[str, Any], float]] = []
+    told = began
+    for each in grid:
+        trials.append((each, validation_ndcg(fitter(tried, ("train",), seed, **each, **shared), tried)))
+        if time.perf_counter() > told + SILENCE:
+            told = time.perf_counter()
+            print(f"{name}: setting {len(trials)} of {len(grid)}, NDCG@20 on validation {trials[-1][1]:.4f}")
     settings, validation = max(trials, key=lambda trial: trial[1])
     if sampled:
         validation = validation_ndcg(fitter(split, ("train",), seed, **settings), split)
