@@ -9,7 +9,9 @@ def intervals(entries: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
     top = end([entry for _, entry in entries])
     power = 10 ** math.floor(math.log10(top))
     step = next(step for step in (0.2 * power, 0.5 * power, power, 2 * power) if top / step <= 5)
-    return {"entries": entries, "top": top, "ticks": [f"{step * i:.6g}" for i in range(int(top / step) + 1)]}
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    ticks = ["0", *(f"{step * i:.{digits}f}" for i in range(1, int(top / step) + 1))]
+    return {"entries": entries, "top": top, "ticks": ticks}
 
 
 def end(entries: list[dict[str, Any]]) -> float:
