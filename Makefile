@@ -82,8 +82,8 @@ packages: setup ## print the packages of recsys, their files and the imports bet
 lab: setup ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab
 
-bench: setup ## measure speeds against their targets: make bench FULL=1 DATA="30music=<sessions.parquet> lightgcn=<folder>"
-	@$(BIN)/python -m bench $(if $(FULL),--full) $(DATA)
+bench: setup ## measure speeds against their targets: make bench FULL=1 DATA="30music=<file>"; GROWTH=1 measures growth
+	@$(BIN)/python -m $(if $(GROWTH),bench.scale $(if $(ROWS),ROWS=$(ROWS)),bench $(if $(FULL),--full) $(DATA))
 
 benchmark: setup ## report quality against time, next to other libraries: make benchmark DATASET=lightgcn DATA_PATH=<folder>
 	@$(BIN)/python -m recsys.reports --last=5 $(PARAMETERS)

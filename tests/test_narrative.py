@@ -160,6 +160,10 @@ def test_answers_have_units_and_intervals(key, of, with_interval, alone):
     assert narrative.signed(-0.00061) == "−0.0006"
 
 
+def test_a_number_that_rounds_to_zero_has_no_minus():
+    assert [narrative.signed(value) for value in (-0.00001, 0.00001, -0.5)] == ["+0.0000", "+0.0000", "−0.5000"]
+
+
 def test_the_sweep_sentence_reads_the_frame():
     values = {1: 0.9, 20: 0.5, 1200: 0.25, 3000: 0.125}
     rows = [(name, n, value * share) for name, share in (("als", 0.5), ("ease", 1)) for n, value in values.items()]

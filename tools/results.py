@@ -93,7 +93,7 @@ def _comparison(result: dict[str, Any]) -> str:
     for each in result["differences"]:
         if each["b"] == strongest:
             first, second = named(COMPARED), named(strongest)
-            figures = "{value:+.4f} ({low:+.4f} to {high:+.4f})".format(**each).replace("-", "−")
+            figures = "{value:+z.4f} ({low:+z.4f} to {high:+z.4f})".format(**each).replace("-", "−")
             if each["verdict"] == "not distinguishable":
                 return f"The difference between {first} and {second} is not certain: {figures}. "
             return f"{first} is {each['verdict']} than {second}: {figures}. "

@@ -123,7 +123,7 @@ def _verdict(judged: list[str], difference: dict[str, Any], n_users: int) -> str
     outcome = f"{b} in B is {difference['verdict']} than {a} in A"
     if difference["verdict"] == "not distinguishable":
         outcome = f"the difference between {b} in B and {a} in A is not certain"
-    gap = "NDCG@20 {value:+.4f} ({low:+.4f} to {high:+.4f})".format(**difference).replace("-", "−")
+    gap = "NDCG@20 {value:+z.4f} ({low:+z.4f} to {high:+z.4f})".format(**difference).replace("-", "−")
     return f"{outcome[0].upper()}{outcome[1:]}: {gap}, B − A over the same {n_users:,} listeners."
 
 
@@ -133,7 +133,7 @@ def as_text(result: dict[str, Any]) -> str:
     means = {}
     for (model, metric), (a, b, gap) in result["figures"].items():
         cells = [f"{entry['value']:.4f}" if entry else "–" for entry in (a, b)]
-        difference = "{value:+.4f} ({low:+.4f} to {high:+.4f})".format(**gap).replace("-", "−") if gap else ""
+        difference = "{value:+z.4f} ({low:+z.4f} to {high:+z.4f})".format(**gap).replace("-", "−") if gap else ""
         means[f"{model_name(model)}, {METRICS[metric]}"] = [*cells, difference]
     parts = ["A  {}\nB  {}".format(*result["reports"]), result["verdict"]]
     for title, rows, columns in (("What differs", differs, ["A", "B"]), ("Means", means, ["A", "B", "B − A"])):

@@ -17,8 +17,8 @@ from recsys.evaluation.sampled import NEGATIVES
 
 # unit of a measure: factor, format, text after the number
 UNITS = {
-    "share": (100, ".1f", " %"), "points": (100, "+.1f", " points"), "count": (1, ",.0f", ""),
-    "correlation": (1, "+.2f", ""),
+    "share": (100, ".1f", " %"), "points": (100, "+z.1f", " points"), "count": (1, ",.0f", ""),
+    "correlation": (1, "+z.2f", ""),
 }  # fmt: skip
 FEW = 200  # with fewer listeners or songs in test, a page warns that its results are uncertain
 MODEL_NAMES = {
@@ -62,7 +62,7 @@ def answer(measure: Measure) -> str:
 
 def signed(value: float, digits: int = 4) -> str:
     """Return a number with its sign, "−" being a true minus."""
-    return f"{value:+.{digits}f}".replace("-", "−")
+    return f"{value:+z.{digits}f}".replace("-", "−")
 
 
 def bullets(sentences: Sequence[str], headline: str = "") -> str:
@@ -127,7 +127,7 @@ def certainty_sentence(evaluation: Evaluation) -> str:
     gap = gaps[nearest]
     in_front = gap.value < 0
     ends = (-gap.high, -gap.low) if in_front else (gap.low, gap.high)
-    interval = "{:.4f} to {:.4f}".format(*ends).replace("-", "−")
+    interval = "{:z.4f} to {:z.4f}".format(*ends).replace("-", "−")
     place = f"{named(nearest)} is {abs(gap.value):.4f} {'ahead' if in_front else 'behind'} (95 % interval {interval})"
     if ahead:
         too = f" {_sentence(f'better too: {_listed([named(name) for name in ahead[1:]])}')}" if ahead[1:] else ""
