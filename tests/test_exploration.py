@@ -283,6 +283,12 @@ def test_a_model_that_compares_by_cosine_is_not_told_about_dot_products():
     assert exploration_narrative.no_dot_products("best").startswith("The model “best” compares by cosine")
 
 
+def test_whole_numbers_of_songs_have_commas_and_ids_have_none():
+    table = pd.DataFrame({"song": ["1234567"], "listens in train": [12345], "similarity": [0.5]}, index=[1])
+    shown = tables.songs_in_full(table).data
+    assert "<td>12,345</td>" in shown and "<td>1234567</td>" in shown and "<td>0.5</td>" in shown
+
+
 def test_numbers_by_chance_are_written_out_and_ids_of_words_stand_alone():
     split, vectors = planted()
     table = neighbour_table(split, vectors, 3, 5)

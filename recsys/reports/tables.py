@@ -174,8 +174,9 @@ def quality_table(quality: pd.DataFrame) -> HTML:
 
 
 def songs_in_full(table: pd.DataFrame) -> HTML:
-    """Return a table of songs with their numbers, no text cut short."""
-    return in_full(table.reset_index(names=""))
+    """Return a table of songs with their numbers, no text cut short, whole numbers with commas."""
+    whole = table.select_dtypes("integer").columns
+    return in_full(table.assign(**{name: table[name].map(written) for name in whole}).reset_index(names=""))
 
 
 def in_full(table: pd.DataFrame) -> HTML:
