@@ -5,6 +5,7 @@ import pytest
 from test_evaluate import Fixed, random_split
 
 from recsys.data.prepare import prepare
+from recsys.data.samples import sample_test_users
 from recsys.data.split import Split
 from recsys.evaluation import slices
 from recsys.evaluation.evaluate import evaluate
@@ -54,5 +55,6 @@ def test_the_best_possible_ranking_is_known_for_the_sample_split_by_time(tmp_pat
     assert best.ordered() == ["ceiling"] and best.n_users == other.n_users
     for metric in ("ndcg@20", "recall@20"):
         assert best.means.loc[("ceiling", metric), "low"] > other.means["high"].xs(metric, level="metric").max()
+    assert slices.ceiling_evaluation(sample_test_users(split, 50)) is None  # when test begins is not known then
     assert slices.ceiling_evaluation(random_split()) is None
     assert slices.ceiling_evaluation(Split.load(prepare("sample", root=tmp_path, split="random").folder)) is None
