@@ -21,7 +21,7 @@ from recsys.evaluation import metrics
 from recsys.evaluation.bootstrap import estimate, estimate_mean, ratio
 from recsys.evaluation.ranking import Ranking, Scorer, batches_of_users, rank
 from recsys.files import write_atomically
-from recsys.lists import Lists, listed
+from recsys.lists import REPEATS, Lists, listed
 from recsys.lists_on_spark import write_on_spark
 from recsys.models.baselines.scorers import Product
 from recsys.models.neighbours import nearest, unit_vectors
@@ -35,9 +35,13 @@ PARAMETERS = {
     "RUN": Parameter("RUN", str, "", "name of the run whose model recommends; empty: the newest finished run"),
     "RECIPE": Parameter("RECIPE", str, "", "recipe of that model; empty: the last of the run"),
     "K": Parameter("K", int, 20, "number of songs for each listener"),
-    "REPEATS": Parameter("REPEATS", str, "new", "songs new to the listener, songs to hear again, or both"),
-    "ENGINE": Parameter("ENGINE", str, "duckdb", "duckdb: on this machine; spark: as a Spark job, into a folder"),
-}
+    "REPEATS": Parameter(
+        "REPEATS", str, "new", "songs new to the listener, songs to hear again, or both", choices=REPEATS
+    ),
+    "ENGINE": Parameter(
+        "ENGINE", str, "duckdb", "duckdb: on this machine; spark: as a Spark job, into a folder", choices=ENGINES
+    ),
+}  # fmt: skip
 
 READ_PARQUET = "For programs: pd.read_parquet({}, partitioning=None)"
 READ_CSV = "The CSV file has the same ids: pd.read_csv({}, dtype=str, keep_default_na=False)"
@@ -242,8 +246,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     values = {name: each.default for name, each in PARAMETERS.items()}
     try:
         values |= read_values(sys.argv[1:] if arguments is None else arguments, PARAMETERS, project_root())
-        if values["ENGINE"] not in ENGINES:
-            raise ValueError(f"ENGINE: expected one of {', '.join(ENGINES)}; got {values['ENGINE']!r}")
         recommender = Recommender.load(values["RUN"], values["RECIPE"])
         print(f"run {recommender.run.name}, recipe {recommender.recipe}, {recommender.split}")
         if values["ENGINE"] == "spark":

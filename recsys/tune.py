@@ -35,10 +35,10 @@ def main(arguments: Sequence[str]) -> int:
     trials, minutes = (given.pop(each.name.lower(), each.default) for each in (TRIALS, MINUTES))
     path, seed = given.pop("data_path", ""), given.get("seed", 0)
     dataset = given.pop("dataset", "") or ("auto" if path else "sample")
-    split = prepare(dataset, root / path if path else None, root=root, **given)
-    where = tuning.folder(split, root)
-    where.mkdir(parents=True, exist_ok=True)
     try:
+        split = prepare(dataset, root / path if path else None, root=root, **given)
+        where = tuning.folder(split, root)
+        where.mkdir(parents=True, exist_ok=True)
         with hold(where) as free:
             if free is False:
                 raise ValueError(f"data/tune/{where.name}: another search on these data is at work; wait for its end")

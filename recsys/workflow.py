@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from recsys.data import prepare as preparation
 from recsys.data.errors import DataError
-from recsys.data.readers.addresses import locate
+from recsys.data.readers.addresses import as_typed, locate
 from recsys.data.samples import sample_test_users
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import MAIN_METRIC, TEST_SCORES, Evaluation, evaluate, validation_ndcg
@@ -22,7 +22,7 @@ from recsys.files import read_json, write_json
 from recsys.models import baselines
 from recsys.runs import Run
 from recsys.training import tuning
-from recsys.training.recipes import RECIPES, Recipe
+from recsys.training.recipes import NAMES, RECIPES, Recipe
 
 if TYPE_CHECKING:
     from recsys.models.embeddings import Embeddings
@@ -50,8 +50,8 @@ def fit_baselines(split: Split, names: str = BASELINES, seed: int = 0) -> dict[s
 def prepare_run(run: Run, dataset: str = "", data_path: str = "", **parameters: Any) -> Split:
     """Prepare a data set, or find it prepared, and note its folder in the run's record.
 
-    Without a `dataset` it is `sample`, or `auto` if there is a path. An error about a path ends with the command that
-    shows what is there.
+    Without a `dataset` it is `sample`, or `auto` if there is a path. An error names the path as it was typed, and ends
+    with the command that shows what is there if this shows more than the error.
     """
     path = locate(data_path, parameters.get("engine", "duckdb"), run.root) if data_path else None
     try:
@@ -59,8 +59,12 @@ def prepare_run(run: Run, dataset: str = "", data_path: str = "", **parameters: 
     except DataError as error:
         if not path:
             raise
-        command = f"make inspect DATA_PATH={shlex.quote(data_path)}"
-        raise DataError(f"{error}\nTo see what the files are and how to read them, type: {command}") from error
+        typed = as_typed(data_path, run.root)
+        message = str(error).replace(str(path), typed)
+        if error.inspect_helps:
+            command = f"make inspect DATA_PATH={shlex.quote(typed)}"
+            message += f"\nTo see what the files are and how to read them, type: {command}"
+        raise DataError(message, error.parameters) from error
     folder = prepared.folder.relative_to(run.root).as_posix()
     print(f"{folder}: {'found, nothing has changed since it was prepared' if prepared.reused else 'prepared'}")
     run.note(dataset=prepared.manifest["dataset"], prepared=folder)
@@ -81,9 +85,9 @@ def choose_recipes(run: Run, split: Split, names: str = "author best", **setting
 
     A setting of 0 or "" keeps the recipe's own. `tuned` is what `make tune` found. Raises ValueError for another name.
     """
-    known, chosen = {*RECIPES, "tuned"}, names.split()
-    if not chosen or not known.issuperset(chosen):
-        raise ValueError(f"RECIPES: expected names among {' '.join(RECIPES)} tuned; got {names!r}")
+    chosen = names.split()
+    if not chosen or not {*NAMES}.issuperset(chosen):
+        raise ValueError(f"RECIPES: expected names among {' '.join(NAMES)}; got {names!r}")
     recipes = {name: RECIPES[name] if name in RECIPES else tuning.tuned(split, run.root) for name in chosen}
     return {name: each.for_size(len(split.train), split.n_items).override(**settings) for name, each in recipes.items()}
 

@@ -68,6 +68,37 @@ def test_milliseconds_are_not_taken_for_seconds(prepared):
         prepared(frame, seconds_column="seconds", milliseconds_column="ms_played")
 
 
+def test_decimal_commas_are_read_where_they_can_be_nothing_else(prepared):
+    frame = some_rows()
+    frame["dauer"] = np.where(np.arange(600) % 3, "30,5", "29,125")
+    manifest, _ = prepared(frame, seconds_column="dauer")
+    assert step(manifest, "positives")["rows_out"] == 400
+    assert "Numbers with a comma are read as decimal numbers: 25,5 is 25.5." in manifest["decisions"]
+    frame["dauer"] = np.where(np.arange(600) % 3, "30000,5", "29999")
+    assert step(prepared(frame, milliseconds_column="dauer")[0], "positives")["rows_out"] == 400
+    frame["stars"] = np.where(np.arange(600) % 3, "4,5", "3,5")
+    manifest, _ = prepared(frame, positive_from=4.0, listened_column="stars")
+    assert step(manifest, "positives")["rows_out"] == 400
+
+
+@pytest.mark.parametrize("one", ["29,125", "1,250"])
+def test_commas_that_could_mark_thousands_are_an_error_with_a_remedy(prepared, one):
+    frame = some_rows()
+    frame["dauer"] = np.where(np.arange(600) % 3, "30,500", one)
+    message = f"'dauer': expected a number of seconds .* got '{one}', .*write a point before"
+    with pytest.raises(DataError, match=message):
+        prepared(frame, seconds_column="dauer")
+    frame["dauer"] = frame.dauer.str.replace(",", ".")
+    assert step(prepared(frame, seconds_column="dauer")[0], "positives")["rows_out"] == 400
+
+
+def test_commas_beside_points_are_an_error_that_names_the_line(prepared):
+    frame = some_rows()
+    frame["dauer"] = np.where(np.arange(600) % 3, "30.5", "1,234.5")
+    with pytest.raises(DataError, match=r"line 2, column 'dauer': expected a number of seconds, got '1,234\.5'"):
+        prepared(frame, seconds_column="dauer")
+
+
 def test_titles_of_several_artists_are_a_warning_and_two_columns_make_a_song(prepared):
     manifest, split = prepared(some_rows(), item_column="title")
     assert warnings_with(manifest, 'set ITEM_COLUMN="artist,title"') == [3] and split.n_items_all == 3

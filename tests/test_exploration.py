@@ -237,7 +237,7 @@ def test_the_map_is_the_same_as_by_svd_keeps_groups_apart_and_can_use_umap(monke
 
     monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=UMAP))
     assert (neighbours.map_positions(vectors, "umap", 5) == neighbours.unit_vectors(vectors)[:, :2]).all()
-    with pytest.raises(ValueError, match="MAP: expected pca or umap, got 'tsne'"):
+    with pytest.raises(ValueError, match="MAP: expected one of pca, umap, got 'tsne'"):
         neighbours.map_positions(vectors, "tsne")
 
 

@@ -373,9 +373,9 @@ BAD_CHOICES = [
     ({"validation_fraction": 0.5, "test_fraction": 0.5}, "a sum below 1, got 0.5 and 0.5"),
     ({"user_fraction": 1.5}, "USER_FRACTION: expected a number above 0 and at most 1, got 1.5"),
     ({"split": "given"}, "got 'given', which needs the column 'part'; SPLIT=auto"),
-    ({"min_user_listens": 1000}, "the step 'minimal counts' dropped the last of 400 listens"),
-    ({"user_fraction": 1e-9}, "the step 'users' dropped the last of 400 listens"),
-    ({"n_candidates": 1000}, "expected at least 1000 songs with positives, got "),
+    ({"min_user_listens": 1000}, "the step 'minimal counts' dropped the last of 400 rows"),
+    ({"user_fraction": 1e-9}, "the step 'users' dropped the last of 400 rows"),
+    ({"n_candidates": 1000}, "expected at least 1000 different songs among the rows that count as listened, got "),
 ]
 
 
@@ -390,13 +390,13 @@ def test_an_impossible_choice_is_an_error_and_leaves_no_folder(tmp_path, paramet
 
 def test_too_few_users_songs_or_listens_is_an_error_that_says_so(tmp_path):
     one_user = write_csv(tmp_path / "one.csv", [("u", f"s{n}", START + n, 1) for n in range(100)])
-    with pytest.raises(DataError, match="one.csv: expected at least 2 users with positives, got 1"):
+    with pytest.raises(DataError, match="one.csv: expected at least 2 users with a row that counts .*, got 1: "):
         prepare("csv", one_user, root=tmp_path)
     few_songs = write_csv(tmp_path / "few.csv", [(f"u{n % 9}", f"s{n % 20}", START + n, 1) for n in range(100)])
-    with pytest.raises(DataError, match="few.csv: expected at least 21 songs with positives, got 20"):
+    with pytest.raises(DataError, match="few.csv: expected at least 21 different songs .* got 20: .* and 20 others"):
         prepare("csv", few_songs, root=tmp_path)
     skipped = write_csv(tmp_path / "skipped.csv", [(f"u{n % 9}", f"s{n}", START + n, 0) for n in range(100)])
-    with pytest.raises(DataError, match="the step 'positives' dropped the last of 100 listens"):
+    with pytest.raises(DataError, match="the step 'positives' dropped the last of 100 rows"):
         prepare("csv", skipped, root=tmp_path)
     same_time = write_csv(tmp_path / "same.csv", [(f"u{n % 9}", f"s{n}", START, 1) for n in range(100)])
     with pytest.raises(DataError, match=r"same.csv: expected listens in every part, got none in train \(split by-"):

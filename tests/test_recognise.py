@@ -144,7 +144,11 @@ def test_one_file_of_a_folder_that_is_needed_whole_leads_to_the_folder(engine, t
 def test_parameters_that_name_columns_mean_csv(engine, tmp_path):
     path = write(tmp_path / "log.csv", "who,what\n" + "".join(f"u{n % 5},s{7 * n % 31}\n" for n in range(90)))
     assert find_dataset(path, engine, Options(user_column="who", item_column="what")) == "csv"
-    assert "USER_COLUMN and ITEM_COLUMN is set" in engine.decisions[-1]
+    assert "USER_COLUMN and ITEM_COLUMN are set" in engine.decisions[-1]
+    find_dataset(path, engine, Options(user_column="who"))
+    assert "USER_COLUMN is set" in engine.decisions[-1]
+    find_dataset(path, engine, Options(user_column="who", item_column="what", name_column="what"))
+    assert "USER_COLUMN, ITEM_COLUMN and NAME_COLUMN are set" in engine.decisions[-1]
     made = prepare("auto", path, root=tmp_path, user_column="who", item_column="what").manifest
     assert made["steps"][0]["rows_out"] == 90
     assert find_dataset(None, engine) == "sample"
@@ -221,7 +225,7 @@ def test_inspect_asks_for_what_it_cannot_know(engine, tmp_path):
     path = write(tmp_path / "log.csv", "ada,7,1478000000\nbob,8,1478000009\n")
     seen = inspect_path(engine, path, shown="log.csv")
     assert seen.command == "make reports DATASET=csv DATA_PATH=log.csv COLUMNS='? ? ?' USER_COLUMN='?' ITEM_COLUMN='?'"
-    assert seen.n_rows is None and seen.problem.startswith("COLUMNS and USER_COLUMN and ITEM_COLUMN must be set")
+    assert seen.n_rows is None and seen.problem.startswith("COLUMNS, USER_COLUMN and ITEM_COLUMN must be set")
     assert as_text(seen).splitlines()[2:6] == [
         "log.csv (text, without a header)", "  column 1  ada | bob", "  column 2  7 | 8",
         "  column 3  1478000000 | 1478000009",
@@ -242,8 +246,83 @@ def test_inspect_names_the_candidates_and_the_problem(engine, tmp_path):
     assert (seen.n_rows, seen.n_listened) == (80, 50)
     path = write(tmp_path / "log.csv", "user_id,item_id,timestamp\na,b,1478000000\na,,1478000001\n")
     seen = inspect_path(engine, path, shown="log.csv")
-    assert "log.csv, line 3" in seen.problem and "EMPTY_IDS=drop" in seen.problem
+    assert "EMPTY_IDS=drop" in seen.command.split() and (seen.n_rows, seen.n_listened, seen.problem) == (2, 1, "")
+    path = write(tmp_path / "log.csv", "user_id,item_id,timestamp\na,b,1478000000\na,c,yesterday\n")
+    seen = inspect_path(engine, path, shown="log.csv")
     assert "The rows are not counted: log.csv, line 3" in as_text(seen)
+    assert as_text(seen).endswith("works once that is mended:\n\nmake reports DATASET=csv DATA_PATH=log.csv")
+
+
+HEAD = "user_id,item_id,timestamp\n"
+LISTENS = [f"u{n % 5},s{7 * n % 31},{1_478_000_000 + 60 * n}\n" for n in range(90)]
+FAULTS = {  # what is wrong → the file, the parameters that get past it, the rows that are left
+    "empty": ("".join([HEAD, *LISTENS, ",s1,1478000000\n"]), {"EMPTY_IDS": "drop"}, 90),
+    "outside": ("".join([HEAD, *LISTENS, "u1,s1,1\n"]), {"TIMES_OUTSIDE": "drop"}, 90),
+    "both": (
+        "".join([HEAD, *LISTENS, "u1,s1,1\n", "u1,,1478000000\n"]), {"EMPTY_IDS": "drop", "TIMES_OUTSIDE": "drop"}, 90
+    ),
+    "format": (
+        HEAD + "".join(f"u{n % 5},s{7 * n % 31},{n % 28 + 1:02}.03.2020 {n % 24:02}:10:19\n" for n in range(90)),
+        {"TIME_FORMAT": "%d.%m.%Y %H:%M:%S"}, 90,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_command_of_inspect_gets_past_the_faults_that_it_found(engine, tmp_path, fault):
+    content, expected, n_left = FAULTS[fault]
+    seen = inspect_path(engine, path := write(tmp_path / "log.csv", content), shown="log.csv")
+    given = parameters_of(seen.command)
+    assert given == {"DATASET": "csv", "DATA_PATH": "log.csv", **expected} and seen.n_listened == n_left
+    text = as_text(seen)
+    for name, value in expected.items():
+        assert f"- Without {name}={shlex.quote(value)} this is an error: log.csv, " in text
+    values = {name.lower(): value for name, value in expected.items()}
+    with pytest.raises(DataError):
+        prepare("csv", path, root=tmp_path)
+    assert prepare("csv", path, root=tmp_path, **values).manifest["parts"]
+
+
+def test_inspect_takes_the_parameters_that_it_prints(capsys, tmp_path):
+    path = write(tmp_path / "log.csv", FAULTS["both"][0])
+    arguments = [f"DATA_PATH={path}"]
+    assert command.main(arguments) == 0
+    printed = shlex.split(capsys.readouterr().out.splitlines()[-1])[2:]
+    assert command.main(printed) == 0
+    text = capsys.readouterr().out
+    assert {*shlex.split(text.splitlines()[-1])[2:]} == {*printed} and "Without" not in text
+    assert command.main([*arguments, "EMPTY_IDS=dorp"]) == 2
+    assert "EMPTY_IDS: expected one of error, drop, got 'dorp'; did you mean 'drop'?" in capsys.readouterr().err
+
+
+def test_inspect_warns_of_too_few_songs_as_a_report_does(engine, tmp_path):
+    path = write(tmp_path / "log.csv", HEAD + "".join(f"u{n % 5},s{n % 20},{1_478_000_000 + n}\n" for n in range(90)))
+    seen = inspect_path(engine, path)
+    with pytest.raises(DataError) as error:
+        prepare("csv", path, root=tmp_path)
+    assert str(error.value) == f"log.csv: {seen.too_few}" and "at least 21 different songs" in seen.too_few
+    assert f"This is too little for a report: {seen.too_few}." in as_text(seen)
+    assert not inspect_path(engine, write(tmp_path / "log.csv", HEAD + "".join(LISTENS))).too_few
+
+
+def test_inspect_lists_the_columns_that_are_not_used(engine, tmp_path):
+    rows = [
+        f"u{n % 5};s{7 * n % 31};{n % 28 + 1:02}.03.2020 {n % 24:02}:10;{n % 60},5;web;2020-01-01\n" for n in range(90)
+    ]
+    path = write(tmp_path / "log.csv", "Hörer;Lied;Gehört am;Dauer in s;Gerät;Datum\n" + "".join(rows))
+    time = "written times; if they say when a row was listened to, set TIME_COLUMN='Gehört am'"
+    length = "numbers; if they say how long a listen was, set SECONDS_COLUMN='Dauer in s' or MILLISECONDS_COLUMN="
+    own = Options(user_column="Hörer", item_column="Lied")
+    for seen in (inspect_path(engine, path), inspect_path(engine, path, options=own)):
+        assert seen.unused["Gehört am"].startswith(time) and seen.unused["Dauer in s"].startswith(length)
+        assert seen.unused["Gerät"] == seen.unused["Datum"] == ""
+        assert "TIME_COLUMN" not in seen.command and "SECONDS_COLUMN" not in seen.command
+    assert "Columns that are not used: Gehört am, Dauer in s, Gerät, Datum.\n- Gehört am: written" in as_text(seen)
+    own = Options(user_column="Hörer", item_column="Lied", time_column="Gehört am", seconds_column="dauer in s")
+    seen = inspect_path(engine, path, options=own)
+    assert seen.unused == {"Gerät": "", "Datum": ""} and seen.n_listened == sum(n % 60 > 29 for n in range(90))
+    path = write(tmp_path / "log.csv", "user_id,Artist,title,timestamp,album,x\na,b,c,2020-01-01,d,e\n")
+    assert inspect_path(engine, path, options=Options(item_column="artist,title")).unused == {"x": ""}
 
 
 def test_values_of_inspect_are_three_different_short_ones(engine, tmp_path):
@@ -263,11 +342,11 @@ def test_the_command_prints_text_and_ends_with_the_next_command(capsys):
     text = capsys.readouterr().out
     assert "  event_type            listen | like | dislike\n" in text
     assert "Of 94 rows, 50 count as listened. Left out: 14 (likes and dislikes).\n" in text
-    given = parameters_of(text.splitlines()[-1])
-    assert given["DATASET"] == "yambda" and (project_root() / given["DATA_PATH"]).is_dir()
+    assert text.startswith(f"{FILES / 'yambda-events'}: 1 file")
+    assert parameters_of(text.splitlines()[-1]) == {"DATASET": "yambda", "DATA_PATH": str(FILES / "yambda-events")}
     for arguments, message in (
         ([], "DATA_PATH: expected a file or folder, got nothing"),
-        (["DATA_PATH=nowhere.csv"], "DATA_PATH: expected a file or a folder at .*nowhere.csv, got nothing there"),
+        (["DATA_PATH=nowhere.csv"], "DATA_PATH: expected a file or a folder at nowhere.csv, got nothing there"),
         (["PATH=x"], r"expected the name of a parameter \(nearest: DATA_PATH"),
         (["DATA_PATH=tests/files/yambda", "DATASET=yamda"], "DATASET: expected one of auto, .* did you mean 'yambda'"),
     ):
@@ -299,7 +378,7 @@ def test_an_empty_dataset_is_the_sample_or_what_the_path_holds(monkeypatch, argu
     assert asked == [(used["DATASET"] or ("auto" if path else "sample"), path)]
 
 
-HEAD = "user_id,item_id,timestamp\n"
+SHOWS_MORE = ("a column", "a named column", "another reader", "a list")  # where inspect says more than the error
 WRONG = {  # what the file holds, the parameters, and the start of the error
     "a value": (HEAD + "a,b,1478000000\na,b,yesterday\n", {}, "log 1.csv, line 3, column 'timestamp': expected a time"),
     "a column": ("who,what\na,b\n", {}, "DATASET: expected files of one of .*, got log 1.csv with the columns 'who'"),
@@ -307,21 +386,36 @@ WRONG = {  # what the file holds, the parameters, and the start of the error
     "a row": (HEAD + "a,b,1478000000\na\n", {}, "log 1.csv, line 3: expected rows like the header"),
     "bytes": (b"\xff\xfe\xfd", {}, "DATASET: expected files of one of .*, got log 1.csv, which is no table"),
     "nothing": ("", {}, "log 1.csv: expected rows, got an empty file"),
-    "no file": (None, {}, "DATA_PATH: expected a file or a folder at .*log 1.csv, got nothing there"),
-    "no listens": (HEAD + "a,b,1478000000\n", {}, "log 1.csv: expected at least 2 users with positives, got 1"),
+    "no file": (None, {}, "DATA_PATH: expected a file or a folder at log 1.csv, got nothing there"),
+    "no listens": (HEAD + "a,b,1478000000\n", {}, "log 1.csv: expected at least 2 users with a row that counts"),
     "another reader": (HEAD + "a,b,1478000000\n", {"dataset": "yambda"}, "log 1.csv: expected a column 'uid'"),
     "a list": ("[1, 2]", {"dataset": "spotify"}, "log 1.csv: expected Spotify's ts, ms_played, .*, got '.1', '2.'"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_every_error_of_reading_ends_with_the_command_that_shows_the_files(tmp_path, case):
+def test_an_error_of_reading_ends_with_the_command_that_shows_more_than_it(tmp_path, case):
     content, parameters, message = WRONG[case]
     if content is not None:
         (tmp_path / "log 1.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError, match=message) as error:
         workflow.prepare_run(Run("any", tmp_path), parameters.pop("dataset", ""), "log 1.csv", **parameters)
-    assert str(error.value).endswith("read them, type: make inspect DATA_PATH='log 1.csv'")
+    hint = "read them, type: make inspect DATA_PATH='log 1.csv'"
+    assert str(error.value).endswith(hint) == ("inspect" in str(error.value)) == (case in SHOWS_MORE)
+
+
+def test_a_path_is_shown_as_it_was_typed(capsys, tmp_path):
+    missing = tmp_path / "nothere.csv"
+    assert command.main([f"DATA_PATH={missing}"]) == 2
+    assert capsys.readouterr().err == f"DATA_PATH: expected a file or a folder at {missing}, got nothing there\n"
+    parameters = read_parameters([project_root() / "notebooks" / "01_prepare.ipynb"])
+    root = tmp_path / "project"
+    for path, hint in ((missing, False), (write(tmp_path / "other.csv", "who,what\na,b\n"), True)):
+        typed = read_values([f"DATA_PATH={path}"], parameters, root)["DATA_PATH"]
+        assert typed.startswith("..")
+        with pytest.raises(DataError) as error:
+            workflow.prepare_run(Run("any", root), "", typed)
+        assert ".." not in str(error.value) and str(error.value).endswith(f"make inspect DATA_PATH={path}") == hint
 
 
 def test_an_error_without_a_path_has_no_such_line(tmp_path):

@@ -20,6 +20,7 @@ from conftest import REPOSITORY
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from recsys.reports import execution, reuse
+from recsys.reports.choices import ONE_OF, SOME_OF
 from recsys.reports.execution import execute, hide_paths
 from recsys.reports.folder import claim_folder, write_index
 from recsys.reports.pages import notebook_page
@@ -41,6 +42,10 @@ TRAIN = """import os, sys, time
 from pathlib import Path
 Path("kernel.pid").write_text(str(os.getpid()))
 if ENDING == "error": raise ValueError("no such <song>")
+if ENDING == "data": from recsys.data.errors import DataError; raise DataError("log.csv: expected a song, got a <bird>")
+if ENDING == "path": raise ValueError(f"DATA_PATH: expected a file at {Path.home()}/x.csv, got nothing")
+if ENDING == "value": raise ValueError("EPOCHS: expected 1 or more,\\ngot 0")
+if ENDING == "disk": raise OSError(28, "No space left on device")
 if ENDING == "exit": sys.exit(0)
 if ENDING == "kill": os.kill(os.getpid(), 9)
 if ENDING == "sleep": time.sleep(60)"""
@@ -195,7 +200,7 @@ def test_an_interrupted_run_continues(project):
     status, lines, _ = run(project, "RUN=tpyo", "ENDING=error")
     assert "tpyo: there is no run of this name yet, so a new one starts" in lines
     first, name = json.loads((project / lines[-1]).read_text()), "tpyo"
-    assert status == 1 and f"To continue, type `make reports RUN={name}`." in lines[-2]
+    assert status == 1 and f"Once the cause is mended, `make reports RUN={name}` reuses" in lines[-2]
     status, lines, err = run(project, f"RUN={name}", "ENDING=")
     assert status == 0, err
     record = json.loads((project / lines[-1]).with_name("run.json").read_text())
@@ -363,6 +368,32 @@ def test_a_run_that_fails_is_kept_as_failed(project, ending, arguments, error):
     assert f"{record['name']}.failed/run.json" in listed
 
 
+@pytest.mark.parametrize(("ending", "error", "helps"), [
+    ("data", "DataError: log.csv: expected a song, got a <bird>", "{again} NAME=value"),
+    ("value", "ValueError: EPOCHS: expected 1 or more,\ngot 0", "{again} NAME=value"),
+    ("disk", "OSError: [Errno 28] No space left on device", "To continue, type `{again}`."),
+    ("kill", "the kernel died", "To continue, type `{again}`."),
+    ("error", "ValueError: no such <song>", "Once the cause is mended, `{again}`"),
+])  # fmt: skip
+def test_what_helps_depends_on_the_error_and_one_of_input_has_no_traceback(project, ending, error, helps):
+    status, lines, err = run(project, "--first=2", "RUN=endings", f"ENDING={ending}")
+    assert status == 1 and helps.format(again="make reports RUN=endings") in lines[-2]
+    assert ("To continue" in lines[-2]) == (ending in ("disk", "kill"))
+    message = f"02_train, cell 2 of 3: {error}\n"
+    of_input = ending in ("data", "value")
+    assert err.endswith(message) and (err == message) == of_input
+    assert ("Traceback" in err) == (ending in ("disk", "error"))
+    assert not of_input or "Traceback" in (project / lines[-1]).with_name("02_train.ipynb").read_text()
+
+
+def test_the_terminal_shows_a_path_as_it_was_typed_and_the_report_does_not(project):
+    status, lines, err = run(project, "--first=2", "ENDING=path")
+    assert status == 1 and f"expected a file at {Path.home()}/x.csv, got nothing\n" in err
+    kept = [(project / lines[-1]).with_name(name).read_text() for name in ("run.json", "02_train.ipynb")]
+    assert all("expected a file at ~/x.csv, got nothing" in text for text in kept)
+    assert not any(f"{Path.home()}/x.csv" in text for text in kept)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_is_kept_as_interrupted_and_leaves_no_kernel(project, number):
     noted = project / "kernel.pid"
@@ -418,12 +449,46 @@ def test_wrong_arguments_are_errors_before_anything_starts(project, monkeypatch,
         "SEED=1.0": "expected int",
         "3": "expected NAME=value",
         "RUN=../x": "expected the name of a run",
+        "DATASET=cvs": "did you mean 'csv'?",
         "--first=7": "expected notebooks numbered 07 to 04, got 01_prepare, 02_train, 05_later",
     }.items():
         with pytest.raises(SystemExit, match="2"):
             main([argument])
         assert message in capsys.readouterr().err, argument
     assert sorted((project / "reports").glob("*")) == before
+
+
+WRONG_VALUES = {
+    "SPLIT": ("by-usr-last", "by-user-last"), "VALIDATION": ("randm", "random"), "EMPTY_IDS": ("dorp", "drop"),
+    "TIMES_OUTSIDE": ("eror", "error"), "ON_LEAK": ("stopp", "stop"), "REPEATED_EVENTS": ("kep", "keep"),
+    "POSITIVES": ("listend", "listened"), "REPEATS": ("frist", "first"), "ENGINE": ("sparc", "spark"),
+    "DATASET": ("spotfy", "spotify"), "RECIPES": ("author bets", "best"), "BASELINES": ("ease itemnn", "itemknn"),
+    "PEERS": ("als bprr", "bpr"), "MAP": ("umpa", "umap"), "LOSS": ("sofmax", "softmax"),
+    "NEGATIVES": ("unform", "uniform"), "NEGATIVE_POOL": ("trian", "train"), "OPTIMIZER": ("adm", "adam"),
+    "PRECISION": ("float23", "float32"),
+}  # fmt: skip
+
+
+def test_a_value_that_is_none_of_a_fixed_set_is_an_error_before_anything_starts():
+    parameters = read_parameters(sorted((REPOSITORY / "notebooks").glob("*.ipynb")))
+    fixed = {name for name, each in parameters.items() if each.choices}
+    assert fixed == {*WRONG_VALUES} == {*ONE_OF, *SOME_OF}
+    for name, (wrong, nearest) in WRONG_VALUES.items():
+        expected = f"{name}: expected one of .*, got '{wrong.split()[-1]}'; did you mean '{nearest}'"
+        with pytest.raises(ValueError, match=expected):
+            read_values([f"{name}={wrong}"], parameters, REPOSITORY)
+        default = parameters[name].default
+        assert read_values([f"{name}={default}", f"{name}={nearest}"], parameters, REPOSITORY) == {name: nearest}
+    with pytest.raises(ValueError, match="RECIPES: expected one of author, fast, best, tuned, got ''"):
+        read_values(["RECIPES= "], parameters, REPOSITORY)
+
+
+def test_a_wrong_value_leaves_no_folder(project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    before = sorted(project.rglob("*"))
+    with pytest.raises(SystemExit, match="2"):
+        main(["DATASET=sampel"])
+    assert "got 'sampel'; did you mean 'sample'?" in capsys.readouterr().err and sorted(project.rglob("*")) == before
 
 
 def test_help_lists_every_parameter_by_notebook_and_group(project, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """Times: one rule for all forms, found by the whole column; what is no time is never read as one."""
 
 import datetime
+import re
 
 import pandas as pd
 import pyarrow as pa
@@ -103,6 +104,48 @@ def test_a_format_of_the_user(read):
     assert read([13092020], time_format="%d%m%Y") == [micro("2020-09-13T00:00:00+00:00")]
 
 
+SUGGESTED = [
+    ["01.03.2020 00:10:19", "14.03.2020 23:10:00"], ["31.03.20 00:10"], ["3/14/2020 1:05 PM"], ["14 Mar 2020, 13:05"],
+    ["March 4, 2020"], ["2020/03/14 13:05:01.25"], ["13.05 14.3.2020", "x"], ["14-03-2020T13:05"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("values", SUGGESTED, ids=lambda values: values[0])
+def test_the_format_that_an_error_suggests_reads_the_values(read, values):
+    """For `13.05 14.3.2020` no format is known."""
+    for wrong in ("", "%d-%m-%y %H"):
+        with pytest.raises(DataError) as error:
+            read(values, time_format=wrong)
+        message = str(error.value)
+        assert (f"{wrong!r}, as TIME_FORMAT says" in message) == bool(wrong) and repr(values[0]) in message
+        suggested = re.findall(r'TIME_FORMAT="(.*?)" reads such times', message)
+        assert len(suggested) == ("x" not in values) and [*error.value.parameters.values()] == suggested
+        for each in suggested:
+            assert None not in read(values, time_format=each)
+
+
+def test_a_day_that_could_be_a_month_is_not_guessed(read):
+    both = 'TIME_FORMAT="%d/%m/%Y" or TIME_FORMAT="%m/%d/%Y" reads such times'
+    with pytest.raises(DataError, match=both) as error:
+        read(["03/04/2020", "05/06/2020"])
+    assert error.value.parameters == {}
+    with pytest.raises(DataError, match='; TIME_FORMAT="%m/%d/%Y" reads such times'):
+        read(["03/04/2020", "05/26/2020"])
+    with pytest.raises(DataError, match='; TIME_FORMAT="%d.%m.%Y" reads such times'):
+        read(["04.04.2020", "05.05.2020"])
+
+
+def test_a_format_that_is_none_is_an_error_that_says_so(read):
+    with pytest.raises(DataError, match="TIME_FORMAT: expected a format as for strptime, .* got '%d.%m.%Q'"):
+        read(["01.03.2020"], time_format="%d.%m.%Q")
+
+
+def test_a_spreadsheet_s_days_may_have_decimal_commas(read):
+    assert read(["44087,51", "44088"]) == [micro("2020-09-13T12:14:24+00:00"), micro("2020-09-14T00:00:00+00:00")]
+    with pytest.raises(DataError, match="got '44,087'"):
+        read(["44,087", "44,088"])
+
+
 def test_times_in_parquet(read):
     moment = datetime.datetime(2020, 9, 13, 12, 30, 15, 500_000)
     for unit in ("s", "ms", "us", "ns"):
@@ -123,10 +166,10 @@ def test_times_in_parquet(read):
     ([*GOOD, 20200913], "got 1 of dates as whole numbers, such as 20200913 and 100 of unix seconds"),
     ([*GOOD, 44087.51], "got 100 of unix seconds and 1 of a spreadsheet's days"),
     ([*map(str, GOOD), "2020-09-13"], "got 100 of unix seconds and 1 of written dates and times"),
-    ([0, 1, 2], "expected a time between 1970 and now: .*, got 0; for another form, set TIME_FORMAT"),
+    ([0, 1, 2], "expected a time between 1970 and now: .*, got 0; set TIME_FORMAT to their form"),
     (["0", "0"], "got '0'"),
     (list(range(100_000)), "got 0"),
-    (["13.09.2020 12:30"], "got '13.09.2020 12:30'; for another form, set TIME_FORMAT=\"%d.%m.%Y %H:%M\""),
+    (["13.09.2020 12:30"], "got '13.09.2020 12:30'; TIME_FORMAT=\"%d.%m.%Y %H:%M\" reads such times"),
     (["12:30"], "got '12:30'"),
 ])  # fmt: skip
 def test_what_is_no_time_or_in_several_forms_is_an_error(read, values, message):

@@ -60,6 +60,18 @@ def test_the_command_prepares_searches_and_draws(split, tmp_path, monkeypatch, c
     assert "Best of 1 trials: " in out and f"{where.relative_to(tmp_path)} holds recipe.json" in out
 
 
+def test_wrong_data_or_values_are_one_line_of_an_error(tmp_path, monkeypatch, capsys):
+    (tmp_path / "notebooks").symlink_to(REPOSITORY / "notebooks")
+    monkeypatch.setattr(tune, "project_root", lambda: tmp_path)
+    for argument, message in {
+        "SPLIT=radom": "SPLIT: expected one of auto, given, by-time, random, by-user-last, got 'radom'; did you mean "
+        "'random'?",
+        "TEST_FRACTION=1.5": "VALIDATION_FRACTION and TEST_FRACTION: expected numbers above 0 with a sum below 1, got "
+        "0.1 and 1.5",
+    }.items():
+        assert tune.main([argument]) == 2 and capsys.readouterr().err == f"make tune: {message}\n"
+
+
 def test_without_a_search_the_error_names_the_command(split, tmp_path):
     with pytest.raises(FileNotFoundError, match="recipe 'tuned': expected .*recipe.json, found none; run `make tune`"):
         tuning.tuned(split, tmp_path)

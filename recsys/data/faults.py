@@ -18,7 +18,7 @@ from recsys.data.readers.tables import FILE, Opened
 N_LINES = 5  # that a message names
 ONE_PART = 2**33  # Spark numbers the rows of the first part of a file from 0, those of others from a multiple of this
 LONGEST = 80  # characters of a value in a message
-PARAMETERS = {EMPTY: "EMPTY_IDS=drop", OUTSIDE: "TIMES_OUTSIDE=drop"}
+PARAMETERS = {EMPTY: "EMPTY_IDS", OUTSIDE: "TIMES_OUTSIDE"}
 
 
 def check_values(rows: Rows, dropped: Collection[str] = ()) -> None:
@@ -39,6 +39,7 @@ def check_values(rows: Rows, dropped: Collection[str] = ()) -> None:
     arrived = "nothing" if value in (None, "") else _short(value)
     where = _place(rows, row)
     message = f"{where}, column {column!r}: expected {rows.kinds[ours].expected}, got {arrived}"
+    remedy: dict[str, str] = {}
     if row["why"] in PARAMETERS:
         alike = table.filter(table.why == row["why"])
         n, lines = alike.count().to_pyarrow().as_py(), alike.order_by("number").limit(N_LINES).to_pyarrow().to_pylist()
@@ -47,8 +48,9 @@ def check_values(rows: Rows, dropped: Collection[str] = ()) -> None:
         unit += "s" * (n > 1)
         places = f" ({unit} {', '.join(numbers)}{', …' if n > len(lines) else ''})" if numbers else ""
         message += f"; {counted(n, 'row')} {row['why']}{places}"
-        message += f"; {PARAMETERS[row['why']]} leaves {them} out and counts {them}"
-    raise DataError(message)
+        message += f"; {PARAMETERS[row['why']]}=drop leaves {them} out and counts {them}"
+        remedy[PARAMETERS[row["why"]]] = "drop"
+    raise DataError(message, remedy)
 
 
 def _short(value: object) -> str:

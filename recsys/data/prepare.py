@@ -15,7 +15,8 @@ from ibis.expr.types import Table
 from recsys.data import readers
 from recsys.data.coding import NOWHERE, describe, number_ids, write_parts
 from recsys.data.engine import Engine, start_engine
-from recsys.data.errors import DataError
+from recsys.data.enough import LEAST, why_too_few
+from recsys.data.errors import DataError, check_choice
 from recsys.data.given_split import WORDS, carve_validation, drop_places_of_sorted_lists
 from recsys.data.leaks import drop_leaks
 from recsys.data.likeness import compare_validation_with_test
@@ -31,7 +32,7 @@ from recsys.data.readers.addresses import locate
 from recsys.data.readers.dataset import Dataset
 from recsys.data.readers.options import Options
 from recsys.data.readers.recognition import AUTO
-from recsys.data.reading import Read, file_names, read_all
+from recsys.data.reading import WAYS, Read, file_names, read_all
 from recsys.data.spark import start_spark
 from recsys.data.split import PARTS
 from recsys.data.steps import select_positives
@@ -42,11 +43,10 @@ ENGINES: dict[str, Callable[..., AbstractContextManager[Engine]]] = {"duckdb": s
 CHOICES = {
     "split": ("auto", *COLUMN_NEEDED), "positives": ("listened", "all"), "repeats": ("keep", "first"),
     "validation": ("", *WORDS),
-    "repeated_events": ("drop", "keep"), "empty_ids": ("error", "drop"), "times_outside": ("error", "drop"),
-    "on_leak": ("stop", "drop", "report"), "engine": tuple(ENGINES),
+    "repeated_events": ("drop", "keep"), **WAYS, "on_leak": ("stop", "drop", "report"), "engine": tuple(ENGINES),
 }  # fmt: skip
 # the key depends on all other files of this package
-NOT_PREPARING = ("synthetic.py", "split.py", "interactions.py", "inspection.py", "guesses.py")
+NOT_PREPARING = ("synthetic.py", "split.py", "interactions.py", "inspection.py", "guesses.py", "unused.py")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def prepare(
     dataset: str = "sample", path: Path | str | None = None, *, root: Path | str | None = None,
     split: str = "auto", validation_fraction: float = 0.1, test_fraction: float = 0.1, validation: str = "",
     positives: str = "listened", repeats: str = "keep", user_fraction: float = 1.0,
-    min_user_listens: int = 1, min_item_listens: int = 1, n_candidates: int = 21, seed: int = 0,
+    min_user_listens: int = 1, min_item_listens: int = 1, n_candidates: int = LEAST["item"], seed: int = 0,
     repeated_events: str = "drop", empty_ids: str = "error", times_outside: str = "error", on_leak: str = "stop",
     user_column: str = "", item_column: str = "", time_column: str = "", listened_column: str = "",
     seconds_column: str = "", milliseconds_column: str = "", name_column: str = "", artist_column: str = "",
@@ -121,8 +121,7 @@ def prepare(
 
 def _check(parameters: dict[str, Any]) -> None:
     for name, choices in CHOICES.items():
-        if parameters[name] not in choices:
-            raise DataError(f"{name.upper()}: expected one of {', '.join(choices)}, got {parameters[name]!r}")
+        check_choice(name.upper(), parameters[name], choices)
     validation, test, users = (parameters[name] for name in ("validation_fraction", "test_fraction", "user_fraction"))
     if not (validation > 0 and test > 0 and validation + test < 1):
         names = "VALIDATION_FRACTION and TEST_FRACTION"
@@ -191,15 +190,15 @@ def _write_tables(engine: Engine, data: Dataset, parameters: dict[str, Any]) -> 
     equal = _look_for_oddities(engine, listens, read)
     empty = [name for number, name in enumerate(PARTS) if not count_rows(listens.filter(listens.part == number))]
     likeness = {} if empty else compare_validation_with_test(engine, listens)
+    coded = {what: number_ids(engine, listens, read, what) for what in LEAST}
+    n_all = {what: count_rows(codes) for what, codes in coded.items()}
+    if too_few := why_too_few(n_all, LEAST | {"item": parameters["n_candidates"]}):
+        raise DataError(f"{file_names(data)}: {too_few}")
     counts: dict[str, int] = {}
-    for what, least in (("user", 2), ("item", parameters["n_candidates"])):
-        codes = number_ids(engine, listens, read, what)
-        n_warm, n_all = count_rows(codes.filter(codes.first_part == TRAIN)), count_rows(codes)
-        if n_all < least:
-            word = {"user": "users", "item": "songs"}[what]
-            raise DataError(f"{file_names(data)}: expected at least {least} {word} with positives, got {n_all}")
+    for what, codes in coded.items():
+        n_warm = count_rows(codes.filter(codes.first_part == TRAIN))
         n_nowhere = count_rows(codes.filter(codes.first_part == NOWHERE))
-        counts |= {f"n_{what}s": n_warm, f"n_{what}s_all": n_all, f"n_{what}s_in_no_part": n_nowhere}
+        counts |= {f"n_{what}s": n_warm, f"n_{what}s_all": n_all[what], f"n_{what}s_in_no_part": n_nowhere}
         described = describe(engine, codes, read, what)
         engine.write(described, engine.scratch / f"{what}s.parquet")
         if what == "item":

@@ -14,6 +14,8 @@ from recsys.data.partition import count_rows
 from recsys.data.readers.dataset import Dataset, Source
 from recsys.data.readers.dialect import not_utf8
 
+WAYS = {"empty_ids": ("error", "drop"), "times_outside": ("error", "drop")}  # to take rows that are no listens
+
 
 @dataclass(frozen=True, eq=False)
 class Read:

@@ -36,7 +36,8 @@ class Account:
         if not n_out:
             n_read = self.steps[0]["rows_in"]
             raise DataError(
-                f"expected positives, got none: the step {step!r} dropped the last of {n_read:,} listens ({reasons})"
+                f"expected rows that count as listened, got none: the step {step!r} dropped the last of {n_read:,} "
+                f"rows ({reasons})"
             )
 
 

@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from recsys.data.errors import check_choice
 from recsys.data.split import Split
 from recsys.evaluation.bootstrap import estimate, ratio
 from recsys.evaluation.ranking import batches_of_users, top_k
 
+MAPS = ("pca", "umap")  # how songs get their places on a map
 MOST_PAIRS = 200_000_000  # pairs of songs to compare: up to 14,142 songs are all anchors, of more a sample is
 SAME_ARTIST, SAME_ALBUM = "by the same artist", "on the same album"
 BY_LISTENERS, BY_SEED = "also neighbours by co-listening", "also neighbours with another seed"
@@ -162,8 +164,7 @@ def map_positions(vectors: np.ndarray, method: str = "pca", seed: int = 0) -> np
         import umap
 
         return umap.UMAP(metric="cosine", random_state=seed, n_jobs=1).fit_transform(unit)
-    if method != "pca":
-        raise ValueError(f"MAP: expected pca or umap, got {method!r}")
+    check_choice("MAP", method, MAPS)
     centred = unit - unit.mean(axis=0)
     axes = np.linalg.eigh(centred.T @ centred)[1][:, :-3:-1]  # (dim, 2), the largest variance first
     signs = np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])  # eigenvectors have no sign of their own: fix one

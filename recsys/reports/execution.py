@@ -23,14 +23,29 @@ CAUSES = {"DeadKernelError": "the kernel died", "CellTimeoutError": "the cell to
 
 
 class RunFailed(Exception):
-    """A notebook did not run to its end. `args`: what happened in which cell, and the details to show."""
+    """A notebook did not run to its end: what happened in which cell, the details to show, and the name of the error.
+
+    Its `args` are the first two.
+    """
+
+    def __init__(self, message: str, details: str, error: str = ""):
+        super().__init__(message, details)
+        self.error = error
 
 
 def execute(source: Path, target: Path, values: dict[str, Any], root: Path, timeout: int = 0) -> None:
     """Execute `source` with parameter `values` in the folder `root` and write the executed notebook to `target`.
 
-    The kernel has ended when this returns. `timeout` is for a cell, in seconds; 0: no limit. Raises RunFailed.
+    The kernel has ended when this returns. `timeout` is for a cell, in seconds; 0: no limit. Raises RunFailed, whose
+    message has paths as they were typed.
     """
+    try:
+        _execute(source, target, values, root, timeout)
+    finally:
+        _clean(target, root)
+
+
+def _execute(source: Path, target: Path, values: dict[str, Any], root: Path, timeout: int) -> None:
     cells = nbformat.read(source, as_version=4).cells
     code = [cell.cell_type == "code" for cell in cells]
     if values:  # papermill inserts a cell with them after the tagged one
@@ -63,7 +78,6 @@ def execute(source: Path, target: Path, values: dict[str, Any], root: Path, time
                 for each in (*psutil.Process(process.pid).children(recursive=True), process):
                     each.kill()
             process.wait()
-            _clean(target, root)
     _check(target, cells[-1].source, process.returncode, log, where)
 
 
@@ -99,11 +113,11 @@ def _check(target: Path, last: str, status: int, log: list[str], where: str) -> 
     """Raise RunFailed unless papermill succeeded and every cell ran, including the last, whose source is `last`."""
     for name, cause in CAUSES.items():
         if any(line.startswith(f"nbclient.exceptions.{name}") for line in log):
-            raise RunFailed(f"{where}: {cause}", "\n".join(log[-5:]))
+            raise RunFailed(f"{where}: {cause}", "\n".join(log[-5:]), name)
     cells = nbformat.read(target, as_version=4).cells if target.exists() else []
     outputs = [each for cell in cells for each in cell.get("outputs", ())]
     for output in (each for each in outputs if each.output_type == "error"):
-        raise RunFailed(f"{where}: {output.ename}: {output.evalue}", "\n".join(output.traceback))
+        raise RunFailed(f"{where}: {output.ename}: {output.evalue}", "\n".join(output.traceback), output.ename)
     for data in (each["data"] for each in outputs if "data" in each):
         if str(data.get("text/plain", "")).startswith("<Figure size") and "image/png" not in data:
             raise RunFailed(f"{target.stem}: expected a picture of each figure, got {data['text/plain']}", "")

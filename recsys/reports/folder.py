@@ -57,8 +57,11 @@ def write_pages(folder: Path, record: dict[str, Any], run: Run) -> None:
     (folder / "index.html").write_text(page, encoding="utf-8")
 
 
-def publish(partial: Path, reports: Path, record: dict[str, Any]) -> Path:
-    """Give a complete folder its name, which replaces an earlier report of that name; return the file to open."""
+def publish(partial: Path, reports: Path, record: dict[str, Any], remedy: str = "") -> Path:
+    """Give a complete folder its name, which replaces an earlier report of that name; return the file to open.
+
+    `remedy` is printed: what to do after a run that did not succeed.
+    """
     ending, page = (f".{record['status']}", "run.json") if record["exit_code"] else ("", "index.html")
     folder, earlier = reports / f"{record['name']}{ending}", partial.with_suffix(".earlier.partial")
     if folder.exists():  # an earlier report of the given name: half of it must not stay if this is killed
@@ -66,9 +69,8 @@ def publish(partial: Path, reports: Path, record: dict[str, Any]) -> Path:
     partial.rename(folder)
     shutil.rmtree(earlier, ignore_errors=True)
     write_index(reports)
-    if ending:
-        again = f"make reports RUN={record['run']}"
-        print(f"To continue, type `{again}`. It reuses the finished steps that have not changed.")
+    if remedy:
+        print(remedy)
     return folder / page
 
 

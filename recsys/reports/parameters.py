@@ -7,12 +7,14 @@ import itertools
 import os
 import re
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import nbformat
+
+from recsys.data.errors import check_choice
 
 TYPES = {"bool": bool, "int": int, "float": float, "str": str}
 PATTERNS = {bool: "[Tt]rue|[Ff]alse", int: r"[+-]?[0-9]+", float: r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"}
@@ -20,7 +22,10 @@ PATTERNS = {bool: "[Tt]rue|[Ff]alse", int: r"[+-]?[0-9]+", float: r"[+-]?([0-9]+
 
 @dataclass(frozen=True)
 class Parameter:
-    """A declared parameter, the heading of its group, and the notebooks that declare it."""
+    """A declared parameter, the heading of its group, and the notebooks that declare it.
+
+    If there are `choices`, the value must be one of them or, with `several`, some of them, separated by spaces.
+    """
 
     name: str
     type: type
@@ -28,6 +33,14 @@ class Parameter:
     comment: str
     group: str = ""
     notebooks: list[str] = field(default_factory=list)
+    choices: Collection[str] = ()
+    several: bool = False
+
+    def check(self, value: str) -> None:
+        """Raise ValueError, with the nearest choice, for a value that is none of the choices."""
+        for each in (value.split() or [""]) if self.several else [value]:
+            if self.choices:
+                check_choice(self.name, each, self.choices)
 
 
 def read_parameters(notebooks: Sequence[Path]) -> dict[str, Parameter]:
@@ -49,6 +62,8 @@ def read_parameters(notebooks: Sequence[Path]) -> dict[str, Parameter]:
 
 def _declared(path: Path) -> Iterator[Parameter]:
     """Yield the parameters of one notebook. A comment on a line of its own begins a group."""
+    from recsys.reports.choices import ONE_OF, SOME_OF  # here, as commands without notebooks need not wait for it
+
     cells = nbformat.read(path, as_version=4).cells
     tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", ())]
     if len(tagged) != 1:
@@ -63,7 +78,8 @@ def _declared(path: Path) -> Iterator[Parameter]:
             name, kind, default = line.target.id, TYPES[line.annotation.id], ast.literal_eval(line.value)
             if type(default) is not kind:
                 raise TypeError
-            yield Parameter(name, kind, default, comments[line.end_lineno], group)
+            facts = (name, kind, default, comments[line.end_lineno], group)
+            yield Parameter(*facts, choices=(ONE_OF | SOME_OF).get(name, ()), several=name in SOME_OF)
         except (AttributeError, KeyError, TypeError, ValueError):
             expected = f"NAME: {'|'.join(TYPES)} = literal  # comment"
             raise ValueError(f"{path.name}: expected `{expected}`, got `{ast.unparse(line)}`") from None
@@ -80,11 +96,11 @@ def describe(parameters: dict[str, Parameter]) -> str:
     return "\n".join(lines)
 
 
-def read_values(arguments: Sequence[str], parameters: dict[str, Parameter], root: Path) -> dict[str, Any]:
+def read_values(arguments: Sequence[str], parameters: dict[str, Parameter], root: Path | None) -> dict[str, Any]:
     """Return the values of NAME=value arguments by name, each of its declared type.
 
-    An absolute path of a `*_PATH` parameter becomes relative to `root`. Raises ValueError for an unknown name and for
-    a value that is not written as its type.
+    An absolute path of a `*_PATH` parameter becomes relative to `root`, if there is one. Raises ValueError
+    for an unknown name and for a value that is not written as its type or is none of the choices.
     """
     values: dict[str, Any] = {}
     for argument in arguments:
@@ -97,7 +113,8 @@ def read_values(arguments: Sequence[str], parameters: dict[str, Parameter], root
         kind = parameters[name].type
         if kind is not str and not re.fullmatch(PATTERNS[kind], text):
             raise ValueError(f"{name}: expected {kind.__name__}, got {text!r}")
-        if name.endswith("_PATH") and text.startswith(("~", os.sep)):
+        parameters[name].check(text)
+        if root and name.endswith("_PATH") and text.startswith(("~", os.sep)):
             text = os.path.relpath(os.path.expanduser(text), root)
         values[name] = text.lower() == "true" if kind is bool else kind(text)
     return values

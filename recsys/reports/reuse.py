@@ -13,7 +13,8 @@ from recsys.runs import Run
 
 PACKAGE = Path(__file__).parents[1]
 REPORTING = [  # they change no result of a notebook
-    "__main__", "comparison", "execution", "folder", "kernel", "pages", "parameters", "reuse", "runner", "share"
+    "__main__", "choices", "comparison", "endings", "execution", "folder", "kernel", "pages", "parameters", "reuse",
+    "runner", "share",
 ]  # fmt: skip
 OUTSIDE_NOTEBOOKS = {"explore.py", "tune.py", *(f"reports/{name}.py" for name in REPORTING)}
 SHOWN = 3  # changes that a message names

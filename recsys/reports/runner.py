@@ -31,6 +31,7 @@ from recsys.data.readers.options import Options
 from recsys.data.readers.recognition import AUTO, WITHOUT_PATH
 from recsys.files import remove_leftovers, sha256, temporary_folder, write_json
 from recsys.reports import reuse
+from recsys.reports.endings import is_of_input, what_helps
 from recsys.reports.execution import RunFailed, execute, hide_paths
 from recsys.reports.folder import claim_folder, publish, write_pages
 from recsys.reports.parameters import describe, read_parameters, read_values
@@ -78,6 +79,7 @@ def _make_report(
         "parameters": {key: {"value": value, "given": key in values} for key, value in used.items()},
         "seed": used.get("SEED"), "seconds": {}, "reused": {}, **_environment(notebooks, root),
     }  # fmt: skip
+    remedy = ""
     try:
         for path in notebooks:
             own = {key: used[key] for key, parameter in parameters.items() if path.stem in parameter.notebooks}
@@ -88,10 +90,11 @@ def _make_report(
         record |= {"status": "failed", "exit_code": 1, "error": hide_paths(message, root)}
         if isinstance(error, KeyboardInterrupt):
             record |= {"status": "interrupted", "exit_code": 130}
-            details = ""
-        print(re.sub(r"\x1b\[[0-9;]*m", "", details), message, sep="\n", file=sys.stderr)
+        shown = "" if isinstance(error, KeyboardInterrupt) or is_of_input(error) else hide_paths(details, root)
+        print(*filter(None, [re.sub(r"\x1b\[[0-9;]*m", "", shown), message]), sep="\n", file=sys.stderr)
+        remedy = what_helps(error, run.name)
     write_json(partial / "run.json", record)
-    return record["exit_code"], publish(partial, reports, record)
+    return record["exit_code"], publish(partial, reports, record, remedy)
 
 
 def _dataset(used: dict[str, Any], root: Path) -> str:

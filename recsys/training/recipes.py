@@ -162,3 +162,4 @@ RECIPES: dict[str, Recipe] = {
         trends=(0.02, 0.05, 0.1, 0.15, 0.25), evaluate_every=4,
     ),
 }  # fmt: skip
+NAMES = (*RECIPES, "tuned")  # the last is what recsys.training.tuning finds

@@ -31,13 +31,12 @@ Say what the reader found by itself with `engine.decide("Songs are pairs of arti
 a file may be named after a person. Raise DataError, which may name it, for what cannot be used.
 """
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from recsys.data.engine import Engine
-from recsys.data.errors import DataError
+from recsys.data.errors import DataError, check_choice
 from recsys.data.readers.addresses import DATA_SETS, Address
 from recsys.data.readers.custom_table import read_csv
 from recsys.data.readers.dataset import Dataset
@@ -148,10 +147,7 @@ def open_dataset(name: str, path: Path | str | None, engine: Engine, options: Op
     """
     if name == AUTO:
         name = find_dataset(path, engine, options)
-    if name not in READERS:
-        names = [AUTO, *READERS]
-        close = "".join(f"; did you mean {each!r}?" for each in difflib.get_close_matches(name, names, 1))
-        raise DataError(f"DATASET: expected one of {', '.join(names)}, got {name!r}{close}")
+    check_choice("DATASET", name, [AUTO, *READERS])
     if not path and name not in GENERATED:
         raise DataError(f"DATA_PATH: expected the file or folder of the data set {name!r}, got nothing")
     if name != "csv":

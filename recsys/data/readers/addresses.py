@@ -1,5 +1,6 @@
 """What DATA_PATH names: a path of this machine, or an address or a table that only Spark reads."""
 
+import os
 import re
 from pathlib import Path
 
@@ -19,6 +20,11 @@ def locate(text: Path | str, engine: str, root: Path = Path()) -> Path | Address
         return text
     if re.match(r"[A-Za-z][\w+.-]+://", str(text)):
         return Address(text)
-    path = root / text
+    path = Path(os.path.normpath(root / text))  # as the user sees it: /tmp/x, not /tmp/project/../x
     is_name = re.fullmatch(r"\w+(\.\w+){0,2}", str(text), re.ASCII)
     return Address(text) if engine == "spark" and is_name and not path.exists() else path
+
+
+def as_typed(text: Path | str, root: Path) -> str:
+    """Return a path as users type it: as it is, but from the file system's top where it leads out of `root`."""
+    return os.path.normpath(root / text) if str(text).startswith(os.pardir) else str(text)

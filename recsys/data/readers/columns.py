@@ -8,6 +8,7 @@ import ibis
 from ibis.expr.types import Column, Table
 
 from recsys.data.engine import Engine
+from recsys.data.errors import DataError
 
 # Spaces, control and format characters, fillers, and marks without a letter: an id of these alone shows nothing.
 INVISIBLE = r"^[\s\p{Z}\p{Cc}\p{Cf}\x{034F}\x{115F}\x{1160}\x{2800}\x{3164}\x{FE00}-\x{FE0F}\x{FFA0}]*$"
@@ -94,13 +95,63 @@ def _flag(column: Column) -> Column:
 ID = Kind(_id, "an id (text or a whole number)")
 WHOLE_NUMBER = Kind(whole_number, "a whole number of at most 64 bits")
 FLAG = Kind(_flag, "0 or 1 (1.0, true and yes are read too)")
+DECIMAL_COMMA = r"^[+-]?\d+,\d+$"
+THOUSANDS = r"^[+-]?[1-9]\d{0,2},\d{3}$"  # as 1,250 is: its comma may mark thousands, or be a decimal comma
+
+
+def has_decimal_commas(column: Column) -> bool:
+    """Return whether the commas of a whole column are decimal commas: no number has a point, some no thousands."""
+    return _commas(column) == (True, False)
+
+
+def _commas(column: Column) -> tuple[bool, bool]:
+    """Return whether numbers have decimal commas for sure, and whether they have commas that could be either."""
+    if not column.type().is_string():
+        return False, False
+    texts = column.strip().name("text").as_table()
+    marked = texts.filter(texts.text.contains(",") | texts.text.contains("."))
+    with_comma, could_be_thousands = marked.text.re_search(DECIMAL_COMMA), marked.text.re_search(THOUSANDS)
+    counts = marked.agg(n=with_comma.sum(), unclear=could_be_thousands.sum(), points=marked.text.contains(".").sum())
+    n, unclear, points = (value or 0 for value in counts.to_pyarrow().to_pylist()[0].values())
+    return not points and n > unclear, not points and 0 < n == unclear
+
+
+def with_points(kind: Kind) -> Kind:
+    """Return the kind that reads values as this one does once each comma is a point."""
+    is_outside = kind.is_outside
+
+    def on_points(read: Callable[[Column], Column]) -> Callable[[Column], Column]:
+        return lambda column: read(column.replace(",", "."))
+
+    return Kind(on_points(kind.parse), kind.expected, on_points(is_outside) if is_outside else None)
+
+
+@dataclass(frozen=True)
+class Number(Kind):
+    """A column of decimal numbers, with points or, if the whole column shows it, with decimal commas."""
+
+    def settle(self, engine: Engine, column: Column, place: str) -> Kind:
+        """Return the kind for the column's decimal mark. Raises DataError if its commas could also mark thousands."""
+        is_sure, is_unclear = _commas(column)
+        if is_sure:
+            engine.decide("Numbers with a comma are read as decimal numbers: 25,5 is 25.5.")
+            return with_points(self)
+        if is_unclear:
+            commas = column.name("value").as_table()
+            commas = commas.filter(commas.value.strip().re_search(DECIMAL_COMMA)).limit(1)
+            arrived = commas.to_pyarrow()["value"].to_pylist()[0]
+            raise DataError(
+                f"{place}: expected {self.expected} with a decimal point, got {arrived!r}, whose comma may mark "
+                "thousands; in the file, write a point before decimals and nothing between thousands"
+            )
+        return self
 
 
 def more_than(least: float, expected: str) -> Kind:
     """Return a kind of number that is read as true if it is above `least`."""
-    return Kind(lambda column: number(column) > least, expected)
+    return Number(lambda column: number(column) > least, expected)
 
 
 def at_least(least: float, expected: str) -> Kind:
     """Return a kind of number that is read as true from `least` upwards."""
-    return Kind(lambda column: number(column) >= least, expected)
+    return Number(lambda column: number(column) >= least, expected)

@@ -8,7 +8,7 @@ from typing import Any
 from ibis.expr.types import Column, Table
 
 from recsys.data.engine import Engine
-from recsys.data.errors import DataError
+from recsys.data.errors import DataError, listing
 from recsys.data.readers.columns import FLAG, ID, Fields, Kind, at_least, join_names, number
 from recsys.data.readers.dataset import Dataset, Source
 from recsys.data.readers.dialect import Form, same_name
@@ -70,8 +70,8 @@ def _check(options: Options, user: str, item: list[str]) -> None:
     if options.positive_from and not options.listened_column:
         given["POSITIVE_FROM"] = options.positive_from
     if len(given) > 1:
-        values = " and ".join(map(repr, given.values()))
-        raise DataError(f"expected {' or '.join(given)}, got both, {values}; leave one of them empty")
+        arrived = f"{'both' if len(given) == 2 else 'all of them'}, {listing(map(repr, given.values()))}"
+        raise DataError(f"expected {listing(given, 'or')}, got {arrived}; leave all but one of them empty")
     if [user] == item:
         raise DataError(f"USER_COLUMN and ITEM_COLUMN: expected two columns, got {user!r} for both")
     if not item or len(set(item)) < len(item):
@@ -117,14 +117,16 @@ def _source(opened: Opened, user: str, item: list[str], options: Options) -> Sou
             )  # fmt: skip
 
     texts = {ours: table[column].cast("string") for ours, column in items.items() if column}
-    return Source(opened, fields, items=texts, kept=kept, look=look if kept else None)
+    used = frozenset([*item, *filter(None, items.values()), *(column for column, _ in fields.values())])
+    return Source(opened, fields, items=texts, kept=kept, look=look if kept else None, used=used)
 
 
 def _listened(opened: Opened, options: Options, listened: str, ratings: list[str]) -> tuple[str, Kind] | None:
     """Return the column that says whether a row counts as listened, and its kind; None if all rows do."""
     if options.positive_from:
         if not options.listened_column and len(ratings) != 1:
-            arrived = " and ".join(map(repr, ratings)) or ", ".join(map(repr, opened.table.columns[:-1]))
+            columns = map(repr, opened.table.columns[:-1])
+            arrived = listing(map(repr, ratings)) if ratings else ", ".join(columns)
             raise DataError(f"POSITIVE_FROM: expected one column of ratings, got {arrived}; set LISTENED_COLUMN to it")
         return options.listened_column or ratings[0], at_least(options.positive_from, "a rating")
     if options.seconds_column:

@@ -22,6 +22,7 @@ class Source:
     `part` is 0, 1 or 2 if all rows belong to train, validation or test. `items` and `users` are columns that describe
     the song or the user of a row: our name → the values. `left_out` marks rows that are no listens, such as podcasts:
     reason → yes or no; they are dropped and counted. `line` is the table's column with line numbers, if it has its own.
+    `used` are the columns that are used in any way, where the user names them.
     `look` gets the table of the columns `kept` once they are read, and warns of what is odd in them.
     """
 
@@ -34,6 +35,7 @@ class Source:
     line: str = ""
     kept: Mapping[str, Column] = field(default_factory=dict)
     look: Callable[[Engine, Table], None] | None = None
+    used: frozenset[str] = frozenset()
 
     @property
     def table(self) -> Table:

@@ -126,7 +126,8 @@ def find_dialect(file: File, wanted: Sequence[str], form: Form, hint: str = "") 
         if form.names:
             expected = f"{len(form.names)} values in a row, as COLUMNS names {' '.join(form.names)}"
             raise DataError(f"{file.name}: expected {expected}, got the line {_first_line(text)!r}")
-        raise DataError(f"{file.name}: expected a column {missing!r}, {arrived}{f'; {hint}' if hint else ''}")
+        message = f"{file.name}: expected a column {missing!r}, {arrived}{f'; {hint}' if hint else ''}"
+        raise DataError(message, inspect_helps=True)
     best = _fewest(fits, lambda each: len(each.names) == 1)
     best = _fewest(best, lambda each: _n_uneven(text, each))
     best = _fewest(best, lambda each: not (form.names or set(wanted) <= set(each.names)))

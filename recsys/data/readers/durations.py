@@ -6,7 +6,7 @@ from ibis.expr.types import Column
 
 from recsys.data.engine import Engine
 from recsys.data.errors import DataError
-from recsys.data.readers.columns import Kind, number
+from recsys.data.readers.columns import Kind, Number, number
 
 LISTENED = 30  # seconds: a longer listen counts
 HOUR = 3_600  # seconds: in no log, half of the listens are longer
@@ -14,14 +14,19 @@ SHORT = 10_000  # milliseconds: in every log, more than 1 % of the listens are l
 
 
 @dataclass(frozen=True)
-class Duration(Kind):
+class Duration(Number):
     """A column of durations. If its values can only be of the other unit, that is an error."""
 
     unit: str = "seconds"
 
     def settle(self, engine: Engine, column: Column, place: str) -> Kind:
-        """Return the kind itself. Raises DataError, which names the right parameter, for a column of the other unit."""
-        values = number(column).name("value").as_table()
+        """Return the kind for the column's decimal mark.
+
+        Raises DataError, which names the right parameter, for a column of the other unit.
+        """
+        as_number = super().settle(engine, column, place)
+        points = column.replace(",", ".") if as_number is not self else column
+        values = number(points).name("value").as_table()
         counts = values.agg(
             n=values.value.count(), hours=(values.value > HOUR).sum(), above=(values.value > SHORT).sum()
         ).to_pyarrow()  # fmt: skip
@@ -36,7 +41,7 @@ class Duration(Kind):
                 f"{place}: expected how many milliseconds a listen was, got {n - above:,} of {n:,} values below 10 "
                 "seconds; for seconds, set SECONDS_COLUMN instead of MILLISECONDS_COLUMN"
             )
-        return self
+        return as_number
 
 
 SECONDS = Duration(lambda column: number(column) > LISTENED, "a number of seconds")

@@ -62,4 +62,4 @@ def _are_stars(table: Glance, column: str) -> bool:
     if not column:
         return False
     values = [row[table.columns.index(column)] for row in table.rows if len(row) == len(table.columns)]
-    return bool(values) and all(re.fullmatch(r"[0-5](\.\d+)?", value) for value in values)
+    return bool(values) and all(re.fullmatch(r"[0-5]([.,]\d+)?", value) for value in values)

@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path, PurePosixPath
 
 from recsys.data.engine import Engine
-from recsys.data.errors import DataError
+from recsys.data.errors import DataError, are_set, listing
 from recsys.data.readers.files import File
 from recsys.data.readers.glances import Glance, glance_at
 from recsys.data.readers.options import EVERYWHERE, Options
@@ -31,7 +31,7 @@ def has_files(*names: str) -> Rule:
 
     def rule(glances: Sequence[Glance]) -> str:
         present = {each.base for each in glances}
-        return f"there are files named {' and '.join(names)}" if present.issuperset(names) else ""
+        return f"there are files named {listing(names)}" if present.issuperset(names) else ""
 
     return rule
 
@@ -102,7 +102,7 @@ def recognise(engine: Engine, path: Path | None, options: Options, rules: Mappin
     if not path:
         return WITHOUT_PATH
     if named := column_parameters(options):
-        engine.decide(f"DATASET=auto: the files are read as {ANY_TABLE!r}, as {' and '.join(named)} is set.")
+        engine.decide(f"DATASET=auto: the files are read as {ANY_TABLE!r}, as {are_set(named)}.")
         return ANY_TABLE
     with glance_at(engine, path, options) as glances:
         found = candidates(glances, rules)
@@ -114,13 +114,14 @@ def recognise(engine: Engine, path: Path | None, options: Options, rules: Mappin
             raise DataError(
                 f"DATASET: expected files that fit one data set, got files that fit {len(found)}: "
                 + "; ".join(f"{name} ({why})" for name, why in found.items())
-                + f"; set DATASET to {' or '.join(found)}"
+                + f"; set DATASET to {listing(found, 'or')}"
             )
         hint = "for any other table, set USER_COLUMN and ITEM_COLUMN, or COLUMNS if it has no header"
         if isinstance(path, Path) and path.is_file() and (whole := candidates([*glances, *_siblings(path)], rules)):
-            hint = f"its folder fits {' and '.join(whole)}, set DATA_PATH to the folder"
+            hint = f"its folder fits {listing(whole)}, set DATA_PATH to the folder"
         names = [name for name, rule in rules.items() if rule is not never]
-        raise DataError(f"DATASET: expected files of one of {', '.join(names)}, got {_describe(glances)}; {hint}")
+        message = f"DATASET: expected files of one of {', '.join(names)}, got {_describe(glances)}; {hint}"
+        raise DataError(message, inspect_helps=any(each.columns for each in glances))
 
 
 def column_parameters(options: Options) -> list[str]:

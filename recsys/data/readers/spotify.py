@@ -61,7 +61,8 @@ def _is_extended(tables: list[Opened]) -> bool:
         fits = [form for form, wanted in ((True, EXTENDED), (False, ONE_YEAR)) if set(wanted) <= set(columns)]
         if not fits:
             expected = f"{', '.join(EXTENDED)}, or {', '.join(ONE_YEAR)}"
-            raise DataError(f"{name}: expected Spotify's {expected}, got {', '.join(map(repr, columns))}")
+            message = f"{name}: expected Spotify's {expected}, got {', '.join(map(repr, columns))}"
+            raise DataError(message, inspect_helps=True)
         found[fits[0]] = name
     if len(found) > 1:
         raise DataError(

@@ -127,7 +127,8 @@ def _check_names(file: File, names: Sequence[str], wanted: Sequence[str], hint: 
         raise DataError(f"{file.name}: expected column names that differ by more than upper and lower case, {arrived}")
     for name in wanted:
         if not find_names([name], names):
-            raise DataError(f"{file.name}: expected a column {name!r}, {arrived}{f'; {hint}' if hint else ''}")
+            message = f"{file.name}: expected a column {name!r}, {arrived}{f'; {hint}' if hint else ''}"
+            raise DataError(message, inspect_helps=True)
 
 
 def _read_text(engine: Engine, files: Sequence[File], dialect: Dialect, compression: str) -> Table:

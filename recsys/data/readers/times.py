@@ -10,18 +10,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import duckdb
 import ibis
-from ibis.expr.types import Column
+from ibis.expr.types import Column, Table
 
 from recsys.data.engine import Engine
-from recsys.data.errors import DataError
-from recsys.data.readers.columns import Kind, epoch_us, make_timestamp, number, whole_number
+from recsys.data.errors import DataError, listing
+from recsys.data.readers.columns import (
+    Kind,
+    epoch_us,
+    has_decimal_commas,
+    make_timestamp,
+    number,
+    whole_number,
+    with_points,
+)
+from recsys.data.readers.time_formats import assignments, formats_of
 
 DAY = 86_400_000_000  # in microseconds
 SPREADSHEET_1970 = 25_569  # a spreadsheet counts days from the end of 1899
 ISO = r"^(\d{4}-\d\d-\d\d)([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?)?\s*(Z|z|UTC|[+-]\d\d(:?\d\d)?)?$"
 EXPECTED = "a time between 1970 and now: unix time, or YYYY-MM-DD HH:MM:SS with or without an offset from UTC"
-EXAMPLE = 'TIME_FORMAT="%d.%m.%Y %H:%M"'
 
 
 class Form(NamedTuple):
@@ -108,12 +117,26 @@ class Time(Kind):
         if type_.is_temporal():
             return in_range(Form("", Column.notnull, lambda values: epoch_us(values.cast("timestamp"))))
         if self.format:
+            self._check_format(column, place)
             engine.decide(f"Times are read as TIME_FORMAT says, {self.format!r}.")
-            return in_range(Form("", Column.notnull, lambda values: epoch_us(self._by_format(values))))
+            form = Form("", Column.notnull, lambda values: epoch_us(_by_format(values, self.format)))
+            return in_range(form, f"a time between 1970 and now in the form {self.format!r}, as TIME_FORMAT says")
+        if has_decimal_commas(column):
+            return with_points(in_range(self._find_form(engine, column.replace(",", "."), place)))
         return in_range(self._find_form(engine, column, place))
 
-    def _by_format(self, values: Column) -> Column:
-        return try_strptime(values.cast("string").strip(), self.format)
+    def _check_format(self, column: Column, place: str) -> None:
+        """Raise DataError, with a format that reads the values, if the user's reads none of them."""
+        values = column.name("value").as_table()
+        counts = values.agg(n=values.value.count(), n_read=_by_format(values.value, self.format).count())
+        try:
+            found = counts.to_pyarrow().to_pylist()[0]
+        except duckdb.InvalidInputException as error:
+            expected = "a format as for strptime, such as '%d.%m.%Y %H:%M:%S'"
+            raise DataError(f"TIME_FORMAT: expected {expected}, got {self.format!r}") from error
+        if found["n"] and not found["n_read"]:
+            expected = f"times in the form {self.format!r}, as TIME_FORMAT says"
+            raise _other_form(column, place, expected, "leave TIME_FORMAT empty, or set it to the form of the times")
 
     def _find_form(self, engine: Engine, column: Column, place: str) -> Form:
         forms = FORMS if column.type().is_string() else FORMS[:-1]
@@ -131,18 +154,44 @@ class Time(Kind):
                 found[row["form"]] += row["n"]
         strange = sum(row["n"] for row in counts if row["form"] < 0 and row["is_number"])  # numbers that are no times
         if len(found) > 1:
-            several = " and ".join(f"{n:,} of {forms[each].name}" for each, n in sorted(found.items()))
+            several = listing(f"{n:,} of {forms[each].name}" for each, n in sorted(found.items()))
             raise DataError(f"{place}: expected times in one form, got {several}; convert them, or leave one sort out")
         if not found or any(each in RARE and strange > n // 10 for each, n in found.items()):
-            first = values.filter(values.value.notnull()).limit(1).to_pyarrow()["value"].to_pylist()
-            arrived = repr(first[0]) if first else "nothing"
-            raise DataError(f"{place}: expected {EXPECTED}, got {arrived}; for another form, set {EXAMPLE} or the like")
+            raise _other_form(column, place, EXPECTED, "set TIME_FORMAT to their form, as for strptime")
         form = forms[next(iter(found))]
         engine.decide(f"Times are read as {form.name}, in UTC.")
         return form
 
 
-def in_range(form: Form) -> Kind:
+def _by_format(values: Column, format_: str) -> Column:
+    return try_strptime(values.cast("string").strip(), format_)
+
+
+def _other_form(column: Column, place: str, expected: str, otherwise: str) -> DataError:
+    """Return the error for a column in another form. It names the formats that read its values, if some are known."""
+    values = column.name("value").as_table()
+    first = values.filter(values.value.notnull()).limit(1).to_pyarrow()["value"].to_pylist()
+    formats = _formats_of_column(values, formats_of([str(each) for each in first]))
+    remedy = f"{assignments(formats)} reads such times" if formats else otherwise
+    only = {"TIME_FORMAT": formats[0]} if len(formats) == 1 else {}
+    return DataError(f"{place}: expected {expected}, got {repr(first[0]) if first else 'nothing'}; {remedy}", only)
+
+
+def _formats_of_column(values: Table, formats: list[str]) -> list[str]:
+    """Return those of the formats that read most values, one of those that read all of them alike."""
+    if not formats:
+        return []
+    read = {each: _by_format(values.value, each) for each in formats}
+    counts = values.agg(**{each: moments.count() for each, moments in read.items()}).to_pyarrow().to_pylist()[0]
+    most = [each for each in formats if counts[each] == max(counts.values()) > 0]
+    if len(most) < 2:
+        return most
+    differ = {each: (read[each] != read[most[0]]).sum() for each in most[1:]}
+    differences = values.agg(**differ).to_pyarrow().to_pylist()[0]
+    return [most[0], *(each for each in most[1:] if differences[each])]
+
+
+def in_range(form: Form, expected: str = EXPECTED) -> Kind:
     """Return a kind of times that must lie between 1970 and a day from now. Numbers that are no times lie outside."""
     end = int((datetime.datetime.now(datetime.UTC).timestamp() + 86_400) * 1e6)
 
@@ -158,7 +207,7 @@ def in_range(form: Form) -> Kind:
     def parse(column: Column) -> Column:
         return make_timestamp(is_outside(column).ifelse(ibis.null(), moment(column)))
 
-    return Kind(parse, EXPECTED, is_outside)
+    return Kind(parse, expected, is_outside)
 
 
 TIME = Time(parse=lambda column: column, expected=EXPECTED)
