@@ -305,7 +305,8 @@ def test_a_time_format_of_ones_own(read, tmp_path):
     path = write(tmp_path / "ada.csv", "artist,track,date\nOkko,Slow Tram,02/01/2020 12.34\n")
     found = read("lastfm-scrobbles", path, Options(time_format="%d/%m/%Y %H.%M"))
     assert found.listens[0][2] == datetime(2020, 1, 2, 12, 34, tzinfo=UTC)
-    with pytest.raises(DataError, match="column 'date': expected a time .* for another form, set TIME_FORMAT="):
+    both = 'TIME_FORMAT="%d/%m/%Y %H.%M" or TIME_FORMAT="%m/%d/%Y %H.%M" reads such times'
+    with pytest.raises(DataError, match=f"column 'date': expected a time .*; {both}"):
         read("lastfm-scrobbles", path)
 
 

@@ -33,7 +33,7 @@ def test_the_command_trains_a_run_and_says_what_is_wrong(root, capsys, monkeypat
     assert workflow.open_models(run)[2]["author"]["status"] == "finished"
     for arguments, message in (
         (["WORKERS=0"], "WORKERS: expected 1 or more, got 0"), (["WORKER=2"], "nearest: WORKERS"),
-        (["WORKERS=2", "RECIPES=none"], "RECIPES: expected names among"),
+        (["WORKERS=2", "RECIPES=none"], "RECIPES: expected one of author,"),
         (["SPLIT=random"], "SPLIT: expected a DATASET or DATA_PATH too"),
     ):  # fmt: skip
         assert train_run.main(["RUN=new", *arguments]) == 2 and message in capsys.readouterr().err
