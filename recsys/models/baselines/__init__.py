@@ -93,7 +93,7 @@ def fit(name: str, split: Split, seed: int = 0) -> Fitted:
     told = began
     for each in grid:
         trials.append((each, validation_ndcg(fitter(tried, ("train",), seed, **each, **shared), tried)))
-        if time.perf_counter() > told + SILENCE:
+        if len(grid) > 1 and time.perf_counter() > told + SILENCE:
             told = time.perf_counter()
             print(f"{name}: setting {len(trials)} of {len(grid)}, NDCG@20 on validation {trials[-1][1]:.4f}")
     settings, validation = max(trials, key=lambda trial: trial[1])
