@@ -267,8 +267,9 @@ def test_hostile_names_stay_text_in_tables_and_sentences():
 
 def test_equal_lengths_are_not_drawn_and_the_caption_is_still_shown(capsys):
     split, vectors = planted()
-    figures.show(figures.length_against_popularity(split, neighbours.unit_vectors(vectors)), "The lengths are equal.")
-    assert "Markdown" in capsys.readouterr().out and not plt.get_fignums()
+    drawn = figures.length_against_popularity(split, neighbours.unit_vectors(vectors))
+    figures.show(drawn, "The lengths are equal.")
+    assert drawn is None and "Markdown" in capsys.readouterr().out
     ax = figures.length_against_popularity(split, vectors * np.linspace(1, 2, len(vectors))[:, None])
     assert ax.get_ylim()[0] == 0
     plt.close(ax.figure)
