@@ -326,12 +326,12 @@ def test_a_songs_page_shows_the_computed_neighbours(page, made, address):
             _, _, text, similarity, lift, common, _ = at[f"id{code}"]
             assert abs(float(similarity.removeprefix("similarity ").replace("−", "-")) - cosine) < 0.00501
             if both < 5:
-                assert lift == "lift –" and common == "listeners in common < 5" and f"{both} of" not in text
+                assert lift == "lift –" and common == "listeners < 5" and f"{both} of" not in text
                 assert ("Of the" in text) == (own >= 5) and "ewer than 5 listen to both songs" in text
                 continue
             exact = both / (own * other / split.n_users)
             assert abs(float(lift.removeprefix("lift ").replace(",", "")) - exact) <= (0.0501 if exact < 10 else 0.5)
-            assert common == f"listeners in common {both}"
+            assert common == f"listeners {both}"
             assert f"{both} of the {own} listeners also listen to it: " in text
             assert ("Same artist." in text) == (song % 9 == code % 9)
         facts = page.value("document.querySelector('#song .facts').innerText")

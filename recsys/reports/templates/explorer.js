@@ -124,7 +124,7 @@ function start(data) {
     cells.push(make("th", { class: "name", scope: "row" }, link(other), byArtist(other), reason));
     cells.push(figure("similarity", (data.cosines[at] / 100).toFixed(2).replace("-", "−")));
     cells.push(figure("lift", shared ? shortLift(liftOf(song, other, shared)) : "–"));
-    cells.push(figure("listeners in common", shared ? number(shared) : `< ${data.fewest}`));
+    cells.push(figure("listeners", shared ? number(shared) : `< ${data.fewest}`));
     cells.push(make("td", { class: "act" }, addButton(other, "+")));
     return make("tr", { "data-id": data.ids[other] }, ...cells);
   }
