@@ -53,15 +53,20 @@ def in_process(work: Callable, *arguments: object) -> object:
         return pool.submit(work, *arguments).result()
 
 
+def zipf_ranks(rng: np.random.Generator, n_items: int, n: int) -> np.ndarray:
+    """Draw n ranks from 0 to n_items − 1 by Zipf's law."""
+    cumulative = np.cumsum(1 / np.arange(1, n_items + 1))
+    return np.minimum(np.searchsorted(cumulative, rng.random(n) * cumulative[-1]), n_items - 1)
+
+
 def zipf_rows(n_users: int, n_items: int, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Return users and songs, int32 (n_rows,) each: songs follow Zipf's law, and every user and song occurs."""
     rng = np.random.default_rng(0)
-    cumulative = np.cumsum(1 / np.arange(1, n_items + 1))
     user = rng.integers(0, n_users, n_rows, dtype=np.int32)
     item = np.empty(n_rows, np.int32)
     for start in range(0, n_rows, 2**20):
         piece = item[start : start + 2**20]
-        piece[:] = np.searchsorted(cumulative, rng.random(len(piece)) * cumulative[-1])
-    item = rng.permutation(n_items).astype(np.int32)[np.minimum(item, n_items - 1)]
+        piece[:] = zipf_ranks(rng, n_items, len(piece))
+    item = rng.permutation(n_items).astype(np.int32)[item]
     user[:n_users], item[-n_items:] = np.arange(n_users), np.arange(n_items)
     return user, item

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from bench import ROOT
+from bench import ROOT, zipf_ranks
 from recsys.files import read_json, working_folder
 
 SIZES = {"ROWS": 50_000_000, "SONGS": 500_000, "USERS": 200_000}
@@ -31,7 +31,6 @@ def write_log(folder: Path, n_rows: int, n_songs: int, n_users: int, seed: int =
     rng = np.random.default_rng(seed)
     weights = 1 / (np.arange(n_users) + SHIFT)
     listens = rng.multinomial(n_rows - n_users, weights / weights.sum()) + 1  # of each user
-    popularity = np.cumsum(1 / np.arange(1, n_songs + 1))
     names = rng.permutation(n_songs)
     with working_folder(folder.parent) as temporary:
         for number in range(1 + (n_rows - 1) // ROWS_PER_FILE):
@@ -42,7 +41,7 @@ def write_log(folder: Path, n_rows: int, n_songs: int, n_users: int, seed: int =
             place = np.arange(len(user)) - np.repeat(own.cumsum() - own, own)  # among the rows of the listener
             begins = place % SESSION == 0
             starts = rng.integers(0, DAYS * 86_400, np.count_nonzero(begins))[np.cumsum(begins) - 1]
-            song = names[np.searchsorted(popularity, rng.random(len(user)) * popularity[-1])]
+            song = names[zipf_ranks(rng, n_songs, len(user))]
             times = START + starts + place % SESSION * SECONDS_PER_SONG
             rows = pd.DataFrame({"user_id": user, "item_id": song, "timestamp": times})
             rows.to_parquet(temporary / f"listens-{number:03}.parquet", index=False)

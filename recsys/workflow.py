@@ -187,10 +187,11 @@ def ndcg_on_validation(
     return found
 
 
-def fit_seconds(fitted: dict[str, baselines.Fitted], histories: dict[str, dict[str, Any]]) -> dict[str, float]:
+def seconds_by_model(fitted: dict[str, baselines.Fitted], histories: dict[str, dict[str, Any]]) -> dict[str, float]:
     """Return the seconds that each baseline and each recipe took, with the choice of its settings."""
-    seconds = {name: each["seconds"] for name, each in histories.items()}
-    return {name: each.seconds for name, each in fitted.items()} | seconds
+    return {name: each.seconds for name, each in fitted.items()} | {
+        name: each["seconds"] for name, each in histories.items()
+    }
 
 
 def save_evaluation(
@@ -203,7 +204,7 @@ def save_evaluation(
     """
     failed = [check["name"] for check in answer["checks"] if not check["passed"]]
     facts = {"sampled_accuracy": sampled, "by_seed": by_seed, "failed_checks": failed}
-    evaluation.save(run.folder, fit_seconds=seconds, **facts)
+    evaluation.save(run.folder, seconds=seconds, **facts)
     write_json(run.folder / "summary.json", answer)
 
 

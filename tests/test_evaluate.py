@@ -62,11 +62,11 @@ def test_a_better_model_is_found_better_and_equal_models_are_not_distinguished(t
     assert result.difference("random", "ease", "ndcg@5").verdict == "worse"
     equal = evaluate.evaluate({"a": fitted["als"].scorer, "b": fitted["als"].scorer}, split)
     assert set(equal.differences.verdict) == {"not distinguishable"}
-    result.save(tmp_path, fit_seconds={name: each.fit_seconds for name, each in fitted.items()})
+    result.save(tmp_path, seconds={name: each.seconds for name, each in fitted.items()})
     saved = json.loads((tmp_path / "metrics.json").read_text())
     assert saved["users"] == result.n_users and saved["models"].keys() == fitted.keys()
     assert saved["models"]["als"]["recall@20"].keys() == {"value", "low", "high"}
-    assert {"coverage@20", "gini@20", "rank_seconds", "fit_seconds"} <= saved["models"]["als"].keys()
+    assert {"coverage@20", "gini@20", "rank_seconds", "seconds"} <= saved["models"]["als"].keys()
 
 
 def test_swapping_two_models_swaps_their_figures():

@@ -45,7 +45,7 @@ METRICS = {
     "split": "by-time",
     "users": 1234,
     "models": {
-        "author": {"ndcg@20": ENTRY, "recall@20": ENTRY, "ndcg@5": ENTRY, "fit_seconds": 1.5},
+        "author": {"ndcg@20": ENTRY, "recall@20": ENTRY, "ndcg@5": ENTRY, "seconds": 1.5},
         "popularity": {"ndcg@20": {"value": 0.05, "low": 0.04, "high": 0.06}},
         HOSTILE[0]: {"recall@20": {"value": 0.9}},
     },
@@ -389,7 +389,7 @@ def test_the_scale_of_the_figure_is_round(top, ticks):
 
 def test_the_best_model_has_the_highest_ndcg():
     assert best_model(METRICS) == "author"
-    assert best_model({}) is None and best_model({"models": {"a": {"fit_seconds": 1}}}) is None
+    assert best_model({}) is None and best_model({"models": {"a": {"seconds": 1}}}) is None
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def write_report(folder: Path, **models: float) -> Path:
          "verdict": "better" if models[a] > models[b] else "worse"}
         for a in models for b in models if a != b
     ]  # fmt: skip
-    models = {name: {"ndcg@20": entry, "recall@20": entry, "fit_seconds": 1} for name, entry in entries.items()}
+    models = {name: {"ndcg@20": entry, "recall@20": entry, "seconds": 1} for name, entry in entries.items()}
     figures = {"dataset": "lightgcn", "split": "given", "users": 1234, "models": models, "differences": differences}
     given = {"DATASET": "lightgcn", "DATA_PATH": "../far/away", "EPOCHS": 3}
     parameters = {name: {"value": value, "given": True} for name, value in given.items()}

@@ -34,7 +34,7 @@ from pathlib import Path
 print("kernel", Path(sys.executable).resolve(), os.getcwd())
 run = Path("data/runs", RUN); run.mkdir(parents=True, exist_ok=True)
 entry = {"value": SEED / 10, "low": 0.01, "high": 0.5}
-models = {"author": {"ndcg@20": entry, "fit_seconds": 1.0}, "popularity": {"ndcg@20": {"value": 0.02}}}
+models = {"author": {"ndcg@20": entry, "seconds": 1.0}, "popularity": {"ndcg@20": {"value": 0.02}}}
 (run / "metrics.json").write_text(json.dumps({"split": "by-time", "users": 9, "models": models, "differences": []}))
 (run / "summary.json").write_text(json.dumps({"headline": "author leads & <b>how</b>", "sentences": ["By 1 < 2."]}))
 (run / "data.json").write_text(json.dumps({"path": DATA_PATH, "song": SONG}))"""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.files import read_json, write_json
-from recsys.reports.narrative import model_name, named
+from recsys.reports.narrative import model_name, named, signed_spread
 from recsys.training.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,7 +93,7 @@ def _comparison(result: dict[str, Any]) -> str:
     for each in result["differences"]:
         if each["b"] == strongest:
             first, second = named(COMPARED), named(strongest)
-            figures = "{value:+z.4f} ({low:+z.4f} to {high:+z.4f})".format(**each).replace("-", "−")
+            figures = signed_spread(each)
             if each["verdict"] == "not distinguishable":
                 return f"The difference between {first} and {second} is not certain: {figures}. "
             return f"{first} is {each['verdict']} than {second}: {figures}. "

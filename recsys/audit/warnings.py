@@ -44,7 +44,7 @@ def find_alike_histories(split: Split) -> np.ndarray:
     order, eight times. A pair with an index of 0.9 is missed three times in 100,000, equal histories never. Where test
     is a sample of its users, histories end before it.
     """
-    rows = split.frame(*(PARTS[:2] if "test_sample" in split.manifest else PARTS))
+    rows = split.frame(*(PARTS[:2] if split.test_sample else PARTS))
     timed, codes = "timestamp" in rows, rows["item"].to_numpy(np.int64)
     if timed:
         time, times = pd.factorize(rows["timestamp"])

@@ -1,7 +1,7 @@
-"""The error of the data package, input that cannot be used, and how its messages count and list."""
+"""The error of the data package, input that cannot be used, and that of a value which is no choice."""
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 
 class DataError(ValueError):
@@ -13,22 +13,6 @@ class DataError(ValueError):
     def __init__(self, message: str, parameters: Mapping[str, str] | None = None, inspect_helps: bool = False):
         super().__init__(message)
         self.parameters, self.inspect_helps = dict(parameters or {}), inspect_helps
-
-
-def counted(n: int, what: str) -> str:
-    """Return a number and what it counts, whose plural ends in s: "1 row", "1,204 rows"."""
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
-
-
-def listing(words: Iterable[str], last: str = "and") -> str:
-    """Return words as a sentence lists them: "a", "a and b", "a, b and c"."""
-    *others, end = words
-    return f"{', '.join(others)} {last} {end}" if others else end
-
-
-def are_set(names: list[str]) -> str:
-    """Return the clause that these parameters are set: "A is set", "A and B are set"."""
-    return f"{listing(names)} {'is' if len(names) == 1 else 'are'} set"
 
 
 def check_choice(name: str, value: str, choices: Collection[str]) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Collection
 import ibis
 from ibis.expr.types import Table
 
-from recsys.data.errors import DataError, counted
+from recsys.data.errors import DataError
 from recsys.data.listens import EMPTY, OUTSIDE, Rows
 from recsys.data.readers.files import File
 from recsys.data.readers.tables import FILE, Opened
+from recsys.data.words import counted
 
 N_LINES = 5  # that a message names
 ONE_PART = 2**33  # Spark numbers the rows of the first part of a file from 0, those of others from a multiple of this

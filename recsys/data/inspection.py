@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from recsys.data.engine import DataWarning, Engine
 from recsys.data.enough import why_too_few
-from recsys.data.errors import DataError, are_set, listing
+from recsys.data.errors import DataError
 from recsys.data.readers import READERS, open_dataset
 from recsys.data.readers.glances import Glance, glance_at
 from recsys.data.readers.guesses import UNKNOWN, guess_parameters
@@ -16,6 +16,7 @@ from recsys.data.readers.options import NOTHING_SET, Options
 from recsys.data.readers.recognition import ANY_TABLE, AUTO, candidates, column_parameters
 from recsys.data.readers.unused import unused_columns
 from recsys.data.reading import WAYS, read_all
+from recsys.data.words import are_set, listing
 
 N_VALUES, N_FILES = 3, 6  # values shown of each column, and files shown with their columns
 LONGEST = 40  # characters of a value

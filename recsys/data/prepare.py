@@ -46,7 +46,9 @@ CHOICES = {
     "repeated_events": ("drop", "keep"), **WAYS, "on_leak": ("stop", "drop", "report"), "engine": tuple(ENGINES),
 }  # fmt: skip
 # the key depends on all other files of this package
-NOT_PREPARING = ("synthetic.py", "split.py", "interactions.py", "inspection.py", "guesses.py", "unused.py")
+NOT_PREPARING = (
+    "synthetic.py", "split.py", "samples.py", "interactions.py", "inspection.py", "guesses.py", "unused.py",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

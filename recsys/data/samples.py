@@ -11,7 +11,7 @@ from recsys.data.split import Split
 def sample_test_users(split: Split, n: int, seed: int = 0) -> Split:
     """Return the split with the test rows of n users alone, drawn at random; the split itself if test has no more.
 
-    The manifest's `test_sample` has the numbers of users and rows that test had before.
+    Its `test_sample` has the numbers of users and rows that test had before.
     """
     users = distinct(split.test.user)
     if len(users) <= n:

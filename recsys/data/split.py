@@ -117,6 +117,11 @@ class Split:
         return len(self.items)
 
     @property
+    def test_sample(self) -> dict[str, int]:
+        """The numbers of users and rows that test had before a sample was drawn; empty if test is whole."""
+        return self.manifest.get("test_sample", {})
+
+    @property
     def has_order(self) -> bool:
         """Whether the order of each user's listens is known: by places in a list, or by times that are rarely equal."""
         share = self.manifest.get("equal_times")  # `prepare` notes it where there are times

@@ -60,24 +60,24 @@ class Evaluation:
         """Return the difference a − b in a metric over the same users: value, low, high, verdict."""
         return self.differences.set_index(["a", "b", "metric"]).loc[(a, b, metric)]
 
-    def save(self, folder: Path, fit_seconds: dict[str, float], **more: Any) -> None:
+    def save(self, folder: Path, seconds: dict[str, float], **more: Any) -> None:
         """Write metrics.json, per_user.parquet and recommendations.parquet (by code) into a folder, each atomically.
 
-        `fit_seconds` are by model, where known, with the choice of settings. `more` adds entries to metrics.json.
+        `seconds` are by model, where known, with the choice of settings. `more` adds entries to metrics.json.
         """
         models, lists = {}, {}
         for name, ranking in self.rankings.items():
             models[name] = self.means.loc[name].round(6).to_dict("index")
             models[name] |= {metric: {"value": round(value, 6)} for metric, value in self.aggregate[name].items()}
             models[name]["rank_seconds"] = round(self.rank_seconds[name], 3)
-            if name in fit_seconds:
-                models[name]["fit_seconds"] = round(fit_seconds[name], 3)
+            if name in seconds:
+                models[name]["seconds"] = round(seconds[name], 3)
             places = pd.MultiIndex.from_product([ranking.users, range(1, ranking.items.shape[1] + 1)])
             columns = {"item": ranking.items.ravel(), "score": ranking.scores.ravel()}
             lists[name] = pd.DataFrame(columns, index=places).query("item >= 0")
         facts = {"dataset": self.split.name, "split": self.split.manifest["split"]}
         facts |= {"prepared": self.split.manifest["key"], "users": self.n_users, "models": models}
-        facts |= {name: self.split.manifest[name] for name in ("test_sample",) if name in self.split.manifest}
+        facts |= {"test_sample": self.split.test_sample} if self.split.test_sample else {}
         facts |= {"leader": self.leader, "validation": {name: round(v, 6) for name, v in self.validation.items()}}
         facts |= {"differences": self.differences.round(6).to_dict("records")}
         write_json(folder / "metrics.json", facts | more)

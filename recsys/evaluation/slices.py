@@ -73,7 +73,7 @@ def ceiling_evaluation(split: Split, cutoffs: tuple[int, ...] = CUTOFFS, seed: i
     It is known for the sample if that is split by time and all of test is evaluated: its generator knows the
     probability that a song is the user's next new one. No model can have a higher expected result.
     """
-    is_known = split.name == "sample" and split.manifest["split"] == "by-time" and "test_sample" not in split.manifest
+    is_known = split.name == "sample" and split.manifest["split"] == "by-time" and not split.test_sample
     if not is_known or split.test.timestamp is None:
         return None
     size = {name: synthetic.SAMPLE[name] for name in ("n_items", "seed")}

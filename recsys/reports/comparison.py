@@ -15,7 +15,7 @@ from recsys.evaluation.evaluate import MAIN_METRIC
 from recsys.files import read_json, write_atomically
 from recsys.reports.exploration import one_line
 from recsys.reports.folder import write_index
-from recsys.reports.narrative import model_name, named
+from recsys.reports.narrative import model_name, named, signed_spread
 from recsys.reports.pages import METRICS, best_model, comparison_page
 from recsys.runs import check_results, project_root
 
@@ -123,18 +123,17 @@ def _verdict(judged: list[str], difference: dict[str, Any], n_users: int) -> str
     outcome = f"{b} in B is {difference['verdict']} than {a} in A"
     if difference["verdict"] == "not distinguishable":
         outcome = f"the difference between {b} in B and {a} in A is not certain"
-    gap = "NDCG@20 {value:+z.4f} ({low:+z.4f} to {high:+z.4f})".format(**difference).replace("-", "−")
-    return f"{outcome[0].upper()}{outcome[1:]}: {gap}, B − A over the same {n_users:,} listeners."
+    figures = f"NDCG@20 {signed_spread(difference)}, B − A over the same {n_users:,} listeners"
+    return f"{outcome[0].upper()}{outcome[1:]}: {figures}."
 
 
 def as_text(result: dict[str, Any]) -> str:
     """Return a comparison as text for a terminal; values of many characters are cut."""
     differs = {what: pair for what, *pair in result["differs"]} or {"nothing": ["", ""]}
     means = {}
-    for (model, metric), (a, b, gap) in result["figures"].items():
+    for (model, metric), (a, b, difference) in result["figures"].items():
         cells = [f"{entry['value']:.4f}" if entry else "–" for entry in (a, b)]
-        difference = "{value:+z.4f} ({low:+z.4f} to {high:+z.4f})".format(**gap).replace("-", "−") if gap else ""
-        means[f"{model_name(model)}, {METRICS[metric]}"] = [*cells, difference]
+        means[f"{model_name(model)}, {METRICS[metric]}"] = [*cells, signed_spread(difference) if difference else ""]
     parts = ["A  {}\nB  {}".format(*result["reports"]), result["verdict"]]
     for title, rows, columns in (("What differs", differs, ["A", "B"]), ("Means", means, ["A", "B", "B − A"])):
         table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).map(lambda text: one_line(text, WIDTH))

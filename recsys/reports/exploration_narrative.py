@@ -46,8 +46,8 @@ def neighbour_sentence(
 def no_dot_products(name: str) -> str:
     """Say why a model that compares by cosine has no table of dot products."""
     return (
-        f"The model {named(name)} compares by cosine: it gives every vector the length one, so its dot products are "
-        "the cosines above. `RECIPE=author` shows those of the described system."
+        f"The model {named(name)} compares by cosine and does not use dot products. `RECIPE=author` shows those of the "
+        "described system."
     )
 
 

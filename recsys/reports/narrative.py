@@ -12,6 +12,7 @@ from recsys.audit.measures import GUESS, QUESTIONS, K, Measure, Measured
 from recsys.audit.warnings import AlikeHistories
 from recsys.data.interactions import distinct
 from recsys.data.split import PARTS, Split
+from recsys.data.words import listing
 from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation
 from recsys.evaluation.sampled import NEGATIVES
 
@@ -65,6 +66,11 @@ def signed(value: float, digits: int = 4) -> str:
     return f"{value:+z.{digits}f}".replace("-", "−")
 
 
+def signed_spread(difference: Any) -> str:
+    """Return a difference with its interval: its `value`, `low` and `high` by name."""
+    return "{} ({} to {})".format(*(signed(difference[name]) for name in ("value", "low", "high")))
+
+
 def bullets(sentences: Sequence[str], headline: str = "") -> str:
     """Return sentences as a Markdown list, under a bold headline if there is one. They are shown as they are."""
     return f"**{plain(headline)}**\n\n" * bool(headline) + "\n".join(f"- {plain(sentence)}" for sentence in sentences)
@@ -102,12 +108,12 @@ def few_sentences(split: Split) -> list[str]:
     listeners, songs = split.relevant("test").nonzero()
     counts = {"listeners can be evaluated": len(distinct(listeners)), "songs can be found": len(distinct(songs))}
     few = [f"{n:,} {what}" for what, n in counts.items() if n < FEW]
-    return [f"Only {_listed(few)} in test. That is too few for a firm conclusion."] if few else []
+    return [f"Only {listing(few)} in test. That is too few for a firm conclusion."] if few else []
 
 
 def sample_sentences(evaluation: Evaluation) -> list[str]:
     """Say how many listeners of test were drawn, if not all are evaluated."""
-    before = evaluation.split.manifest.get("test_sample")
+    before = evaluation.split.test_sample
     if not before:
         return []
     drawn = len(distinct(evaluation.split.test.user))
@@ -130,12 +136,12 @@ def certainty_sentence(evaluation: Evaluation) -> str:
     interval = "{:z.4f} to {:z.4f}".format(*ends).replace("-", "−")
     place = f"{named(nearest)} is {abs(gap.value):.4f} {'ahead' if in_front else 'behind'} (95 % interval {interval})"
     if ahead:
-        too = f" {_sentence(f'better too: {_listed([named(name) for name in ahead[1:]])}')}" if ahead[1:] else ""
+        too = f" {_sentence(f'better too: {listing([named(name) for name in ahead[1:]])}')}" if ahead[1:] else ""
         return f"On test, another model is better: {place}.{too}"
     if not level:
         others_too = " The other models are further behind." if len(others) > 1 else ""
         return f"This is not a matter of chance: {place}.{others_too}"
-    more = _listed([named(name) for name in level[1:]])
+    more = listing([named(name) for name in level[1:]])
     rest = " The other model is" if len(behind) == 1 else f" The other {len(behind)} models are"
     if in_front:
         also = f" {_sentence(f'{more} cannot be told apart from {named(evaluation.leader)} either')}" if more else ""
@@ -180,7 +186,7 @@ def account_sentence(split: Split) -> str:
     """Say how many listens of test are scored, and why the others are not."""
     account = split.account("test")
     share = {key: percent(account[key] / account["rows"]) for key in ("scored", "repeat", "cold_user", "cold_item")}
-    of_whom = " of the listeners drawn" if "test_sample" in split.manifest else ""
+    of_whom = " of the listeners drawn" if split.test_sample else ""
     return (
         f"Of {account['rows']:,} test listens{of_whom}, {share['scored']} are scored: new songs of known listeners. "
         f"{share['repeat']} repeat a song that the listener already had, {share['cold_user']} are by listeners who "
@@ -223,7 +229,7 @@ def sweep_sentence(measures: Measured) -> str:
     middle = curves.index[np.searchsorted(curves.index, min(1000, n_all))]
     steps = [f"{percent(curves.loc[n, best])} with {n:,}" for n in dict.fromkeys((NEGATIVES, middle, n_all))]
     users = measures.sweep["users"].iloc[0]
-    told = f"{named(best)} scores {percent(curves.loc[1, best])} with 1 negative, {_listed(steps)}"
+    told = f"{named(best)} scores {percent(curves.loc[1, best])} with 1 negative, {listing(steps)}"
     return (
         f"{_sentence(told)} The curves are exact expectations for {users:,} listeners of test. The table above draws "
         f"{NEGATIVES} songs once for each listen, so its values differ a little by chance."
@@ -271,7 +277,7 @@ def data_sentences(split: Split) -> list[str]:
     n_nowhere = split.n_items_all - split.n_items - split.n_cold_items
     nowhere = f" {n_nowhere:,} more songs are in no part, only in the list of all songs." if n_nowhere else ""
     return [
-        f"Of {first['rows_in']:,} rows, {last['rows_out']:,} listens remain: {_listed(sizes)} "
+        f"Of {first['rows_in']:,} rows, {last['rows_out']:,} listens remain: {listing(sizes)} "
         f"(split {split.manifest['split']}).",
         f"Train has {split.n_users:,} listeners and {split.n_items:,} songs. {percent(density, 2)} of all pairs occur."
         f"{nowhere}",
@@ -311,10 +317,6 @@ def training_sentences(histories: dict[str, dict[str, Any]]) -> list[str]:
             f"{abs(gap):.1f} points {'higher' if gap >= 0 else 'lower'}"
         ))  # fmt: skip
     return lines
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _sentence(text: str) -> str:

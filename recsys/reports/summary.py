@@ -48,7 +48,7 @@ def flow(split: Split) -> dict[str, int]:
     """Return the numbers of rows read, of listens kept and in each part, and of users and songs in train."""
     steps = split.manifest.get("steps", [])
     kept = {part: len(getattr(split, part)) for part in PARTS}
-    kept["test"] = split.manifest.get("test_sample", {}).get("rows", kept["test"])
+    kept["test"] = split.test_sample.get("rows", kept["test"])
     rows = {"rows": steps[0]["rows_in"] if steps else sum(kept.values()), "listens": sum(kept.values())}
     return {**rows, **kept, "users": split.n_users, "songs": split.n_items}
 

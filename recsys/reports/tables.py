@@ -16,7 +16,7 @@ from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation
 from recsys.models.baselines import TRIALS, Fitted
 from recsys.models.neighbours import LIFT
 from recsys.reports.exploration import song_table
-from recsys.reports.narrative import answer, checks_sentence, model_name, named, percent, signed, spread
+from recsys.reports.narrative import answer, checks_sentence, model_name, named, percent, signed_spread, spread
 
 BOUNDS = ["value", "low", "high"]
 METRIC_NAMES = {
@@ -96,10 +96,10 @@ def difference_table(evaluation: Evaluation) -> pd.DataFrame:
     first, others = evaluation.leader, evaluation.compared()
     gaps = [evaluation.difference(first, name, MAIN_METRIC) for name in others]
     columns = {
-        "difference": [f"{signed(gap.value)} ({signed(gap.low)} to {signed(gap.high)})" for gap in gaps],
+        "difference": [signed_spread(each) for each in gaps],
         "verdict": [
-            "not certain" if gap.verdict == "not distinguishable" else f"{model_name(first)} is {gap.verdict}"
-            for gap in gaps
+            "not certain" if each.verdict == "not distinguishable" else f"{model_name(first)} is {each.verdict}"
+            for each in gaps
         ],
     }
     table = pd.DataFrame(columns, [model_name(name) for name in others])

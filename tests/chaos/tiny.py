@@ -103,7 +103,7 @@ def evaluate_models(run: Run) -> None:
     accuracy = {name: sampled.sampled_accuracy(scorers[name], split.test[:], candidates, seed=0) for name in scorers}
     checks = check_evaluation(split, models, histories, fitted, evaluation, 0)
     answer = summarise(evaluation, accuracy, measure(split, scorers, evaluation, accuracy, histories, 0), checks)
-    seconds, by_seed = workflow.fit_seconds(fitted, histories), workflow.ndcg_by_seed(run, evaluation)
+    seconds, by_seed = workflow.seconds_by_model(fitted, histories), workflow.ndcg_by_seed(run, evaluation)
     workflow.save_evaluation(run, evaluation, answer, sampled=accuracy, seconds=seconds, by_seed=by_seed)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from ibis.expr.types import Column, Table
 
 from recsys.data.engine import Engine
-from recsys.data.errors import DataError, listing
+from recsys.data.errors import DataError
 from recsys.data.readers.columns import FLAG, ID, Fields, Kind, at_least, join_names, number
 from recsys.data.readers.dataset import Dataset, Source
 from recsys.data.readers.dialect import Form, same_name
@@ -17,6 +17,7 @@ from recsys.data.readers.files import find_files
 from recsys.data.readers.options import Options
 from recsys.data.readers.tables import Opened, open_tables
 from recsys.data.readers.times import time_in
+from recsys.data.words import listing
 
 PATTERNS = ("*.csv", "*.tsv", "*.txt", "*.parquet", "*.json", "*.jsonl", "*.ndjson")
 HINT = "if it has another name, set USER_COLUMN, ITEM_COLUMN, TIME_COLUMN, LISTENED_COLUMN or SECONDS_COLUMN"

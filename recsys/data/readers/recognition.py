@@ -11,10 +11,11 @@ from dataclasses import fields
 from pathlib import Path, PurePosixPath
 
 from recsys.data.engine import Engine
-from recsys.data.errors import DataError, are_set, listing
+from recsys.data.errors import DataError
 from recsys.data.readers.files import File
 from recsys.data.readers.glances import Glance, glance_at
 from recsys.data.readers.options import EVERYWHERE, Options
+from recsys.data.words import are_set, listing
 
 Rule = Callable[[Sequence[Glance]], str]
 AUTO, WITHOUT_PATH, ANY_TABLE = "auto", "sample", "csv"

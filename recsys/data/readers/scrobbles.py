@@ -9,7 +9,7 @@ import ibis
 from ibis.expr.types import Column
 
 from recsys.data.engine import Engine
-from recsys.data.errors import DataError, counted
+from recsys.data.errors import DataError
 from recsys.data.readers.columns import ID, Fields, join_names
 from recsys.data.readers.dataset import Dataset, Source
 from recsys.data.readers.dialect import SEPARATORS, Form, as_utf8, find_dialect, first_text, same_name
@@ -20,6 +20,7 @@ from recsys.data.readers.people import folders_of, name_places
 from recsys.data.readers.tables import Opened, open_tables
 from recsys.data.readers.times import time_in, try_strptime
 from recsys.data.readers.usual_times import usually
+from recsys.data.words import counted
 
 FILES = ("*.csv", "*.tsv", "*.txt")
 NAMES = {  # the names that exporters give a column; the first that a file has is taken

@@ -15,7 +15,7 @@ import ibis
 from ibis.expr.types import Column, Table
 
 from recsys.data.engine import Engine
-from recsys.data.errors import DataError, listing
+from recsys.data.errors import DataError
 from recsys.data.readers.columns import (
     Kind,
     epoch_us,
@@ -26,6 +26,7 @@ from recsys.data.readers.columns import (
     with_points,
 )
 from recsys.data.readers.time_formats import assignments, formats_of
+from recsys.data.words import listing
 
 DAY = 86_400_000_000  # in microseconds
 SPREADSHEET_1970 = 25_569  # a spreadsheet counts days from the end of 1899
