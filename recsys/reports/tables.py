@@ -59,6 +59,7 @@ def first_rows(split: Split, show_user_ids: bool = False) -> pd.DataFrame:
     rows = split.train[:5]
     user = split.users["user_id"].to_numpy()[rows.user] if show_user_ids else rows.user
     table = song_table(split, rows.item).reset_index(drop=True)
+    table["listens in train"] = table["listens in train"].map(written)
     table.insert(0, "user" if show_user_ids else "user code", user)
     if rows.timestamp is not None:
         table.insert(1, "time (UTC)", pd.Series(rows.timestamp).astype(str))
