@@ -312,9 +312,9 @@ def training_sentences(histories: dict[str, dict[str, Any]]) -> list[str]:
         speed = np.median([epoch["rows_per_second"] for epoch in epochs])
         lines.append(_sentence(
             f"{named(name)}: {len(epochs)} epoch{'s' * (len(epochs) > 1)}, {history['seconds']:.1f} s in all on "
-            f"{history['device']}; the steps alone did {speed:,.0f} rows per second; best epoch {history['best_epoch']}, "
-            f"with a validation accuracy of {percent(best['val_accuracy'])}. Train, measured in the same way, is "
-            f"{abs(gap):.1f} points {'higher' if gap >= 0 else 'lower'}"
+            f"{history['device']}; the steps alone did {speed:,.0f} rows per second; "
+            f"best epoch {history['best_epoch']}, with a validation accuracy of {percent(best['val_accuracy'])}. "
+            f"Train, measured in the same way, is {abs(gap):.1f} points {'higher' if gap >= 0 else 'lower'}"
         ))  # fmt: skip
     return lines
 
