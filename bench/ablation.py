@@ -6,22 +6,21 @@ Trainings are kept in data/bench/ablation, and used again if nothing has changed
 
 import argparse
 import dataclasses
-import re
 import time
 from pathlib import Path
 from typing import Any
 
 from bench import ROOT
+from bench.pages import write_between
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import Evaluation, evaluate
-from recsys.files import write_atomically
 from recsys.models import baselines
 from recsys.reports.narrative import account_sentence
 from recsys.training.recipes import RECIPES, Recipe
 from recsys.workflow import prepare
 
 PAGE = ROOT / "docs" / "training.md"
-PLACE = re.compile(r"(<!-- begin: make ablation -->\n).*?(<!-- end -->)", re.DOTALL)
+COMMAND = "make ablation"
 METRIC = "ndcg@20"
 # the last step that does not use the order of the listens
 WITHOUT_ORDER = "start from the spectral vectors, number of epochs chosen"
@@ -131,15 +130,6 @@ def _recency_sentence(trials: list[dict[str, float]]) -> str:
     )
 
 
-def write(page: Path, text: str) -> None:
-    """Put a text between the page's markers; a page without markers gets them at its end."""
-    old = page.read_text(encoding="utf-8")
-    if not PLACE.search(old):
-        old = f"{old.rstrip()}\n\n<!-- begin: make ablation -->\n<!-- end -->\n"
-    with write_atomically(page) as temporary:
-        temporary.write_text(PLACE.sub(lambda match: f"{match[1]}{text}\n{match[2]}", old, count=1), encoding="utf-8")
-
-
 def main() -> None:
     """Run the ablation on each split and write the page."""
     parser = argparse.ArgumentParser("make ablation", description=__doc__)
@@ -154,7 +144,7 @@ def main() -> None:
         seed = int(values["SEED"])
         split = prepare(values["DATASET"], values["DATA_PATH"] or None, root=ROOT, split=kind, seed=seed)
         texts.append(ablation(split, ROOT / "data" / "bench" / "ablation", seed))
-    write(PAGE, "\n\n".join([*texts, NOTE]))
+    write_between(PAGE, COMMAND, "\n\n".join([*texts, NOTE]))
 
 
 if __name__ == "__main__":

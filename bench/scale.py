@@ -6,7 +6,6 @@ larger data would take. The tables go into docs/scale.md.
 
 import contextlib
 import math
-import re
 import sys
 import tempfile
 import time
@@ -21,16 +20,16 @@ from scipy import stats
 from bench import ROOT, in_process, peak_memory, zipf_rows
 from bench.growth import Enough, measure_size
 from bench.large import write_log
+from bench.pages import write_between
 from bench.ranking import Dot, drawn_case
 from recsys.data.prepare import prepare
 from recsys.data.split import Split
 from recsys.evaluation.ranking import rank
-from recsys.files import write_atomically
 from recsys.training.recipes import RECIPES
 from recsys.training.trainer import make_loop
 
 PAGE = ROOT / "docs" / "scale.md"
-PLACE = re.compile(r"(<!-- begin: make bench GROWTH=1 -->\n).*?(<!-- end -->)", re.DOTALL)
+COMMAND = "make bench GROWTH=1"
 ROWS = (1_000_000, 3_000_000, 10_000_000, 50_000_000, 100_000_000)
 ROWS_PER_SONG, ROWS_PER_USER = 50, 100
 MOST_TRAINED, MOST_FULL = 50_000_000, 10_000_000  # rows of `fast`; of `best`, with 200,000 songs
@@ -184,16 +183,14 @@ def tables(stages: dict[str, list[Point]]) -> str:
         cells = ["draws negatives, as `fast`"] * len(sizes) if stage == FULL else cells
         grows = "rows" if by_rows else "listeners × songs"
         lines.append(f"| {stage} | {grows} | {line.exponent:.2f} ± {line.error:.2f} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Measure all stages, and write the tables."""
     given = dict(each.partition("=")[::2] for each in arguments)
     found = tables(dict(measure(int(given.get("ROWS", ROWS[-1])))))
-    with write_atomically(PAGE) as temporary:
-        text = PLACE.sub(lambda match: match[1] + found + match[2], PAGE.read_text(encoding="utf-8"))
-        temporary.write_text(text, encoding="utf-8")
+    write_between(PAGE, COMMAND, found)
     print(found)
 
 

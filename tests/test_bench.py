@@ -6,11 +6,14 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
+from test_evaluate import random_split
 
 import bench
 from bench import __main__ as command
-from bench import ablation
+from bench import ablation, held_out
+from bench.pages import find_between, write_between
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import evaluate
 from recsys.training.recipes import RECIPES
@@ -49,23 +52,52 @@ def test_a_table_has_a_row_per_step_with_paired_differences():
 
 def test_the_text_is_put_between_the_markers(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text("before\n<!-- begin: make ablation -->\nold\n<!-- end -->\nafter\n")
-    ablation.write(page, r"new \1")
-    assert page.read_text() == "before\n<!-- begin: make ablation -->\nnew \\1\n<!-- end -->\nafter\n"
-    page.write_text("no place\n")
-    ablation.write(page, "new")
-    assert page.read_text() == "no place\n\n<!-- begin: make ablation -->\nnew\n<!-- end -->\n"
+    others = "before\n<!-- begin: make bench -->\nkept\n<!-- end -->\n"
+    page.write_text(f"{others}<!-- begin: make ablation -->\nold\n<!-- end -->\nafter\n")
+    write_between(page, "make ablation", r"new \1")
+    assert page.read_text() == f"{others}<!-- begin: make ablation -->\nnew \\1\n<!-- end -->\nafter\n"
+    with pytest.raises(ValueError, match="begin: make tune --> and after it <!-- end -->, got none"):
+        write_between(page, "make tune", "new")
 
 
 def test_the_page_has_the_tables_of_these_steps():
-    generated = ablation.PLACE.search(ablation.PAGE.read_text(encoding="utf-8"))
-    rows = [line.strip("|").split("|") for line in generated[0].splitlines() if line.startswith("|")]
+    generated = find_between(ablation.PAGE.read_text(encoding="utf-8"), ablation.COMMAND)
+    rows = [line.strip("|").split("|") for line in generated[2].splitlines() if line.startswith("|")]
     if not rows:
         pytest.skip("docs/training.md: not measured yet; run `make ablation`")
     names = [row[0].strip() for row in rows if row[0].strip("- ")]
     steps = [*ablation.changes(14_000, 10_000), "for comparison", ablation.LONGER_STEP, *ablation.BASELINES]
     of_a_split = [HEAD, *steps]
     assert names and names == of_a_split * (len(names) // len(of_a_split))
+
+
+def test_a_change_is_chosen_without_the_data_set_that_it_is_judged_on():
+    rng, split = np.random.default_rng(1), random_split(2, n_users=40)
+    names = (*held_out.CHANGES, "itemknn")
+    evaluation = evaluate({name: Drawn(rng.random((40, split.n_items))) for name in names}, split, (20,))
+    first, second, *_ = [what for what in held_out.CHANGES if what != held_out.AS_IT_IS]
+    plain = pd.Series(1.0, [*held_out.CHANGES])
+    values = {name: plain.where(plain.index != second, 1.1) for name in "abc"}  # a gain of 10 % on each
+    values["a"] = plain.where(plain.index != first, 1.5)  # of 50 %, by another change
+    found = {name: held_out.Found(split, each, evaluation, "itemknn") for name, each in values.items()}
+    gained = held_out.gains(found)
+    assert {name: held_out.choose_without(name, gained) for name in found} == {"a": second, "b": first, "c": first}
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in held_out.tables(found).splitlines()]
+    mean = evaluation.means.loc[(second, "ndcg@20"), "value"]
+    assert rows[2][0] == "a" and rows[2][3:5] == [second, f"{mean:.4f}"]
+    gap = evaluation.difference(held_out.AS_IT_IS, "itemknn", "ndcg@20")
+    assert rows[2][-1] == f"{gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f})"
+    assert [first, "+50.0", "+0.0", "+0.0", "+16.7"] in rows
+
+
+class Drawn:
+    """A model whose scores are drawn at random."""
+
+    def __init__(self, values: np.ndarray):
+        self.values = values
+
+    def scores(self, users: np.ndarray) -> np.ndarray:
+        return self.values[users]
 
 
 def test_ratios_are_a_median_with_its_spread():

@@ -9,7 +9,6 @@ import argparse
 import datetime
 import os
 import platform
-import re
 import subprocess
 import sys
 import tempfile
@@ -21,14 +20,14 @@ import numpy as np
 import pandas as pd
 
 from bench import ROOT
+from bench.pages import write_between
 from recsys.data.split import Split
 from recsys.evaluation import metrics
 from recsys.evaluation.bootstrap import compare
-from recsys.files import write_atomically
 from recsys.workflow import prepare
 
 HERE, PAGE = Path(__file__).parent, ROOT / "docs" / "beside.md"
-PLACE = re.compile(r"(<!-- begin: python -m bench.peers -->\n).*?(<!-- end -->)", re.DOTALL)
+COMMAND = "python -m bench.peers"
 DEPTH, METRICS = 20, ("ndcg@20", "recall@20")
 LIMIT = 1200  # seconds for a script; one that needs longer is stopped, and the page says so
 INSTALL = {  # what each environment holds; this project has its own already
@@ -148,13 +147,6 @@ def table(answers: dict[str, Answer], split: Split, load: float) -> str:
     return "\n".join([*(f"| {' | '.join(row)} |" for row in rows), "", note, "", *notes])
 
 
-def write(text: str) -> None:
-    """Put a text between the markers of the page."""
-    old = PAGE.read_text(encoding="utf-8")
-    with write_atomically(PAGE) as temporary:
-        temporary.write_text(PLACE.sub(lambda match: f"{match[1]}{text}\n{match[2]}", old), encoding="utf-8")
-
-
 def main() -> None:
     """Ask each library in turn, and write the page after each answer."""
     parser = argparse.ArgumentParser("python -m bench.peers", description=__doc__)
@@ -173,7 +165,7 @@ def main() -> None:
         for script, python in pythons.items():
             answers[script] = ask(script, python, Path(folder))
             print(f"{script}: {answers[script].seconds:.0f} s", flush=True)
-            write(table(answers, split, load))
+            write_between(PAGE, COMMAND, table(answers, split, load))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,20 @@
+"""Puts what a command measured into a page of docs, between the comments that name the command."""
+
+import re
+from pathlib import Path
+
+from recsys.files import write_atomically
+
+
+def find_between(text: str, command: str) -> re.Match[str] | None:
+    """Find the text between the comments `begin: <command>` and `end`, the comments included."""
+    return re.search(rf"(<!-- begin: {re.escape(command)} -->\n)(.*?)(<!-- end -->)", text, re.DOTALL)
+
+
+def write_between(page: Path, command: str, text: str) -> None:
+    """Replace the text between a command's comments. Raises ValueError if the page has none of them."""
+    old = page.read_text(encoding="utf-8")
+    if not (place := find_between(old, command)):
+        raise ValueError(f"{page}: expected the comment <!-- begin: {command} --> and after it <!-- end -->, got none")
+    with write_atomically(page) as temporary:
+        temporary.write_text(f"{old[: place.start(2)]}{text.rstrip()}\n{old[place.end(2) :]}", encoding="utf-8")
