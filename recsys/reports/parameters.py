@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 from recsys.data.errors import check_choice
 
 TYPES = {"bool": bool, "int": int, "float": float, "str": str}
@@ -62,7 +60,9 @@ def read_parameters(notebooks: Sequence[Path]) -> dict[str, Parameter]:
 
 def _declared(path: Path) -> Iterator[Parameter]:
     """Yield the parameters of one notebook. A comment on a line of its own begins a group."""
-    from recsys.reports.choices import ONE_OF, SOME_OF  # here, as commands without notebooks need not wait for it
+    import nbformat  # here, as commands without notebooks need not wait for these
+
+    from recsys.reports.choices import ONE_OF, SOME_OF
 
     cells = nbformat.read(path, as_version=4).cells
     tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", ())]

@@ -173,9 +173,11 @@ def mounts(folder: Path) -> dict[str, Callable[[], None]]:
 
 
 @pytest.mark.skipif(not SYSTEM.is_dir() or not has_mounts(), reason="this system allows no mounts of one's own")
-def test_read_only_home_no_temporary_folder_and_settings_of_all_users(tmp_path, count):
+def test_read_only_home_no_temporary_folder_and_settings_of_all_users(tmp_path, full, count):
     (tmp_path / "project").mkdir()
-    root, set_up = write_project(tmp_path / "project", DRAW), mounts(tmp_path)
+    root, changes = write_project(tmp_path / "project", DRAW), mounts(tmp_path)
+    together = {" and ".join(changes): lambda: [change() for change in changes.values()]}
+    set_up = changes if full else together
     given = {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "absent")}
     calm, wrong = of_report(root, {}), {}
     for what, change in set_up.items():
