@@ -25,7 +25,7 @@ from recsys.evaluation.ranking import Scorer
 from recsys.models import baselines
 from recsys.reports.narrative import named
 from recsys.training.recipes import RECIPES
-from recsys.workflow import BASELINES, import_trainer, prepare
+from recsys.workflow import BASELINES, import_trainer, ndcg_on_validation, prepare
 
 PAGE, COMMAND = ROOT / "docs" / "training.md", "python -m bench.held_out"
 KEPT = ROOT / "data" / "bench" / "held_out"
@@ -67,11 +67,11 @@ def measure(split: Split, kept: Path, seed: int = 0) -> Found:
             continue
         recipe = dataclasses.replace(best, **settings | unused)
         trained[what] = trainer.train(split, recipe, seed=seed, folder=kept / f"change-{number}", verbose=False)
-        print(f"  {what}: {trained[what].history['validation_ndcg']:.4f} on validation", flush=True)
     fitted, _ = baselines.fit_all(split, BASELINES.split(), seed)
-    scorers: dict[str, Scorer] = {what: each.model for what, each in trained.items()}
-    scorers |= {name: each.scorer for name, each in fitted.items()}
-    on_validation = pd.Series({what: each.history["validation_ndcg"] for what, each in trained.items()})
+    models = {what: each.model for what, each in trained.items()}
+    histories = {what: each.history for what, each in trained.items()}
+    scorers: dict[str, Scorer] = models | {name: each.scorer for name, each in fitted.items()}
+    on_validation = pd.Series(ndcg_on_validation(split, {}, models, histories))
     best_baseline = max(fitted, key=lambda name: fitted[name].validation)
     return Found(split, on_validation, evaluate(scorers, split, (20,), seed), best_baseline)
 
@@ -134,6 +134,7 @@ def main() -> None:
             name = Path(path).name if Path(path).is_dir() else split.name
             print(f"{name}: {len(split.train):,} rows of train, {split.n_items:,} songs", flush=True)
             found[name] = measure(split, KEPT / split.manifest["key"], seed)
+            print(found[name].on_validation.round(4).to_string(), flush=True)
     write_between(PAGE, COMMAND, tables(found))
 
 

@@ -58,6 +58,17 @@ def test_a_peer_gets_the_settings_and_iterations_that_are_best_on_validation(spl
     assert found.costs.loc["als", "settings"].startswith(f"iterations {points.idxmax()},")
 
 
+def test_a_point_counts_the_time_of_what_was_added(split):
+    epochs = [{"rows_per_second": speed} for speed in (1, 4, 4)]  # the first one waits for something
+    history = {
+        "best_epoch": 3, "epochs": epochs, "inputs": {"recipe": {"refit": True}}, "validation_ndcg": 0.5,
+        "warm_start_seconds": 2.0, "part_seconds": {"next_song": 30.0, "spectral": 700.0},
+        "next_song": {"share": 0.5}, "spectral": {},
+    }  # fmt: skip
+    seconds = 3 * split.seen("train").nnz / 4
+    assert benchmark._point(split, history, None) == (3, 2.0 + seconds + 30.0, 0.5)
+
+
 def test_the_sentences_follow_from_the_points(found):
     curves = pd.DataFrame(
         [("a", 1, 1.0, 0.1), ("b", 1, 2.0, 0.05), ("a", 2, 3.0, 0.2), ("b", 2, 4.0, 0.3)],

@@ -74,12 +74,17 @@ def _measure_peer(name: str, split: Split, seed: int) -> Measured:
 
 
 def _measure_recipe(split: Split, history: dict[str, Any], model: Any, seed: int) -> Measured:
-    """Train the recipe again for parts of its epochs, with its chosen settings; the last point is the run's own."""
+    """Train the recipe again for parts of its epochs, with its chosen settings; the last point is the run's own.
+
+    The shorter trainings have no additions; those of the run count with their time.
+    """
     from recsys.training.trainer import train
 
     temperature, gamma = (history["settings"][name] for name in ("temperature", "gamma"))
     best, points = history["best_epoch"], []
     chosen = history["inputs"]["recipe"] | {"grid": ((temperature, gamma),), "gammas": (), "first_epochs": 0}
+    chosen |= {"recency": (), "next_dim": 0, "next_epochs": 0, "next_shares": ()}
+    chosen |= {"spectral_dim": 0, "spectral_shares": (), "trends": ()}
     for epochs in sorted({max(1, round(share * best)) for share in EPOCH_SHARES}):
         recipe = Recipe(**chosen | {"epochs": epochs, "patience": epochs, "evaluate_every": epochs})
         trained = train(split, recipe, seed=seed, verbose=False)
@@ -91,14 +96,15 @@ def _measure_recipe(split: Split, history: dict[str, Any], model: Any, seed: int
 
 
 def _point(split: Split, history: dict[str, Any], model: Any) -> Point:
-    """Return the point of a training. Its seconds are those of the epochs alone, without compiling and evaluating."""
+    """Return the point of a training. Its seconds are those of fitting alone, without compiling and evaluating."""
     best, refit = history["best_epoch"], history["inputs"]["recipe"]["refit"]
     epochs, n_rows = history["epochs"][:best], split.seen("train").nnz if refit else len(split.train)
     ndcg = history.get("validation_ndcg", epochs[-1].get(f"val_{MAIN_METRIC}"))
     if not refit:  # after a refit, validation is no longer unseen
         ndcg = validation_ndcg(model, split)
-    seconds = sum(n_rows / epoch["rows_per_second"] for epoch in epochs)
-    return best, history.get("warm_start_seconds", 0.0) + seconds, ndcg
+    seconds = best * n_rows / np.median([epoch["rows_per_second"] for epoch in epochs])
+    added = sum(seconds for name, seconds in history.get("part_seconds", {}).items() if history[name])
+    return best, history.get("warm_start_seconds", 0.0) + seconds + added, ndcg
 
 
 def sentences(found: Benchmark) -> list[str]:

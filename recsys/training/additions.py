@@ -4,6 +4,7 @@ These are recency weighting, the next-song part, the spectral part and the trend
 the cosine of a vector for each user and one for each song, of at most `MAX_DIM` numbers.
 """
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -66,7 +67,10 @@ def choose(history: TrainingHistory, recipe: Recipe, split: Split, tables: Table
     """
     rows = rows_for(split, "train")
     if recipe.spectral_dim:
+        began = time.perf_counter()
         parts = parts | {"spectral": spectral_vectors(split.seen("train"), recipe.spectral_dim)}
+        seconds = history.facts.setdefault("part_seconds", {})
+        seconds["spectral"] = round(time.perf_counter() - began, 3)
     chosen: dict[str, Setting] = {name: {} for name in ADDITIONS}
     for name, settings in _to_try(recipe, parts, split.has_order, rows.timestamp is not None):
         dim = add(tables, rows, parts, **chosen)[0].shape[1] + TREND_DIM

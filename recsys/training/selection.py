@@ -152,9 +152,13 @@ def _train_next_song(loop: Loop, history: TrainingHistory, split: Split, phase: 
     part, epochs = NextSongLoop(split, loop.recipe, loop.seed, loop.xla), loop.recipe.next_epochs
     history.attach(part)
     history.begin(phase, split.in_order(*parts), next_song.SETTINGS, epochs)
+    speed = 0.0
     while part.epoch < epochs:
-        loss = history.train_epoch()["loss"]
-        history.log(f"{phase}: epoch {part.epoch} of {epochs}, loss {loss:.4f}", moving=True)
+        epoch = history.train_epoch()
+        speed = max(speed, epoch["rows_per_second"])
+        history.log(f"{phase}: epoch {part.epoch} of {epochs}, loss {epoch['loss']:.4f}", moving=True)
+    if speed:  # of the fastest epoch, as the first one compiles
+        history.facts.setdefault("part_seconds", {}).setdefault("next_song", round(epochs * part.n_rows / speed, 3))
     history.attach(loop)
     return part.vectors(split.n_users)
 
@@ -169,10 +173,10 @@ def _refit(loop: Loop, history: TrainingHistory, split: Split, stopped_in: str) 
             refit_losses.append(history.train_epoch()["loss"])
         history.note(refit_seconds=history.since("phase"))
     chosen = {name: facts[name] for name in ADDITIONS}
+    before = 0.0  # this phase
     if chosen["next_song"]:
-        history.best_weights = history.best_weights or loop.model.get_weights()
+        history.best_weights, before = history.best_weights or loop.model.get_weights(), facts["refit_seconds"]
         parts["next_song"] = _train_next_song(loop, history, split, REFIT_NEXT_SONG, *both)
-        facts["refit_seconds"] += history.since("phase")
     tables = history.best_weights or loop.model.get_weights()
     model = loop.model
     if any(chosen.values()):
@@ -181,6 +185,7 @@ def _refit(loop: Loop, history: TrainingHistory, split: Split, stopped_in: str) 
             parts["spectral"] = spectral_vectors(split.seen(*both), loop.recipe.spectral_dim)
         model = additions.extended(model, additions.add(tables, rows, parts, **chosen))
     history.write_model(model)
-    history.note(refit=True, n_parameters=model.count_params())
+    seconds = round(before + history.since("phase"), 3)
+    history.note(refit=True, n_parameters=model.count_params(), refit_seconds=seconds)
     history.log(f"refit on train and validation: loss {refit_losses[-1]:.4f}, {facts['refit_seconds']:.1f} s")
     return model
