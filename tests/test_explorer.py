@@ -173,6 +173,13 @@ def test_the_policy_allows_one_script_and_one_style():
     assert page.count("<script") == 2 and "style=" not in page and "://" not in page
 
 
+def test_in_a_report_the_page_links_to_the_others():
+    data = collected(recommender(planted()))
+    linked = re.findall('<a href="(.*?)">', explorer_page(data, ["01_prepare", "04_explore"]))
+    assert linked == ["index.html", "01_prepare.html", "04_explore.html"]
+    assert "<nav>" not in explorer_page(data)
+
+
 def test_the_command_writes_the_page_of_a_run(tmp_path, monkeypatch, capsys):
     (tmp_path / "pyproject.toml").touch()
     monkeypatch.chdir(tmp_path)

@@ -51,7 +51,7 @@ def write_pages(folder: Path, record: dict[str, Any], run: Run) -> None:
         titles[name] = notebook.cells[0].source.partition("\n")[0].lstrip("# ")
         (folder / f"{name}.html").write_text(notebook_page(notebook, name, names), encoding="utf-8")
     if (songs := run.folder / explorer.DATA).exists():
-        (folder / explorer.PAGE).write_text(explorer_page(songs.read_bytes()), encoding="utf-8")
+        (folder / explorer.PAGE).write_text(explorer_page(songs.read_bytes(), names), encoding="utf-8")
     record["files"] = sorted([*(path.name for path in folder.iterdir()), "index.html", "run.json"])
     page = report_page(record, _read(folder / "metrics.json"), _read(run.folder / "summary.json"), titles)
     (folder / "index.html").write_text(page, encoding="utf-8")

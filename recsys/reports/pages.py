@@ -206,12 +206,15 @@ def _given(record: dict[str, Any]) -> str:
     return " ".join(f"{name}={shlex.quote(str(value))}" for name, value in shown.items())
 
 
-def explorer_page(data: bytes) -> str:
-    """Return the page that shows the data of `explorer.collect`. Its policy allows its own script and style alone."""
+def explorer_page(data: bytes, names: Sequence[str] = ()) -> str:
+    """Return the page that shows the data of `explorer.collect`. Its policy allows its own script and style alone.
+
+    In a report it links to the other pages: `names` are those of the notebooks.
+    """
     style, script = _template("page.css") + _template("explorer.css"), _template("explorer.js")
     policy = f"default-src 'none'; script-src {_allowed(script)}; style-src {_allowed(style)}; img-src data:"
     parts = {"style": Markup(style), "script": Markup(script), "data": base64.b64encode(data).decode()}
-    return _render("explorer.html", policy=Markup(policy), **parts)
+    return _render("explorer.html", policy=Markup(policy), names=[*names], **parts)
 
 
 def _template(name: str) -> str:
