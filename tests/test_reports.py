@@ -19,8 +19,9 @@ import pytest
 from conftest import REPOSITORY
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from recsys.data.errors import DataError
 from recsys.reports import execution, reuse
-from recsys.reports.choices import ONE_OF, SOME_OF
+from recsys.reports.choices import ONE_OF, SOME_OF, check_typed
 from recsys.reports.execution import execute, hide_paths
 from recsys.reports.folder import claim_folder, write_index
 from recsys.reports.pages import notebook_page
@@ -483,12 +484,30 @@ def test_a_value_that_is_none_of_a_fixed_set_is_an_error_before_anything_starts(
         read_values(["RECIPES= "], parameters, REPOSITORY)
 
 
-def test_a_wrong_value_leaves_no_folder(project, monkeypatch, capsys):
+@pytest.mark.parametrize(("argument", "message"), [
+    ("DATASET=sampel", "got 'sampel'; did you mean 'sample'?"),
+    ("DATA_PATH=data/no.csv", "DATA_PATH: expected a file or a folder at data/no.csv, got nothing there"),
+    ("TEST_FRACTION=1.5", "expected numbers above 0 with a sum below 1, got 0.1 and 1.5"),
+    ("USER_FRACTION=0.0", "USER_FRACTION: expected a number above 0 and at most 1, got 0.0"),
+])  # fmt: skip
+def test_a_wrong_value_leaves_no_folder(project, monkeypatch, capsys, argument, message):
     monkeypatch.chdir(project)
     before = sorted(project.rglob("*"))
     with pytest.raises(SystemExit, match="2"):
-        main(["DATASET=sampel"])
-    assert "got 'sampel'; did you mean 'sample'?" in capsys.readouterr().err and sorted(project.rglob("*")) == before
+        main([f"--notebooks={REPOSITORY / 'notebooks'}", argument])
+    assert message in capsys.readouterr().err and sorted(project.rglob("*")) == before
+
+
+def test_a_pattern_an_address_and_an_earlier_path_are_not_looked_up(tmp_path):
+    used = {"DATA_PATH": "no.csv", "ENGINE": "duckdb"}
+    for path in ("data/*.csv", "s3a://bucket/x"):
+        check_typed({"DATA_PATH"}, used | {"DATA_PATH": path}, tmp_path)
+    check_typed({"DATA_PATH"}, {"DATA_PATH": "logs.listens", "ENGINE": "spark"}, tmp_path)
+    check_typed({"SEED"}, used, tmp_path)
+    with pytest.raises(DataError, match="at no.csv, got nothing there"):
+        check_typed({"DATA_PATH"}, used, tmp_path)
+    (tmp_path / "no.csv").touch()
+    check_typed({"DATA_PATH"}, used, tmp_path)
 
 
 def test_help_lists_every_parameter_by_notebook_and_group(project, monkeypatch, capsys):

@@ -45,6 +45,7 @@ CHOICES = {
     "validation": ("", *WORDS),
     "repeated_events": ("drop", "keep"), **WAYS, "on_leak": ("stop", "drop", "report"), "engine": tuple(ENGINES),
 }  # fmt: skip
+FRACTIONS = ("validation_fraction", "test_fraction", "user_fraction")
 # the key depends on all other files of this package
 NOT_PREPARING = (
     "synthetic.py", "split.py", "samples.py", "interactions.py", "inspection.py", "guesses.py", "unused.py",
@@ -124,7 +125,11 @@ def prepare(
 def _check(parameters: dict[str, Any]) -> None:
     for name, choices in CHOICES.items():
         check_choice(name.upper(), parameters[name], choices)
-    validation, test, users = (parameters[name] for name in ("validation_fraction", "test_fraction", "user_fraction"))
+    check_fractions(*(parameters[name] for name in FRACTIONS))
+
+
+def check_fractions(validation: float, test: float, users: float) -> None:
+    """Raise DataError for shares of listens or of users that cannot be, in the order of `FRACTIONS`."""
     if not (validation > 0 and test > 0 and validation + test < 1):
         names = "VALIDATION_FRACTION and TEST_FRACTION"
         raise DataError(f"{names}: expected numbers above 0 with a sum below 1, got {validation} and {test}")

@@ -31,6 +31,7 @@ from recsys.data.readers.options import Options
 from recsys.data.readers.recognition import AUTO, WITHOUT_PATH
 from recsys.files import remove_leftovers, sha256, temporary_folder, write_json
 from recsys.reports import reuse
+from recsys.reports.choices import check_typed
 from recsys.reports.endings import is_of_input, what_helps
 from recsys.reports.execution import RunFailed, execute, hide_paths
 from recsys.reports.folder import claim_folder, publish, write_pages
@@ -178,11 +179,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(parser.format_help(), "parameters:", describe(parameters), sep="\n")
             return 0
         values = read_values(options.values, parameters, root)
+        typed = values.keys()
         if "RUN" in values:
             values["RUN"] = run_of_report(values["RUN"], options.reports)
             earlier = Run(values["RUN"], root).record.get("given", {})
             known = [f"{name}={value}" for name, value in earlier.items() if name in parameters]
             values = read_values(known, parameters, root) | values
+        check_typed(typed, {name: each.default for name, each in parameters.items()} | values, root)
     except ValueError as error:
         parser.error(str(error))
     for number in SIGNALS:

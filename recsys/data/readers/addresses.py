@@ -4,6 +4,8 @@ import os
 import re
 from pathlib import Path
 
+from recsys.data.errors import DataError
+
 DATA_SETS = ("30music", "csv", "dsg17", "yambda")  # a table with a row for each listen, whatever it is stored as
 
 
@@ -23,6 +25,16 @@ def locate(text: Path | str, engine: str, root: Path = Path()) -> Path | Address
     path = Path(os.path.normpath(root / text))  # as the user sees it: /tmp/x, not /tmp/project/../x
     is_name = re.fullmatch(r"\w+(\.\w+){0,2}", str(text), re.ASCII)
     return Address(text) if engine == "spark" and is_name and not path.exists() else path
+
+
+def nothing_there(path: Path | str) -> DataError:
+    """Return the error of a path without a file or folder."""
+    return DataError(f"DATA_PATH: expected a file or a folder at {path}, got nothing there")
+
+
+def is_missing(place: Path | Address) -> bool:
+    """Return whether a path has no file or folder. What an address or a pattern names is not looked up."""
+    return isinstance(place, Path) and not place.exists() and not {"*", "?"} & {*str(place)}
 
 
 def as_typed(text: Path | str, root: Path) -> str:

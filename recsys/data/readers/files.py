@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from recsys.data.engine import Engine
 from recsys.data.errors import DataError
-from recsys.data.readers.addresses import Address
+from recsys.data.readers.addresses import Address, nothing_there
 from recsys.files import sha256, write_atomically
 
 LARGEST = 200 * 2**30  # bytes that a zip may hold once it is extracted
@@ -132,7 +132,7 @@ def find_files(engine: Engine, path: Path | Address, patterns: Sequence[str] = (
     elif matches := _match(path):
         found = [(each, PurePosixPath(each.name)) for each in matches]
     else:
-        raise DataError(f"DATA_PATH: expected a file or a folder at {path}, got nothing there")
+        raise nothing_there(path)
     files: list[File] = []
     for each, inside in found:
         opened = open_file(engine, each, inside)
