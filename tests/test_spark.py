@@ -159,10 +159,11 @@ def test_a_folder_of_parquet_is_prepared_alike(session, tmp_path):
 
 
 @needs_spark
-def test_text_ids_and_times_are_prepared_alike(session, tmp_path):
+@pytest.mark.parametrize("split", ["random", "by-user-last"])
+def test_text_ids_and_times_are_prepared_alike(session, tmp_path, split):
     odd_table(2_000).to_parquet(tmp_path / "log.parquet", index=False)
     columns = {"user_column": "who", "item_column": "song", "time_column": "at", "seconds_column": "seconds"}
-    drawn = {"split": "random", "repeats": "first", "user_fraction": 0.8, "min_item_listens": 3, "seed": 5}
+    drawn = {"split": split, "repeats": "first", "user_fraction": 0.8, "min_item_listens": 3, "seed": 5}
     equal_folders(tmp_path, "csv", tmp_path / "log.parquet", **columns, **drawn)
 
 
@@ -171,10 +172,12 @@ def test_a_given_split_is_prepared_alike(session, tmp_path):
     draw = np.random.default_rng(2)
     lines = [f"{user} {' '.join(map(str, draw.permutation(60)[:12]))}\n" for user in range(40)]
     (tmp_path / "train.txt").write_text("".join(line.rsplit(" ", 3)[0] + "\n" for line in lines))
-    (tmp_path / "test.txt").write_text(
-        "".join(" ".join([line.split()[0], *line.split()[-3:]]) + "\n" for line in lines)
-    )
-    equal_folders(tmp_path, "lightgcn", tmp_path)
+    last = [[line.split()[0], *line.split()[-3:]] for line in lines]
+    last[0].append(lines[0].split()[1])  # train has this pair too
+    (tmp_path / "test.txt").write_text("".join(" ".join(each) + "\n" for each in last))
+    made = equal_folders(tmp_path, "lightgcn", tmp_path, on_leak="drop")
+    dropped = {step["step"]: step["dropped"] for step in made.manifest["steps"]}
+    assert dropped["leaks"] == {"in an earlier part too": 1}
 
 
 @needs_spark
