@@ -36,7 +36,6 @@ CHANGES: dict[str, dict[str, Any]] = {
     AS_IT_IS: {},
     "learning rate 0.01": {"learning_rate": 0.01},
     "learning rate 0.04": {"learning_rate": 0.04},
-    "batches of 256 users": {"batch_size": 256},
     "dim 64": {"dim": 64},
     "trials of 8 epochs": {"trial_epochs": 8},
     "random start": {"warm_start": False},
@@ -61,12 +60,12 @@ def measure(split: Split, kept: Path, seed: int = 0) -> Found:
     best, trainer = RECIPES["best"].for_size(len(split.train), split.n_items), import_trainer()
     unused = {} if split.has_order else NO_NEXT_SONG | NO_TREND  # taking them out changes nothing and trains nothing
     trained = {}
-    for number, (what, settings) in enumerate(CHANGES.items()):
+    for what, settings in CHANGES.items():
         if settings in (NO_NEXT_SONG, NO_TREND) and unused:
             trained[what] = trained[AS_IT_IS]
             continue
         recipe = dataclasses.replace(best, **settings | unused)
-        trained[what] = trainer.train(split, recipe, seed=seed, folder=kept / f"change-{number}", verbose=False)
+        trained[what] = trainer.train(split, recipe, seed=seed, folder=kept / what, verbose=False)
     fitted, _ = baselines.fit_all(split, BASELINES.split(), seed)
     models = {what: each.model for what, each in trained.items()}
     histories = {what: each.history for what, each in trained.items()}
