@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import ROOT
-from bench.pages import write_between
+from bench.pages import gap, write_between
 from recsys.data.split import Split
-from recsys.evaluation.evaluate import Evaluation, evaluate
+from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation, evaluate
 from recsys.models import baselines
 from recsys.reports.narrative import account_sentence
 from recsys.training.recipes import RECIPES, Recipe
@@ -21,7 +21,6 @@ from recsys.workflow import prepare
 
 PAGE = ROOT / "docs" / "training.md"
 COMMAND = "make ablation"
-METRIC = "ndcg@20"
 # the last step that does not use the order of the listens
 WITHOUT_ORDER = "start from the spectral vectors, number of epochs chosen"
 NOTE = f"The steps after “{WITHOUT_ORDER}” use the order of the listens; item kNN, ALS and EASE do not."
@@ -72,23 +71,18 @@ def table(evaluation: Evaluation, seconds: dict[str, float], steps: list[str], c
     ]
     for before, name in zip([None, *steps], [*steps, None], strict=True):
         if name:
-            lines.append(_row(evaluation, name, _gap(evaluation, name, before) if before else "–", seconds[name]))
+            lines.append(_row(evaluation, name, gap(evaluation, name, before) if before else "–", seconds[name]))
     heads = ("for comparison", "NDCG@20", f"“{compared}” minus this", "`best` minus this")
     lines += ["", f"| {' | '.join(heads)} | seconds |", "| --- | --- | --- | --- | --- |"]
     for name in (name for name in seconds if name not in steps):
-        gaps = " | ".join(_gap(evaluation, each, name) for each in (compared, steps[-1]))
+        gaps = " | ".join(gap(evaluation, each, name) for each in (compared, steps[-1]))
         lines.append(_row(evaluation, name, gaps, seconds[name]))
     return "\n".join(lines)
 
 
-def _row(evaluation: Evaluation, name: str, gap: str, seconds: float) -> str:
-    mean = evaluation.means.loc[(name, METRIC)]
-    return f"| {name} | {mean.value:.4f} ({mean.low:.4f} to {mean.high:.4f}) | {gap} | {seconds:.0f} |"
-
-
-def _gap(evaluation: Evaluation, a: str, b: str) -> str:
-    gap = evaluation.difference(a, b, METRIC)
-    return f"{gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f})"
+def _row(evaluation: Evaluation, name: str, difference: str, seconds: float) -> str:
+    mean = evaluation.means.loc[(name, MAIN_METRIC)]
+    return f"| {name} | {mean.value:.4f} ({mean.low:.4f} to {mean.high:.4f}) | {difference} | {seconds:.0f} |"
 
 
 def ablation(split: Split, kept: Path, seed: int = 0) -> str:
@@ -123,7 +117,7 @@ def ablation(split: Split, kept: Path, seed: int = 0) -> str:
 def _recency_sentence(trials: list[dict[str, float]]) -> str:
     if not trials:
         return ""
-    without, *values = (trial[METRIC] for trial in trials)
+    without, *values = (trial[MAIN_METRIC] for trial in trials)
     return (
         f" On validation NDCG@20 is {without:.4f} without recency weighting, and {min(values):.4f} to "
         f"{max(values):.4f} with the settings that were tried."

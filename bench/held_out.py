@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench import ROOT
-from bench.pages import write_between
+from bench.pages import gap, write_between
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation, evaluate
 from recsys.evaluation.ranking import Scorer
@@ -47,68 +48,61 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Found:
-    """What each change gets on one data set."""
+    """What each change gets on one data set. A change of what needs the order of the listens is left out without it."""
 
-    split: Split
     on_validation: pd.Series  # NDCG@20 by change
-    on_test: Evaluation  # of every change and every baseline
+    on_test: Evaluation  # of these changes and every baseline
     best_baseline: str  # on validation
 
 
 def measure(split: Split, kept: Path, seed: int = 0) -> Found:
     """Train `best` with each change, fit the baselines, and evaluate all of them."""
     best, trainer = RECIPES["best"].for_size(len(split.train), split.n_items), import_trainer()
-    unused = {} if split.has_order else NO_NEXT_SONG | NO_TREND  # taking them out changes nothing and trains nothing
     trained = {}
     for what, settings in CHANGES.items():
-        if settings in (NO_NEXT_SONG, NO_TREND) and unused:
-            trained[what] = trained[AS_IT_IS]
-            continue
-        recipe = dataclasses.replace(best, **settings | unused)
-        trained[what] = trainer.train(split, recipe, seed=seed, folder=kept / what, verbose=False)
+        if split.has_order or settings not in (NO_NEXT_SONG, NO_TREND):
+            recipe = dataclasses.replace(best, **settings)
+            trained[what] = trainer.train(split, recipe, seed=seed, folder=kept / what, verbose=False)
     fitted, _ = baselines.fit_all(split, BASELINES.split(), seed)
     models = {what: each.model for what, each in trained.items()}
     histories = {what: each.history for what, each in trained.items()}
     scorers: dict[str, Scorer] = models | {name: each.scorer for name, each in fitted.items()}
     on_validation = pd.Series(ndcg_on_validation(split, {}, models, histories))
     best_baseline = max(fitted, key=lambda name: fitted[name].validation)
-    return Found(split, on_validation, evaluate(scorers, split, (20,), seed), best_baseline)
+    return Found(on_validation, evaluate(scorers, split, (20,), seed), best_baseline)
 
 
 def gains(found: dict[str, Found]) -> pd.DataFrame:
-    """Return by how many percent each change raises NDCG@20 on validation: changes × data sets."""
+    """Return by how many percent each change raises NDCG@20 on validation: changes × data sets, NaN if left out."""
     values = pd.DataFrame({name: each.on_validation for name, each in found.items()})
-    return 100 * (values / values.loc[AS_IT_IS] - 1)
+    return 100 * (values.loc[[*CHANGES]] / values.loc[AS_IT_IS] - 1)
 
 
 def choose_without(name: str, gained: pd.DataFrame) -> str:
     """Return the change that gains most on all data sets but one, on average."""
-    return str(gained.drop(columns=name).mean(axis=1).idxmax())
+    return str(gained.drop(columns=name).fillna(0).mean(axis=1).idxmax())
 
 
 def tables(found: dict[str, Found]) -> str:
     """Return what the settings get on the data set that was left out, and the gain of each change, in Markdown."""
     gained = gains(found)
-    heads = ("left out", "rows", "listeners", "the others choose", "with this", "`best` as it is", "difference",
-             "best baseline", "`best` as it is minus the baseline")  # fmt: skip
-    lines = [f"| {' | '.join(heads)} |", "| --- | ---: | ---: | --- | ---: | ---: | ---: | --- | ---: |"]
+    heads = ("left out", "rows of train", "songs", "listeners of test", "the others choose", "with this",
+             "`best` as it is", "difference", "best baseline", "`best` as it is minus the baseline")  # fmt: skip
+    lines = [f"| {' | '.join(heads)} |", f"| --- |{' ---: |' * 3} --- |{' ---: |' * 3} --- | ---: |"]
     for name, each in found.items():
         chosen, test = choose_without(name, gained), each.on_test
+        with_this, baseline = chosen if chosen in test.per_user else AS_IT_IS, each.best_baseline
         value = {model: f"{test.means.loc[(model, MAIN_METRIC), 'value']:.4f}" for model in test.per_user}
-        ours = value[AS_IT_IS], "–" if chosen == AS_IT_IS else _gap(test, chosen, AS_IT_IS)
-        theirs = f"{named(each.best_baseline)} {value[each.best_baseline]}", _gap(test, AS_IT_IS, each.best_baseline)
-        size = f"{len(each.split.train):,}", f"{test.n_users:,}"
-        lines.append(f"| {' | '.join([name, *size, chosen, value[chosen], *ours, *theirs])} |")
+        size = (f"{n:,}" for n in (len(test.split.train), test.split.n_items, test.n_users))
+        ours = value[with_this], value[AS_IT_IS], "–" if with_this == AS_IT_IS else gap(test, with_this, AS_IT_IS)
+        theirs = f"{named(baseline)} {value[baseline]}", gap(test, AS_IT_IS, baseline)
+        lines.append(f"| {' | '.join([name, *size, chosen, *ours, *theirs])} |")
     lines += ["", "Gain on validation from each change, in percent:", ""]
     lines += [f"| change | {' | '.join(gained)} | mean |", f"| --- |{' ---: |' * (len(found) + 1)}"]
     for change, row in gained.drop(index=AS_IT_IS).iterrows():
-        lines.append(f"| {change} | {' | '.join(f'{value:+.1f}' for value in [*row, row.mean()])} |")
+        cells = ["–" if np.isnan(value) else f"{value:+.1f}".replace("-", "−") for value in [*row, row.mean()]]
+        lines.append(f"| {change} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _gap(evaluation: Evaluation, a: str, b: str) -> str:
-    gap = evaluation.difference(a, b, MAIN_METRIC)
-    return f"{gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f})"
 
 
 def open_sample(path: str, split: str, most_rows: int) -> Split:

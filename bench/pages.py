@@ -1,9 +1,16 @@
-"""Puts what a command measured into a page of docs, between the comments that name the command."""
+"""What a command measured, as text in a page of docs between the comments that name the command."""
 
 import re
 from pathlib import Path
 
+from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation
 from recsys.files import write_atomically
+from recsys.reports.narrative import signed_spread
+
+
+def gap(evaluation: Evaluation, a: str, b: str) -> str:
+    """Return the difference a − b in NDCG@20 with its interval."""
+    return signed_spread(evaluation.difference(a, b, MAIN_METRIC))
 
 
 def find_between(text: str, command: str) -> re.Match[str] | None:

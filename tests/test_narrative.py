@@ -231,7 +231,6 @@ def evaluate_run(run, names, seed=0):
 
 def test_the_sample_is_made_on_the_spot_and_the_same_seed_gives_the_same_figures(tmp_path, capsys, monkeypatch):
     short = {"epochs": 2, "patience": 2, "trial_epochs": 1, "first_epochs": 0, "gammas": (), "next_dim": 0}
-    short |= {"recency": (), "spectral_dim": 0, "trends": ()}
     monkeypatch.setitem(RECIPES, "best", dataclasses.replace(RECIPES["best"], **short, grid=GRID))
     monkeypatch.setitem(RECIPES, "author", RECIPES["author"].override(epochs=2))
     found = []
