@@ -1,6 +1,7 @@
 """What each change from the recipe `author` to `best` is worth: python -m bench.ablation DATA_PATH=<sessions.parquet>
 
 DATASET is 30music by default, SPLIT by-user-last; for several splits, separated by spaces, there are several tables.
+USER_FRACTION=0.4 draws so many of the listeners, which is faster.
 Trainings are kept in data/bench/ablation, and used again if nothing has changed. Writes the tables to docs/training.md.
 """
 
@@ -104,9 +105,10 @@ def ablation(split: Split, kept: Path, seed: int = 0) -> str:
         scorers[name] = baselines.fit(name, split, seed).scorer
         seconds[name] = time.perf_counter() - began
     evaluation = evaluate(scorers, split, (20,), seed=seed)
-    manifest = split.manifest
+    manifest, share = split.manifest, split.manifest["parameters"]["user_fraction"]
+    drawn = "" if share == 1 else f" of a random {share:.0%} of the listeners"
     return (
-        f"{manifest['dataset']}, split {manifest['split']}: NDCG@20 on test over {split.n_items:,} songs, "
+        f"{manifest['dataset']}, split {manifest['split']}{drawn}: NDCG@20 on test over {split.n_items:,} songs, "
         f"{evaluation.n_users:,} listeners, 95 % intervals over listeners, paired differences, seed {seed}. Seconds "
         "include all choices, training and refit.\n\n"
         f"{account_sentence(split)}{_recency_sentence(trained.history['recency_trials'])}\n\n"
@@ -126,17 +128,18 @@ def _recency_sentence(trials: list[dict[str, float]]) -> str:
 
 def main() -> None:
     """Run the ablation on each split and write the page."""
+    values = {"DATASET": "30music", "DATA_PATH": "", "SPLIT": "by-user-last", "USER_FRACTION": "1", "SEED": "0"}
     parser = argparse.ArgumentParser("make ablation", description=__doc__)
-    parser.add_argument("values", nargs="*", metavar="NAME=value", help="DATASET, DATA_PATH, SPLIT or SEED")
-    values = {"DATASET": "30music", "DATA_PATH": "", "SPLIT": "by-user-last", "SEED": "0"}
+    parser.add_argument("values", nargs="*", metavar="NAME=value", help=", ".join(values))
     for name, equals, value in (each.partition("=") for each in parser.parse_args().values):
         if not equals or name not in values:
             parser.error(f"expected NAME=value with one of {', '.join(values)}, got {name!r}")
         values[name] = value
     texts = []
     for kind in values["SPLIT"].split():
-        seed = int(values["SEED"])
-        split = prepare(values["DATASET"], values["DATA_PATH"] or None, root=ROOT, split=kind, seed=seed)
+        seed, fraction = int(values["SEED"]), float(values["USER_FRACTION"])
+        path = values["DATA_PATH"] or None
+        split = prepare(values["DATASET"], path, root=ROOT, split=kind, user_fraction=fraction, seed=seed)
         texts.append(ablation(split, ROOT / "data" / "bench" / "ablation", seed))
     write_between(PAGE, COMMAND, "\n\n".join([*texts, NOTE]))
 

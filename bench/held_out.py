@@ -38,7 +38,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "learning rate 0.01": {"learning_rate": 0.01},
     "learning rate 0.04": {"learning_rate": 0.04},
     "dim 64": {"dim": 64},
-    "trials of 8 epochs": {"trial_epochs": 8},
+    "trials of 4 epochs": {"trial_epochs": 4},
     "random start": {"warm_start": False},
     "no spectral part": {"spectral_dim": 0, "spectral_shares": ()},
     "no next-song part": NO_NEXT_SONG,

@@ -40,6 +40,7 @@ SCRIPTS = {  # what each script asks, in the order of the table
     "implicit_knn": "`implicit` 0.7.3: the best of item kNN (cosine, TF-IDF, BM25) and ALS",
     "lenskit_knn": "LensKit 2025.8.1: item kNN",
     "recbole_ease": "RecBole 1.2.1: EASE",
+    "rectools_ease": "RecTools 0.19.0: EASE",
     "recsys_markov": "recsys: Markov chain + item kNN",
     "recsys_best": "recsys: recipe `best`",
     "rectools_sasrec": "RecTools 0.19.0: SASRec, a transformer",

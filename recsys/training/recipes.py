@@ -155,9 +155,9 @@ RECIPES: dict[str, Recipe] = {
         patience=3, grid=((0.12, 1.0),),
     ),
     "best": Recipe(
-        "best", dim=128, negatives="full", n_negatives=ACCURACY_NEGATIVES, batch_size=512, learning_rate=0.04,
+        "best", dim=128, negatives="full", n_negatives=ACCURACY_NEGATIVES, batch_size=512, learning_rate=0.02,
         epochs=48, patience=48, grid=((0.07, 1.0), (0.1, 1.0), (0.15, 1.0), (0.2, 1.0)), gammas=(1.15, 1.3),
-        trial_epochs=4, first_epochs=8, warm_start=True, recency=RECENCY, next_dim=120, next_epochs=2,
+        trial_epochs=8, first_epochs=8, warm_start=True, recency=RECENCY, next_dim=120, next_epochs=2,
         next_shares=(0.2, 0.35, 0.5, 0.65), spectral_dim=64, spectral_shares=(0.4, 0.6, 0.75, 0.9),
         trends=(0.02, 0.05, 0.1, 0.15, 0.25), evaluate_every=4,
     ),
