@@ -35,9 +35,7 @@ NO_NEXT_SONG: dict[str, Any] = {"next_dim": 0, "next_epochs": 0, "next_shares": 
 NO_TREND: dict[str, Any] = {"trends": ()}
 CHANGES: dict[str, dict[str, Any]] = {
     AS_IT_IS: {},
-    "learning rate 0.01": {"learning_rate": 0.01},
     "learning rate 0.04": {"learning_rate": 0.04},
-    "dim 64": {"dim": 64},
     "trials of 4 epochs": {"trial_epochs": 4},
     "random start": {"warm_start": False},
     "no spectral part": {"spectral_dim": 0, "spectral_shares": ()},
