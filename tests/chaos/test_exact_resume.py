@@ -18,7 +18,7 @@ RULE = "Equal weights and histories in bits; no file is left over."
 
 def train(root: Path, *names: str) -> int:
     """Train the recipes one after the other, with a checkpoint after every call into TensorFlow."""
-    history.CHECKPOINT_SECONDS, history.CHECKPOINT_SHARE, loop.ROWS_PER_CALL = 0.0, 1.0, 640
+    history.CHECKPOINT_SECONDS, history.CHECKPOINT_SHARE, loop.ROWS_PER_CALL = 0.0, float("inf"), 640
     tiny.watch_changes("train")
     split = placed(groups(1500))
     for name in names:
