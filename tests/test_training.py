@@ -228,7 +228,9 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_training(tmp_path, capsys)
 def test_equal_inputs_are_trained_once_and_other_inputs_anew(tmp_path, capsys):
     split, recipe = groups(500), SMALL.override(epochs=1)
     first = quick(split, recipe, folder=tmp_path)
+    (tmp_path / "checkpoint").write_bytes(b"of a training that was killed after its end")
     again = quick(split, recipe, folder=tmp_path, verbose=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.json", "model.keras"]
     assert again.reused and not first.reused and capsys.readouterr().out.count("\n") == 1
     assert again.history == read_json(tmp_path / "history.json")
     for a, b in zip(first.model.get_weights(), again.model.get_weights(), strict=True):

@@ -180,6 +180,12 @@ def defer_interrupts(history: TrainingHistory) -> Iterator[None]:
             signal.signal(signal.SIGINT, usual)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a finished training does not need: its checkpoint, and the temporary files that a kill left."""
+    for rest in (*folder.glob(CHECKPOINT), *folder.glob(".*")):
+        rest.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def record_outcome(history: TrainingHistory) -> Iterator[None]:
     """Note in the history how a training ends: finished, interrupted or failed."""
@@ -196,7 +202,6 @@ def record_outcome(history: TrainingHistory) -> Iterator[None]:
     history.facts.pop("error", None)
     history.note(status="finished", finished_at=time.strftime("%Y-%m-%d %H:%M:%S"), **history.model_hash())
     if history.folder:
-        for rest in (history.folder / CHECKPOINT, *history.folder.glob(".*")):  # a kill leaves temporary files
-            rest.unlink(missing_ok=True)
+        remove_leftovers(history.folder)
     best, n, seconds = history.facts["best_epoch"], len(history.epochs), history.facts["seconds"]
     history.log(f"finished after {seconds:.1f} s. Best epoch: {best} of {n}")

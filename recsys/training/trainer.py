@@ -25,6 +25,7 @@ from recsys.training.history import (
     defer_interrupts,
     print_line,
     record_outcome,
+    remove_leftovers,
 )
 from recsys.training.loop import Loop
 from recsys.training.recipes import MAX_SONGS_FOR_FULL, Recipe
@@ -73,6 +74,8 @@ def train(
             changed = changed_inputs(before["inputs"], inputs | as_before)
             if not changed:
                 log(f"nothing has changed since {before['finished_at']}: that model is used again")
+                if workers.number() == 0:
+                    remove_leftovers(folder)  # a kill came after the end of the training
                 return Trained(load(folder), before, reused=True)
             log(f"trains again, because these have changed since {before['finished_at']}: {changed}")
     with choose_strategy().scope():
