@@ -57,12 +57,14 @@ def count(request):
     """Return a function that notes `tried` cases, of which `wrong` broke the rule, and fails if any did.
 
     `what` names the row of the table in docs/reliability.md, `rule` is what must hold, `note` says in a sentence what
-    was seen. A test may call it several times. `make chaos` names a folder for the figures in COUNTS.
+    was seen. A test may call it several times; the seconds are those since the last call. `make chaos` names a folder
+    for the figures in COUNTS.
     """
     started = time.perf_counter()
 
     def note_figure(what: str, tried: int, wrong: int, rule: str, note: str = "") -> None:
-        seconds = round(time.perf_counter() - started, 1)
+        nonlocal started
+        seconds, started = round(time.perf_counter() - started, 1), time.perf_counter()
         figure = {"what": what, "tried": tried, "wrong": wrong, "rule": rule, "note": note}
         if folder := os.environ.get("COUNTS"):
             name = f"{request.node.originalname}-{zlib.crc32(what.encode()):08x}.json"
