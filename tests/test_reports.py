@@ -350,24 +350,26 @@ def test_the_results_of_a_step_are_inputs_of_the_steps_after_it(steps):
 AGAIN, WITH_OTHERS, MENDED = "To continue, type `{}`.", "{} NAME=value", "Once the cause is mended, `{}`"
 
 
-@pytest.mark.parametrize(("ending", "error", "helps", "shown"), [
-    ("error", "ValueError: no such <song>", MENDED, 'raise ValueError("no such <song>")'),
-    ("exit", "SystemExit: 0", MENDED, "SystemExit"),
-    ("kill", "the kernel died", AGAIN, ""),
-    ("sleep", "the cell took longer than --timeout", AGAIN, ""),
-    ("data", "DataError: log.csv: expected a song, got a <bird>", WITH_OTHERS, None),
-    ("value", "ValueError: EPOCHS: expected 1 or more,\ngot 0", WITH_OTHERS, None),
-    ("disk", "OSError: [Errno 28] No space left on device", AGAIN, "Traceback"),
+@pytest.mark.parametrize(("ending", "error", "helps"), [
+    ("error", "ValueError: no such <song>", MENDED),
+    ("exit", "SystemExit: 0", MENDED),
+    ("kill", "the kernel died", AGAIN),
+    ("sleep", "the cell took longer than --timeout", AGAIN),
+    ("data", "DataError: log.csv: expected a song, got a <bird>", WITH_OTHERS),
+    ("value", "ValueError: EPOCHS: expected 1 or more,\ngot 0", WITH_OTHERS),
+    ("disk", "OSError: [Errno 28] No space left on device", AGAIN),
 ])  # fmt: skip
-def test_a_run_that_fails_is_kept_as_failed_and_says_what_helps(project, ending, error, helps, shown):
-    """An error of input has no traceback on the terminal: `shown` is None."""
+def test_a_run_that_fails_is_kept_as_failed_and_says_what_helps(project, ending, error, helps):
+    """An error of input has no traceback on the terminal."""
     limit = ["--timeout=1"] if ending == "sleep" else []
     status, lines, err = run(project, "--first=2", "RUN=endings", f"ENDING={ending}", *limit)
-    error = f"02_train, cell 2 of 3: {error}"
-    record = json.loads((project / lines[-1]).read_text())
-    assert status == 1 and lines[-1].endswith(".failed/run.json") and "\x1b" not in err
-    assert err == f"{error}\n" if shown is None else (err.endswith(f"{error}\n") and shown in err)
-    assert shown is not None or "Traceback" in (project / lines[-1]).with_name("02_train.ipynb").read_text()
+    record, error = json.loads((project / lines[-1]).read_text()), f"02_train, cell 2 of 3: {error}"
+    assert status == 1 and lines[-1].endswith(".failed/run.json")
+    assert err.endswith(f"{error}\n") and "\x1b" not in err
+    assert (err == f"{error}\n") == (helps == WITH_OTHERS)
+    assert ("Traceback" in err) == (ending in ("error", "disk"))
+    assert ending != "error" or 'raise ValueError("no such <song>")' in err
+    assert helps != WITH_OTHERS or "Traceback" in (project / lines[-1]).with_name("02_train.ipynb").read_text()
     assert (record["status"], record["exit_code"], record["error"]) == ("failed", 1, error)
     assert helps.format("make reports RUN=endings") in lines[-2]
     assert ("To continue" in lines[-2]) == (helps == AGAIN)
@@ -401,6 +403,18 @@ def test_an_interrupted_run_is_kept_as_interrupted_and_leaves_no_kernel(project,
     assert (record["status"], record["error"]) == ("interrupted", expected)
     assert out.splitlines()[-1].endswith(".interrupted/run.json")
     assert is_gone(noted.read_text())
+
+
+def test_two_runs_at_once_share_nothing_and_agree(project):
+    both = [start(project, "SEED=4") for _ in range(2)]
+    printed = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], printed
+    pages = [project / out.splitlines()[-1] for out, _ in printed]
+    assert pages[0] != pages[1]
+    first, second = (page.with_name("metrics.json").read_bytes() for page in pages)
+    assert first == second
+    listed = (project / "reports" / "index.html").read_text()
+    assert all(page.parent.name in listed for page in pages)
 
 
 def test_two_reports_never_get_the_same_name(tmp_path):
