@@ -73,7 +73,7 @@ def measure(split: Split, kept: Path, seed: int = 0) -> Found:
 def gains(found: dict[str, Found]) -> pd.DataFrame:
     """Return by how many percent each change raises NDCG@20 on validation: changes × data sets, NaN if left out."""
     values = pd.DataFrame({name: each.on_validation for name, each in found.items()})
-    return 100 * (values.loc[[*CHANGES]] / values.loc[AS_IT_IS] - 1)
+    return 100 * (values.reindex([*CHANGES]) / values.loc[AS_IT_IS] - 1)
 
 
 def choose_without(name: str, gained: pd.DataFrame) -> str:
@@ -115,17 +115,20 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m bench.held_out", description=__doc__)
     parser.add_argument("values", nargs="+", metavar="NAME=value", help="DATA, LAST, ROWS, SEED")
     given = dict(each.partition("=")[::2] for each in parser.parse_args().values)
-    if not given.keys() <= {"DATA", "LAST", "ROWS", "SEED"} or not given.keys() & {"DATA", "LAST"}:
+    if not given.keys() <= {"DATA", "LAST", "ROWS", "SEED"}:
         parser.error(f"expected DATA=<paths>, LAST=<paths>, ROWS and SEED, got {' '.join(given)}")
+    kinds = {"DATA": "auto", "LAST": "by-user-last"}
+    paths = [(path, kind) for name, kind in kinds.items() for path in given.get(name, "").split()]
+    if len(paths) < 2:
+        parser.error(f"expected two data sets or more, as each is judged by the others' choice, got {len(paths)}")
     rows, seed = int(given.get("ROWS", 100_000)), int(given.get("SEED", 0))
     found = {}
-    for names, kind in (("DATA", "auto"), ("LAST", "by-user-last")):
-        for path in given.get(names, "").split():
-            split = open_sample(path, kind, rows)
-            name = Path(path).name if Path(path).is_dir() else split.name
-            print(f"{name}: {len(split.train):,} rows of train, {split.n_items:,} songs", flush=True)
-            found[name] = measure(split, KEPT / split.manifest["key"], seed)
-            print(found[name].on_validation.round(4).to_string(), flush=True)
+    for path, kind in paths:
+        split = open_sample(path, kind, rows)
+        name = Path(path).name if Path(path).is_dir() else split.name
+        print(f"{name}: {len(split.train):,} rows of train, {split.n_items:,} songs", flush=True)
+        found[name] = measure(split, KEPT / split.manifest["key"], seed)
+        print(found[name].on_validation.round(4).to_string(), flush=True)
     write_between(PAGE, COMMAND, tables(found))
 
 

@@ -89,6 +89,7 @@ def test_a_change_is_chosen_without_the_data_set_that_it_is_judged_on():
     assert rows[2][-1] == in_words(evaluation.difference(held_out.AS_IT_IS, "itemknn", "ndcg@20"))
     assert [first, "+50.0", "+0.0", "+0.0", "+16.7"] in rows
     assert ["no trend", "+0.0", "+0.0", "–", "+0.0"] in rows
+    assert "| no trend | – | – | – |" in held_out.tables({"c": found["c"], "d": found["c"]})  # none has an order
 
 
 def in_words(gap: pd.Series) -> str:
