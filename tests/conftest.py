@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ import pytest
 for library in ("OMP", "OPENBLAS"):  # their threads wait for each other in a loop, which takes long on shared cores
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # ranx, a reference, takes longer to compile than to run
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in the background of a script; tests send it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # files of tests that take longest, and the folder of the notebooks: they begin first, and the short ones fill the rest

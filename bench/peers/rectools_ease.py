@@ -28,6 +28,6 @@ def hits(regularisation):
     return len(lists(regularisation, train, wanted["user"].unique()).merge(wanted))
 
 
-chosen = max((10.0, 30.0, 100.0), key=hits)
+chosen = max((30.0, 100.0, 300.0), key=hits)
 print("chosen: EASE, regularization", chosen)
 lists(chosen, listens, users).to_parquet(f"{folder}/rectools_ease.parquet")
