@@ -11,7 +11,7 @@ from recsys.data.interactions import Interactions, Stored
 from recsys.data.split import Split
 from recsys.models.embeddings import Embeddings
 from recsys.training import losses
-from recsys.training.devices import local, over_replicas, share_of_users
+from recsys.training.devices import compiled, graph, local, over_replicas, share_of_users
 from recsys.training.loop import Loop
 from recsys.training.recipes import ACCURACY_NEGATIVES, Recipe
 from recsys.training.spectral import spectral_vectors
@@ -28,8 +28,8 @@ class FullLoop(Loop):
         super().__init__(model, split, recipe, seed, xla)
         self._warm: tuple[Interactions | Stored | None, list[np.ndarray]] = None, []
         signature = [tf.TensorSpec((None,), tf.int32)] * 3 + [tf.TensorSpec((), kind) for kind in NUMBERS]
-        self._step = tf.function(self._on_replicas, signature)
-        self._exponentials = tf.function(losses.exponentials, jit_compile=True) if self.xla else losses.exponentials
+        self._step = graph(self._on_replicas, signature)
+        self._exponentials = compiled(losses.exponentials, self.xla)
 
     def _load(self, rows: Interactions | Stored) -> None:
         users, items = rows.user, rows.item

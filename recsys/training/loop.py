@@ -11,6 +11,7 @@ from recsys.data.interactions import Interactions, Stored
 from recsys.data.split import Split
 from recsys.models.embeddings import Embeddings
 from recsys.training import losses, workers
+from recsys.training.devices import graph
 from recsys.training.optimizers import Optimizer, schedule
 from recsys.training.recipes import ACCURACY_NEGATIVES, Recipe
 
@@ -41,7 +42,7 @@ class Loop:
         self.strategy = tf.distribute.get_strategy()
         self.xla = xla and self.strategy.num_replicas_in_sync == 1
         self.optimizer = Optimizer(recipe.optimizer, self.tables, self.xla)
-        self._evaluated = tf.function(self._evaluate_batches, jit_compile=self.xla)
+        self._evaluated = graph(self._evaluate_batches, xla=self.xla)
         self.warm_start_seconds = 0.0  # of the last that was made
         self.after_call: Callable[[], None] = lambda: None  # in training, when the state is complete
         self.check_interrupt: Callable[[], None] = lambda: None  # in an evaluation
@@ -119,8 +120,12 @@ class Loop:
 
     def _evaluate_batches(self, users, items, place, key):
         """Evaluate some batches: `place` holds the first one's number, and the number of rows of the part."""
-        size, (first, n), totals, step = self.recipe.batch_size, tf.unstack(place), tf.zeros(3, tf.float64), 0
-        while step * size < users.shape[0] and (first + step) * size < n:
+        size, (first, n) = self.recipe.batch_size, tf.unstack(place)
+
+        def not_done(step, totals):
+            return (step * size < users.shape[0]) & ((first + step) * size < n)
+
+        def add(step, totals):
             rows = step * size + tf.range(size)
             user, positive = tf.gather(users, rows), tf.gather(items, rows)  # (batch,)
             candidates = losses.uniform_candidates(positive, ACCURACY_NEGATIVES, self.pool, key, first + step)
@@ -128,9 +133,10 @@ class Loop:
             real = (first * size + rows < n) & tf.math.is_finite(logits[:, 0])  # not padding, and with vectors
             own, others = tf.where(real, logits[:, 0], 0.0), logits[:, 1:]
             row_losses = tf.where(real, losses.softmax(own, others, 0.0, self.gamma), 0.0)
-            totals += losses.totals(row_losses, losses.hits(own, tf.reduce_max(others, axis=1), real), real)
-            step += 1
-        return totals
+            more = losses.totals(row_losses, losses.hits(own, tf.reduce_max(others, axis=1), real), real)
+            return step + 1, totals + more
+
+        return tf.while_loop(not_done, add, (0, tf.zeros(3, tf.float64)))[1]
 
 
 def means(prefix: str, totals: np.ndarray, n: int) -> dict[str, float]:

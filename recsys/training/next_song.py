@@ -16,7 +16,7 @@ from recsys.data.interactions import Interactions, Stored
 from recsys.data.split import Split
 from recsys.models.embeddings import Embeddings
 from recsys.training import losses
-from recsys.training.devices import local, over_replicas, share_of_users
+from recsys.training.devices import compiled, graph, local, over_replicas, share_of_users
 from recsys.training.loop import Loop
 from recsys.training.recipes import MAX_LOGITS_PER_BATCH, Recipe
 
@@ -40,8 +40,8 @@ class NextSongLoop(Loop):
         super().__init__(model, split, recipe, seed, xla, more=[self.lag_weights])
         signature = [tf.TensorSpec((None, LAGS), tf.int32), *[tf.TensorSpec((None,), tf.int32)] * 2]
         signature += [tf.TensorSpec((None,), tf.bool), *(tf.TensorSpec((), kind) for kind in NUMBERS)]
-        self._step = tf.function(self._on_replicas, signature)
-        self._exponentials = tf.function(losses.exponentials, jit_compile=True) if self.xla else losses.exponentials
+        self._step = graph(self._on_replicas, signature)
+        self._exponentials = compiled(losses.exponentials, self.xla)
 
     def _load(self, rows: Interactions | Stored) -> None:
         """Take rows in the order of `Split.in_order`."""

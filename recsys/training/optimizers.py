@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from recsys.models.embeddings import write_rows
-from recsys.training.devices import local
+from recsys.training.devices import compiled, local
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # names and values of the Adam paper
 WARM_UP = 0.02  # share of the steps
@@ -50,8 +50,7 @@ class Optimizer:
         self.row_by_row = xla and rule == "sgd"
         zeros = [functools.partial(tf.zeros, table.shape) for table in tables]  # functions, as values would be copied
         self.slots = [[tf.Variable(each, dtype=tf.float32) for _ in range(n_slots)] for each in zeros]
-        compiled = functools.partial(tf.function, jit_compile=True) if xla else lambda function: function
-        self._move_table, self._move_gathered = map(compiled, (self._assign, self._after_sums))
+        self._move_table, self._move_gathered = compiled(self._assign, xla), compiled(self._after_sums, xla)
 
     def reset(self) -> None:
         for slot in sum(self.slots, []):

@@ -9,7 +9,7 @@ from recsys.data.interactions import Interactions, Stored
 from recsys.data.split import Split
 from recsys.models.embeddings import Embeddings
 from recsys.training import losses
-from recsys.training.devices import local, n_replicas, over_replicas, share
+from recsys.training.devices import compiled, graph, local, n_replicas, over_replicas, share
 from recsys.training.loop import Loop
 from recsys.training.recipes import ACCURACY_NEGATIVES, Recipe
 from recsys.training.shuffling import ShuffledRows
@@ -28,11 +28,9 @@ class SampledLoop(Loop):
     def __init__(self, model: Embeddings, split: Split, recipe: Recipe, seed: int = 0, xla: bool = False):
         super().__init__(model, split, recipe, seed, xla)
         whole = self.optimizer.row_by_row
-        self._steps = tf.function(self._train_batches, jit_compile=whole)
-        compiled = functools.partial(tf.function, jit_compile=True) if self.xla and not whole else lambda part: part
-        self._scaled = compiled(self._scale)
-        self._exponentials = compiled(self._masked_exponentials)
-        self._losses = compiled(self._masked_losses)
+        self._steps = graph(self._train_batches, xla=whole)
+        parts = self._scale, self._masked_exponentials, self._masked_losses
+        self._scaled, self._exponentials, self._losses = (compiled(part, self.xla and not whole) for part in parts)
 
     def _load(self, rows: Interactions | Stored) -> None:
         self.rows, self.n_rows = ShuffledRows(rows, self.seed), len(rows)
@@ -63,17 +61,21 @@ class SampledLoop(Loop):
 
     def _train_batches(self, users, items, place, key, rates, count):
         """Take some steps: `place` holds the first one's number, and the number of rows of the epoch."""
-        size, (first, n), totals, bad, step = self.recipe.batch_size, tf.unstack(place), tf.zeros(3, tf.float64), -1, 0
-        while step < rates.shape[0] and (first + step) * size < n:
+        size, (first, n) = self.recipe.batch_size, tf.unstack(place)
+
+        def not_done(step, totals, bad):
+            return (step < rates.shape[0]) & ((first + step) * size < n)
+
+        def take(step, totals, bad):
             rows = step * size + tf.range(size)
             user, positive = tf.gather(users, rows), tf.gather(items, rows)  # (batch,)
             real = (first * size + rows < n) & self.model.known(user, positive[:, None])[:, 0]  # the last may be short
             now = tf.cast(first + step, tf.float32)
             more = self._on_replicas(user, positive, real, key, first + step, rates[step], count + now)
             bad = tf.where((bad < 0) & ~tf.math.is_finite(more[0]), first + step, bad)
-            totals += more
-            step += 1
-        return totals, bad
+            return step + 1, totals + more, bad
+
+        return tf.while_loop(not_done, take, (0, tf.zeros(3, tf.float64), -1))[1:]
 
     def _train_step(self, user, positive, real, key, step, rate, count):
         negatives = self._draw_negatives(positive, key, step)  # codes, (batch, n), or (n,) shared by the batch

@@ -20,6 +20,7 @@ from recsys.evaluation.evaluate import validation_ndcg as own_ndcg
 from recsys.evaluation.evaluate import validation_ndcg_by_user as own_ndcg_by_user
 from recsys.evaluation.ranking import Scorer
 from recsys.models.embeddings import ROWS_AT_ONCE
+from recsys.training.devices import graph
 
 SAME = {"prepared": "data", "rows": "data", "code": "code", "recipe": "recipe", "seed": "SEED"}  # on all workers
 
@@ -147,4 +148,4 @@ def _summation(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Ten
     def over_workers(values):
         return strategy.reduce("sum", strategy.run(tf.identity, (values,)), axis=None)
 
-    return tf.function(over_workers, [tf.TensorSpec((None,), tf.int32)])
+    return graph(over_workers, [tf.TensorSpec((None,), tf.int32)])
