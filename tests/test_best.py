@@ -1,6 +1,7 @@
 """The recipe `best`: it solves toys, chooses on validation alone, then learns from train and validation."""
 
 import dataclasses
+import itertools
 import json
 import re
 import signal
@@ -16,9 +17,10 @@ from recsys.evaluation.evaluate import validation_ndcg
 from recsys.evaluation.sampled import draw_candidates, sampled_accuracy
 from recsys.files import read_json
 from recsys.models.embeddings import Embeddings
-from recsys.training import additions, losses, recipes, trainer
+from recsys.training import additions, losses, recipes, selection, trainer
 from recsys.training.full_softmax import FullLoop
 from recsys.training.recipes import RECIPES
+from recsys.training.selection import climb
 from recsys.training.spectral import spectral_vectors
 from recsys.training.trainer import load, train
 
@@ -121,13 +123,14 @@ def test_the_history_holds_every_choice(tmp_path, capsys):
         assert (own == kept).all()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["history.json", "model.keras"]
     lines = capsys.readouterr().out.splitlines(keepends=True)
-    assert len(lines) == 1 + 2 + 5 + 2
-    assert [line.endswith("\n") for line in lines] == [True] * 3 + [False] * 5 + [True] * 2
-    assert re.fullmatch(r"best: trial 1 of 2: temperature 0.1, gamma 1.25, NDCG@20 on validation 0.\d{4} *\n", lines[1])
+    trial, ends = [False, False, True], [line.endswith("\n") for line in lines]  # a line for each epoch covers the last
+    assert ends == [True, *trial, *trial, *[False] * 5, True, True]
+    assert re.fullmatch(r"best: trial 1: epoch 2 of 2, loss \d\.\d{4} *\r", lines[2])
+    assert re.fullmatch(r"best: trial 1: temperature 0.1, gamma 1.25, NDCG@20 on validation 0.\d{4} *\n", lines[3])
     assert re.fullmatch(
         r"best: epoch  4 of 5: loss \d+\.\d{4}, accuracy \d+\.\d\d%; "
         r"validation accuracy \d+\.\d\d%, NDCG@20 \d\.\d{4}; [\d,]+ rows/s; \d+:\d\d to epoch 5 *\r",
-        lines[6],
+        lines[10],
     )
     assert quick(split, folder=tmp_path).reused and not quick(split, folder=tmp_path, seed=1).reused
 
@@ -141,6 +144,35 @@ def test_the_choice_is_the_best_on_validation():
     for _ in range(5):
         loop.train_epoch()
     assert validation_ndcg(loop.model, split) == good["trials"][0]["ndcg@20"] == good["epochs"][-1]["val_ndcg@20"]
+
+
+@pytest.mark.parametrize(("peak", "first"), [*itertools.product(range(5), range(5))])
+def test_a_climb_finds_the_peak_and_asks_for_no_value_twice(peak, first):
+    asked = []
+
+    def value(point):
+        asked.append(point)
+        return -abs(point - peak)
+
+    assert climb(range(5), first, value) == peak and climb([peak], 0, value) == peak
+    assert len(asked) - 1 == len(set(asked)) <= abs(peak - first) + 3
+
+
+@pytest.mark.parametrize(
+    ("values", "last", "chosen"),
+    [
+        ([0.3, 0.2, 0.1, 0.35, 0.34], [(0.07, 1.0), (0.1, 1.15), (0.1, 1.3)], (0.1, 1.15)),
+        ([0.3, 0.4, 0.5, 0.4], [(0.2, 1.0), (0.2, 1.15)], (0.2, 1.0)),
+        ([0.3, 0.2, 0.31, 0.312, 0.311], [(0.07, 1.0), (0.07, 1.15), (0.07, 1.3)], (0.07, 1.0)),
+    ],
+)
+def test_trials_go_on_only_where_they_gain(monkeypatch, values, last, chosen):
+    recipe = dataclasses.replace(SMALL, grid=RECIPES["best"].grid, gammas=RECIPES["best"].gammas, trial_epochs=1)
+    planted = iter(values)
+    monkeypatch.setattr(selection, "validation_ndcg_by_user", lambda *_: np.full(40, next(planted)))
+    history = quick(groups(500), recipe).history
+    pairs = [(each["temperature"], each["gamma"]) for each in history["trials"]]
+    assert pairs == [(0.1, 1.0), (0.15, 1.0), *last] and tuple(history["settings"].values()) == chosen
 
 
 @pytest.mark.parametrize(("gains", "tried", "kept"), [(True, [1, 2, 4, 5], 5), (False, [1, 2], 1)])
@@ -232,7 +264,7 @@ def test_batches_fit_into_memory_and_are_not_too_few(monkeypatch):
 
 def test_data_that_cannot_be_trained_on_are_a_clear_error(tmp_path, monkeypatch):
     split = groups(500)
-    with pytest.raises(FloatingPointError, match=r"trial 1 of 2, epoch 1, step \d+ of 25: expected a finite"):
+    with pytest.raises(FloatingPointError, match=r"trial 1, epoch 1, step \d+ of 25: expected a finite"):
         quick(split, SMALL.override(learning_rate=1e38, grid=((0.025, 1.0), (1.0, 1.0))), folder=tmp_path)
     assert read_json(tmp_path / "history.json")["status"] == "failed" and load(tmp_path).n_items == 300
     with pytest.raises(ValueError, match="validation: expected users with a relevant song"):

@@ -1,6 +1,7 @@
 """The phases of a training: trials of settings, the training itself, what is added to it, and the refit."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,9 +17,11 @@ from recsys.training.recipes import Recipe
 from recsys.training.spectral import spectral_vectors
 from recsys.training.workers import validation_ndcg, validation_ndcg_by_user
 
+SETTINGS = ("temperature", "gamma")
 GAIN = 1.01  # another gamma must gain 1 % in its trial, as a few epochs flatter a large gamma
 N_GROUPS = 20  # of users, whose means tell how certain a choice is
 NEXT_SONG, REFIT, REFIT_NEXT_SONG = "next-song part", "refit", "refit of the next-song part"  # names of phases
+Point = TypeVar("Point")
 
 
 def fit(loop: Loop, history: TrainingHistory, split: Split) -> Embeddings:
@@ -43,39 +46,55 @@ def fit(loop: Loop, history: TrainingHistory, split: Split) -> Embeddings:
 
 
 def _try_settings(loop: Loop, history: TrainingHistory, split: Split, rows: Interactions | Stored) -> None:
-    """Try each pair of temperature and gamma for a few epochs, then the best temperature with the other gammas."""
+    """Climb along the grid, then with the best temperature along the gammas; each trial takes a few epochs."""
     recipe, trials = loop.recipe, history.facts.setdefault("trials", [])
-    n_pairs, epochs = len(recipe.grid), min(recipe.trial_epochs, recipe.epochs)
-    n = n_pairs + len(recipe.gammas)
-    while len(trials) < n:
-        if len(trials) < n_pairs:
-            temperature, gamma = recipe.grid[len(trials)]
-        else:
-            temperature = max(trials[:n_pairs], key=lambda trial: trial[NDCG])["temperature"]
-            gamma = recipe.gammas[len(trials) - n_pairs]
-        settings = {"temperature": temperature, "gamma": gamma}
-        history.begin(f"trial {len(trials) + 1} of {n}", rows, settings, epochs)
+    epochs = min(recipe.trial_epochs, recipe.epochs)
+
+    def ndcg_of(pair: tuple[float, float]) -> float:
+        settings = dict(zip(SETTINGS, pair, strict=True))
+        if before := [trial[NDCG] for trial in trials if settings.items() <= trial.items()]:
+            return before[0]
+        history.begin(f"trial {len(trials) + 1}", rows, settings, epochs)
         while loop.epoch < epochs:
-            history.train_epoch()
+            loss = history.train_epoch()["loss"]
+            history.log(f"{history.phase}: epoch {loop.epoch} of {epochs}, loss {loss:.4f}", moving=True)
         by_user = validation_ndcg_by_user(loop.model, split)
         ndcg, n_groups = float(by_user.mean()), min(N_GROUPS, len(by_user))
         groups = [float(by_user[number::n_groups].mean()) for number in range(n_groups)]
         trials.append(settings | {"epochs": epochs, NDCG: ndcg, "groups": groups, "seconds": history.since("phase")})
         history.note()
-        history.log(f"{history.phase}: temperature {temperature}, gamma {gamma}, NDCG@20 on validation {ndcg:.4f}")
+        history.log(f"{history.phase}: temperature {pair[0]}, gamma {pair[1]}, NDCG@20 on validation {ndcg:.4f}")
+        return ndcg
+
+    temperature, gamma = climb(recipe.grid, (len(recipe.grid) - 1) // 2, ndcg_of)
+    climb([(temperature, each) for each in (gamma, *recipe.gammas)], 0, ndcg_of)
+
+
+def climb(points: Sequence[Point], first: int, value: Callable[[Point], float]) -> Point:
+    """Return the point with the highest value, where values rise along the points up to one and fall after it.
+
+    Starts at the point with number `first`, and goes to the side where values rise, until they fall.
+    """
+    place, highest = first, value(points[first])
+    for step in (1, -1):
+        while 0 <= place + step < len(points) and (other := value(points[place + step])) > highest:
+            place, highest = place + step, other
+        if place != first:
+            break
+    return points[place]
 
 
 def _best_settings(recipe: Recipe, trials: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the settings of the best trial, and its lead over the second with the standard error of that."""
     if not trials:
-        return {"settings": dict(zip(("temperature", "gamma"), recipe.grid[0], strict=True))}
-    best = max(trials, key=lambda trial: trial[NDCG] / (1 if trial in trials[: len(recipe.grid)] else GAIN))
+        return {"settings": dict(zip(SETTINGS, recipe.grid[0], strict=True))}
+    usual = {gamma for _, gamma in recipe.grid}
+    best = max(trials, key=lambda trial: trial[NDCG] / (1 if trial["gamma"] in usual else GAIN))
     second = max((trial for trial in trials if trial is not best), key=lambda trial: trial[NDCG])
     gains = np.subtract(best["groups"], second["groups"])
     error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else None
-    names = ("temperature", "gamma")
-    lead = {"over": {name: second[name] for name in names}, NDCG: best[NDCG] - second[NDCG], "standard_error": error}
-    return {"settings": {name: best[name] for name in names}, "lead": lead}
+    lead = {"over": {name: second[name] for name in SETTINGS}, NDCG: best[NDCG] - second[NDCG], "standard_error": error}
+    return {"settings": {name: best[name] for name in SETTINGS}, "lead": lead}
 
 
 def _choose_length(loop: Loop, history: TrainingHistory, split: Split, rows: Interactions | Stored) -> None:
