@@ -4,7 +4,11 @@ import dataclasses
 import importlib.util
 import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -27,6 +31,7 @@ from recsys.lists_on_spark import write_on_spark
 from recsys.recommend import Recommender, main, write_lists
 from recsys.runs import Run
 
+ROOT = Path(__file__).parents[1]
 HAS_JAVA = bool(shutil.which("java") or os.environ.get("JAVA_HOME"))
 MISSING = "" if importlib.util.find_spec("pyspark") else "PySpark" if HAS_JAVA else "PySpark and Java"
 MISSING = MISSING or ("" if HAS_JAVA else "Java")
@@ -213,16 +218,23 @@ def test_a_value_that_cannot_be_read_is_named_and_nothing_is_left(session, tmp_p
     assert not list((tmp_path / "data" / "prepared").iterdir())
 
 
-@needs_spark
-def test_lists_of_a_spark_job_are_those_of_this_machine(session, tmp_path, monkeypatch, capsys):
-    run = Run("mine", tmp_path)
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project folder with a trained run, mine."""
+    root = tmp_path_factory.mktemp("project")
+    run = Run("mine", root)
     split = workflow.prepare_run(run)
     workflow.train_run(run, split, workflow.choose_recipes(run, split, "author", epochs=1, dim=8))
-    (tmp_path / "pyproject.toml").touch()
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "data/runs/mine/recommendations"
+    (root / "pyproject.toml").touch()
+    return root
+
+
+@needs_spark
+def test_lists_of_a_spark_job_are_those_of_this_machine(session, project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    folder = project / "data/runs/mine/recommendations"
     for repeats, name in (("new", "author"), ("both", "author-both")):
-        recommender = Recommender.load("mine", root=tmp_path)
+        recommender = Recommender.load("mine", root=project)
         local = pd.read_parquet(write_lists(recommender, 5, lambda line: None, repeats))
         assert main(["K=5", f"REPEATS={repeats}", "ENGINE=spark"]) == 0
         assert "1,463 of 1,463 listeners" in capsys.readouterr().out and len([*(folder / name).glob("*.parquet")]) == 2
@@ -233,6 +245,24 @@ def test_lists_of_a_spark_job_are_those_of_this_machine(session, tmp_path, monke
     with pytest.raises(DataError, match="Spark: IndexError: "):
         write_on_spark(broken, folder / name, 5, "both", {}, log=lambda line: None)
     assert sorted((folder / name).iterdir()) == before and not list(folder.glob(".*"))
+
+
+@needs_spark
+def test_a_killed_job_leaves_the_lists_as_they_were(session, project, monkeypatch):
+    monkeypatch.chdir(project)
+    folder = project / "data/runs/mine/recommendations"
+    lists, values = folder / "author-again", ["K=5", "REPEATS=again", "ENGINE=spark"]
+    lists.mkdir(parents=True)
+    (lists / "before.parquet").touch()
+    command = [sys.executable, "-m", "recsys.recommend", *values]
+    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=True) as job:
+        while not list(folder.glob(".*/lists/_temporary")):
+            assert job.poll() is None
+            time.sleep(0.05)
+        os.killpg(job.pid, signal.SIGKILL)
+    assert [path.name for path in lists.iterdir()] == ["before.parquet"] and list(folder.glob(".*"))
+    assert main(values) == 0
+    assert (lists / "_facts.json").exists() and not (lists / "before.parquet").exists() and not list(folder.glob(".*"))
 
 
 def test_without_pyspark_the_error_names_the_command_that_installs_it(tmp_path, monkeypatch):
