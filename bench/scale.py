@@ -37,6 +37,7 @@ RANKED = ((2000, 20_000), (2000, 100_000), (1000, 500_000), (1000, 2_000_000))  
 PREPARE, FAST, FULL = "prepare", "an epoch of `fast`", "an epoch of `best`, which compares with all songs"
 DIM = 64
 STEPS = 12  # of the full softmax that are timed
+PRICE = 0.0816  # dollars an hour for two cores: see docs/scale.md
 LARGER = ((10**9, 10**6, 5 * 10**6), (5 * 10**9, 10**6, 10**7))  # rows, users and songs that nobody measured
 
 
@@ -168,18 +169,23 @@ def clock(seconds: float) -> str:
     return f"{float(f'{seconds:.2g}'):g} s"
 
 
+def in_words(seconds: float, low: float, high: float) -> str:
+    """Return a predicted time with its interval, and what it costs."""
+    return f"{clock(seconds)} ({clock(low)} to {clock(high)}), {seconds / 3600 * PRICE:.2f} dollars"
+
+
 def tables(stages: dict[str, list[Point]]) -> str:
     """Return what was measured, the exponents, and what larger data would take, in Markdown."""
     lines = ["Measured:", "", "| stage | size | time | peak memory |", "|---|---|---:|---:|"]
     lines += [f"| {stage} | {each.words} | {clock(each.seconds)} | {each.memory:.2f} GB |"
               for stage, points in stages.items() for each in points]  # fmt: skip
     heads = [f"{rows / 1e9:g} billion rows, {users:,} listeners, {songs:,} songs" for rows, users, songs in LARGER]
-    lines += ["", "Predicted from these, on the same machine, with 95 % prediction intervals:", ""]
+    lines += ["", "Predicted from these, on the same machine, with 95 % prediction intervals, and the cost:", ""]
     lines += [f"| stage | grows with | exponent | {' | '.join(heads)} |", "|---|---|---:|---:|---:|"]
     for stage, points in stages.items():
         line, by_rows = Line.through(points), stage in (PREPARE, FAST)
         sizes = [rows if by_rows else users * songs for rows, users, songs in LARGER]
-        cells = ["{} ({} to {})".format(*map(clock, line.predict(size))) for size in sizes]
+        cells = [in_words(*line.predict(size)) for size in sizes]
         cells = ["draws negatives, as `fast`"] * len(sizes) if stage == FULL else cells
         grows = "rows" if by_rows else "listeners × songs"
         lines.append(f"| {stage} | {grows} | {line.exponent:.2f} ± {line.error:.2f} | {' | '.join(cells)} |")
