@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import keras
@@ -361,6 +362,14 @@ def test_training_works_outside_the_main_thread():
 def test_a_recipe_need_not_be_in_the_table():
     own = Recipe("own", 4, "uniform", 2, batch_size=16, learning_rate=0.1, epochs=1, patience=1)
     assert quick(groups(200), own).model.length_of_embedding == 4
+
+
+@pytest.mark.parametrize("name", ["author", "fast", "best"])
+def test_no_temporary_file_is_made_that_a_kill_would_leave(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # AutoGraph writes there, and removes it at exit
+    recipe = RECIPES[name].override(epochs=1, batch_size=64, dim=8, grid=RECIPES[name].grid[:1])
+    train(groups(1000), dataclasses.replace(recipe, gammas=(), spectral_dim=0), verbose=False)
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_file_that_a_training_imports_is_among_its_inputs():
