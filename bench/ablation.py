@@ -16,7 +16,7 @@ from bench.pages import gap, write_between
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import MAIN_METRIC, Evaluation, evaluate
 from recsys.models import baselines
-from recsys.reports.narrative import account_sentence
+from recsys.reports.narrative import account_sentence, model_name
 from recsys.training.recipes import RECIPES, Recipe
 from recsys.workflow import prepare
 
@@ -81,9 +81,9 @@ def table(evaluation: Evaluation, seconds: dict[str, float], steps: list[str], c
     return "\n".join(lines)
 
 
-def _row(evaluation: Evaluation, name: str, difference: str, seconds: float) -> str:
-    mean = evaluation.means.loc[(name, MAIN_METRIC)]
-    return f"| {name} | {mean.value:.4f} ({mean.low:.4f} to {mean.high:.4f}) | {difference} | {seconds:.0f} |"
+def _row(evaluation: Evaluation, key: str, difference: str, seconds: float) -> str:
+    mean = evaluation.means.loc[(key, MAIN_METRIC)]
+    return f"| {model_name(key)} | {mean.value:.4f} ({mean.low:.4f} to {mean.high:.4f}) | {difference} | {seconds:.0f} |"
 
 
 def ablation(split: Split, kept: Path, seed: int = 0) -> str:

@@ -9,8 +9,9 @@ from recsys.reports.narrative import signed_spread
 
 
 def gap(evaluation: Evaluation, a: str, b: str) -> str:
-    """Return the difference a − b in NDCG@20 with its interval."""
-    return signed_spread(evaluation.difference(a, b, MAIN_METRIC))
+    """Return the difference a − b in NDCG@20 with its interval, or that there is none for any listener."""
+    difference = evaluation.difference(a, b, MAIN_METRIC)
+    return signed_spread(difference) if difference.low or difference.high else "none"
 
 
 def find_between(text: str, command: str) -> re.Match[str] | None:
