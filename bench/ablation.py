@@ -83,7 +83,8 @@ def table(evaluation: Evaluation, seconds: dict[str, float], steps: list[str], c
 
 def _row(evaluation: Evaluation, key: str, difference: str, seconds: float) -> str:
     mean = evaluation.means.loc[(key, MAIN_METRIC)]
-    return f"| {model_name(key)} | {mean.value:.4f} ({mean.low:.4f} to {mean.high:.4f}) | {difference} | {seconds:.0f} |"
+    value = f"{mean.value:.4f} ({mean.low:.4f} to {mean.high:.4f})"
+    return f"| {model_name(key)} | {value} | {difference} | {seconds:.0f} |"
 
 
 def ablation(split: Split, kept: Path, seed: int = 0) -> str:

@@ -16,6 +16,7 @@ from bench import ablation, held_out
 from bench.pages import find_between, write_between
 from recsys.data.split import Split
 from recsys.evaluation.evaluate import evaluate
+from recsys.reports.narrative import model_name
 from recsys.training.recipes import RECIPES
 
 HEAD = "change, in addition to those above"
@@ -38,15 +39,16 @@ def test_a_table_has_a_row_per_step_with_paired_differences():
     train = np.concatenate([rows[np.tile([1, 1, 1, 1, 0, 0], 40).astype(bool)], [[0, song] for song in range(30)]])
     split = Split.from_arrays(train, rows[4::6], rows[5::6])
     same = {name: type("Same", (), {"scores": lambda self, users, n=n: np.tile(np.arange(30.0) * n, (len(users), 1))})()
-            for name, n in (("first", 1), ("second", -1), ("als", 0))}  # fmt: skip
+            for name, n in (("first", 1), ("second", -1), ("third", -2), ("als", 0))}  # fmt: skip
     evaluation = evaluate(same, split, (20,))
-    text = ablation.table(evaluation, dict.fromkeys(same, 1.0), ["first", "second"], "first")
+    text = ablation.table(evaluation, dict.fromkeys(same, 1.0), ["first", "second", "third"], "first")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line]
     names = [row[0] for row in rows]
-    assert names == [HEAD, "---", "first", "second", "for comparison", "---", "als"]
-    assert rows[2][2] == "–" and [len(row) for row in rows] == [4, 4, 4, 4, 5, 5, 5]
+    assert names == [HEAD, "---", "first", "second", "third", "for comparison", "---", "ALS"]
+    assert [row[2] for row in (rows[2], rows[4])] == ["–", "none"]  # the third has the same lists as the second
+    assert [len(row) for row in rows] == [4, 4, 4, 4, 4, 5, 5, 5]
     assert rows[3][2] == in_words(evaluation.difference("second", "first", "ndcg@20"))
-    assert rows[6][3] == in_words(evaluation.difference("second", "als", "ndcg@20"))
+    assert rows[7][3] == in_words(evaluation.difference("third", "als", "ndcg@20"))
 
 
 def test_the_text_is_put_between_the_markers(tmp_path):
@@ -65,7 +67,8 @@ def test_the_page_has_the_tables_of_these_steps():
     if not rows:
         pytest.skip("docs/training.md: not measured yet; run `make ablation`")
     names = [row[0].strip() for row in rows if row[0].strip("- ")]
-    steps = [*ablation.changes(14_000, 10_000), "for comparison", ablation.LONGER_STEP, *ablation.BASELINES]
+    steps = [*ablation.changes(14_000, 10_000), "for comparison", ablation.LONGER_STEP]
+    steps += map(model_name, ablation.BASELINES)
     of_a_split = [HEAD, *steps]
     assert names and names == of_a_split * (len(names) // len(of_a_split))
 
