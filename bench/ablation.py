@@ -30,9 +30,9 @@ LONGER = 256  # longer vectors than in `best`, to see whether their length is th
 LONGER_STEP = f"{WITHOUT_ORDER}, with the same temperature and γ, dim {LONGER}"
 
 
-def changes(n_rows: int, n_items: int) -> dict[str, Recipe]:
+def changes(n_rows: int, n_users: int, n_items: int) -> dict[str, Recipe]:
     """Return recipes from `author` to `best` by their change; each has one change more than the one before."""
-    author, fast, best = RECIPES["author"], RECIPES["fast"], RECIPES["best"].for_size(n_rows, n_items)
+    author, fast, best = RECIPES["author"], RECIPES["fast"], RECIPES["best"].for_size(n_rows, n_users, n_items)
     temperatures = {"grid": tuple(dict.fromkeys((t, 1.0) for t, _ in best.grid)), "trial_epochs": 3}
     adam = {"optimizer": "adam", "learning_rate": 0.005, "schedule": "cosine"}
     shared = {name: getattr(fast, name) for name in ("negatives", "n_negatives", "batch_size", "mask_accidental_hits")}
@@ -92,7 +92,7 @@ def ablation(split: Split, kept: Path, seed: int = 0) -> str:
     from recsys.training import trainer
 
     seconds, scorers = {}, {}
-    recipes, folder = changes(len(split.train), split.n_items), kept / split.manifest["key"]
+    recipes, folder = changes(*split.size), kept / split.manifest["key"]
     for number, (what, settings) in enumerate(recipes.items()):
         recipe = dataclasses.replace(settings, name=f"step {number}")
         trained = trainer.train(split, recipe, seed=seed, folder=folder / f"step-{number}")

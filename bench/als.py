@@ -25,7 +25,7 @@ def compare(split: Split, runs: int) -> dict[str, Any]:
     settings = baselines.fit("als", split).settings
     fit_als = functools.partial(factorisation.fit_als, split, ("train",), 0, **settings)
     goal = validation_ndcg(fit_als(), split)
-    recipe = RECIPES["best"].for_size(len(split.train), split.n_items).override(dim=int(settings["factors"]))
+    recipe = RECIPES["best"].for_size(*split.size).override(dim=int(settings["factors"]))
     loop = make_loop(split, recipe, xla=True)
 
     def train(epochs: int, temperature: float) -> float:

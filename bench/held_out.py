@@ -55,7 +55,7 @@ class Found:
 
 def measure(split: Split, kept: Path, seed: int = 0) -> Found:
     """Train `best` with each change, fit the baselines, and evaluate all of them."""
-    best, trainer = RECIPES["best"].for_size(len(split.train), split.n_items), import_trainer()
+    best, trainer = RECIPES["best"].for_size(*split.size), import_trainer()
     trained = {}
     for what, settings in CHANGES.items():
         if split.has_order or settings not in (NO_NEXT_SONG, NO_TREND):

@@ -38,7 +38,7 @@ def prepare(dataset: str = "sample", path: Path | str | None = None, **parameter
 
 def train(split: Split, recipe: str | Recipe = "best", *, seed: int = 0, **settings: Any) -> "Embeddings":
     """Train a model by a recipe, given by name or as it is, with other `settings` where they are given."""
-    chosen = RECIPES[recipe].for_size(len(split.train), split.n_items) if isinstance(recipe, str) else recipe
+    chosen = RECIPES[recipe].for_size(*split.size) if isinstance(recipe, str) else recipe
     return import_trainer().train(split, chosen.override(**settings), seed=seed).model
 
 
@@ -89,7 +89,7 @@ def choose_recipes(run: Run, split: Split, names: str = "author best", **setting
     if not chosen or not {*NAMES}.issuperset(chosen):
         raise ValueError(f"RECIPES: expected names among {' '.join(NAMES)}; got {names!r}")
     recipes = {name: RECIPES[name] if name in RECIPES else tuning.tuned(split, run.root) for name in chosen}
-    return {name: each.for_size(len(split.train), split.n_items).override(**settings) for name, each in recipes.items()}
+    return {name: each.for_size(*split.size).override(**settings) for name, each in recipes.items()}
 
 
 def train_run(

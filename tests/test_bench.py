@@ -23,10 +23,10 @@ HEAD = "change, in addition to those above"
 
 
 def test_the_steps_lead_from_author_to_best():
-    steps = ablation.changes(14_000, 10_000)
+    steps = ablation.changes(270_000, 14_000, 10_000)
     first, *_, before, last = steps.values()
     assert first == RECIPES["author"]
-    best = dataclasses.replace(RECIPES["best"].for_size(14_000, 10_000), name=last.name)
+    best = dataclasses.replace(RECIPES["best"].for_size(270_000, 14_000, 10_000), name=last.name)
     assert last == dataclasses.replace(best, name="best")
     changed = [name for name, value in dataclasses.asdict(last).items() if getattr(before, name) != value]
     assert changed == ["name", "spectral_dim", "spectral_shares", "trends"]
@@ -67,7 +67,7 @@ def test_the_page_has_the_tables_of_these_steps():
     if not rows:
         pytest.skip("docs/training.md: not measured yet; run `make ablation`")
     names = [row[0].strip() for row in rows if row[0].strip("- ")]
-    steps = [*ablation.changes(14_000, 10_000), "for comparison", ablation.LONGER_STEP]
+    steps = [*ablation.changes(270_000, 14_000, 10_000), "for comparison", ablation.LONGER_STEP]
     steps += map(model_name, ablation.BASELINES)
     of_a_split = [HEAD, *steps]
     assert names and names == of_a_split * (len(names) // len(of_a_split))

@@ -58,7 +58,7 @@ def test_its_notebooks_are_up_to_date(record):
 def test_its_recipes_are_up_to_date(record, split):
     """Recipes depend on the number of listeners and songs."""
     for name in record["parameters"]["RECIPES"]["value"].split():
-        recipe = RECIPES[name].for_size(len(split.train), split.n_items)
+        recipe = RECIPES[name].for_size(*split.size)
         settings = json.loads(json.dumps(dataclasses.asdict(recipe)))
         assert record["recipes"][name] == settings, f"{name}: {STALE}"
 

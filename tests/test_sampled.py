@@ -75,19 +75,35 @@ def test_narrow_products_and_xla_change_rounding_only():
 
 def test_best_draws_negatives_if_there_are_too_many_songs():
     best, fast = RECIPES["best"], RECIPES["fast"]
-    assert fast.for_size(10**6, 10**9) is fast
-    large = best.for_size(1000, MAX_SONGS_FOR_FULL + 1)
+    assert fast.for_size(10**6, 1000, 10**9) is fast
+    large = best.for_size(1000, 100, MAX_SONGS_FOR_FULL + 1)
     assert (large.name, large.dim, large.grid) == ("best", best.dim, best.grid)
     assert (large.negatives, large.n_negatives, large.batch_size) == ("shared", 1024, fast.batch_size)
 
 
 def test_very_many_rows_are_trained_in_fewer_epochs():
     author, fast, best = (RECIPES[name] for name in ("author", "fast", "best"))
-    assert fast.for_size(7 * 10**6, 10**5) is fast and author.for_size(10**9, 10**5) is author
-    assert best.for_size(10**9, MAX_SONGS_FOR_FULL) is best
+    assert fast.for_size(7 * 10**6, 10**5, 10**5) is fast and author.for_size(10**9, 10**5, 10**5) is author
+    assert best.for_size(10**9, 1000, MAX_SONGS_FOR_FULL) == best
     for recipe in (fast, best):
         for n_rows, epochs in ((4 * 10**7, 3), (10**9, 2)):
-            assert recipe.for_size(n_rows, MAX_SONGS_FOR_FULL + 1).epochs == epochs
+            assert recipe.for_size(n_rows, 1000, MAX_SONGS_FOR_FULL + 1).epochs == epochs
+
+
+@pytest.mark.parametrize(
+    ("n_users", "n_items", "epochs", "trial_epochs"),
+    [
+        (14_261, 9_998, 48, 8),  # 30Music
+        (43_169, 35_648, 32, 5),  # Amazon-CDs: 92 steps in an epoch
+        (200_000, 150_000, 8, 1),
+        (0, 0, 48, 8),
+    ],
+)
+def test_best_has_fewer_epochs_if_they_have_very_many_steps(n_users, n_items, epochs, trial_epochs):
+    recipe = RECIPES["best"].for_size(10**6, n_users, n_items)
+    assert (recipe.epochs, recipe.trial_epochs) == (epochs, trial_epochs) and recipe.lengths[-1] == epochs
+    alone = recipe.override(epochs=20)
+    assert alone.epochs == 20 and alone.lengths == [8, 16, 20]
 
 
 @pytest.mark.parametrize(

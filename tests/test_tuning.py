@@ -44,7 +44,7 @@ def test_a_search_continues_and_chooses_on_validation(split, tmp_path):
     assert facts["ndcg@20 on validation"] == max(values)
     recipe, settings = tuning.tuned(split, tmp_path), facts["settings"]
     assert recipe.name == "tuned" and recipe.grid == ((settings["temperature"], settings["gamma"]),)
-    assert recipe.for_size(len(split.train), split.n_items) == recipe and recipe.epochs == settings["epochs"]
+    assert recipe.for_size(*split.size) == recipe and recipe.epochs == settings["epochs"]
 
 
 def test_the_command_prepares_searches_and_draws(split, tmp_path, monkeypatch, capsys):

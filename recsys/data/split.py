@@ -91,6 +91,11 @@ class Split:
         return 1 + max((int(items.max()) for _, items in self.train.pieces()), default=-1)
 
     @property
+    def size(self) -> tuple[int, int, int]:
+        """Number of rows in train, of warm users, and of warm songs."""
+        return len(self.train), self.n_users, self.n_items
+
+    @property
     def n_cold_users(self) -> int:
         """Number of users that only validation or test has."""
         return self._last_codes[0] + 1 - self.n_users

@@ -2,11 +2,14 @@
 
 import dataclasses
 import itertools
+import math
 from typing import Any
 
 MAX_SONGS_FOR_FULL = 200_000  # with more songs, comparing every user with every song takes too long
 ROWS_OF_ALL_EPOCHS = 120_000_000  # about as many rows are seen, so that there are fewer epochs of very many rows
 MIN_EPOCHS = 2  # however many rows there are
+LOGITS_OF_ALL_EPOCHS = 50_000_000_000  # of the full softmax, at most, in one training; on two cores some 6 minutes
+TRIAL_STEPS = 400  # of the full softmax: enough for a trial, in however few epochs
 MAX_LOGITS_PER_BATCH = 2**24  # a step of the full softmax holds a handful of arrays of this size
 MIN_STEPS_PER_EPOCH = 24  # of the full softmax: with few users the batches are smaller
 POPULAR_SHARE = 0.5  # of the negatives="popularity", the share that is drawn by number of listens
@@ -126,11 +129,11 @@ class Recipe:
         """Return the number of users in a batch of the full softmax."""
         return max(1, min(self.batch_size, MAX_LOGITS_PER_BATCH // n_items, n_users // MIN_STEPS_PER_EPOCH))
 
-    def for_size(self, n_rows: int, n_items: int) -> "Recipe":
-        """Return the recipe for data with so many rows in train and so many songs.
+    def for_size(self, n_rows: int, n_users: int, n_items: int) -> "Recipe":
+        """Return the recipe for data with so many rows in train, users and songs.
 
         If there are too many songs to compare with all of them, it has negatives as in `fast`. Recipes with a refit
-        that draw negatives have fewer epochs if there are very many rows.
+        have fewer epochs if there are very many rows, or for the full softmax very many users and songs.
         """
         recipe = self
         if self.negatives == "full" and n_items > MAX_SONGS_FOR_FULL:
@@ -140,7 +143,17 @@ class Recipe:
         most = max(MIN_EPOCHS, ROWS_OF_ALL_EPOCHS // n_rows)
         if recipe.refit and recipe.negatives != "full" and most < recipe.epochs:
             recipe = dataclasses.replace(recipe, epochs=most)
+        if recipe.negatives == "full" and n_users and n_items:
+            recipe = recipe._for_long_epochs(n_users, n_items)
         return recipe
+
+    def _for_long_epochs(self, n_users: int, n_items: int) -> "Recipe":
+        """Return the recipe of a full softmax with fewer epochs and shorter trials if an epoch has very many steps."""
+        most = LOGITS_OF_ALL_EPOCHS // (n_users * n_items)
+        epochs = max((length for length in self.lengths if length <= most), default=self.lengths[0])
+        n_steps = math.ceil(n_users / self.users_per_batch(n_users, n_items))
+        trial_epochs = min(self.trial_epochs, math.ceil(TRIAL_STEPS / n_steps))
+        return dataclasses.replace(self, epochs=epochs, trial_epochs=trial_epochs)
 
 
 RECENCY = tuple((strength, half_life) for half_life in (0.5, 2.0, 8.0) for strength in (0.25, 1.0, 4.0))

@@ -42,7 +42,7 @@ def tuned(split: Split, root: Path) -> Recipe:
 
 def base_recipe(split: Split, settings: dict[str, float]) -> Recipe:
     """Return the base recipe for the size of the split, with other settings; it always runs its whole schedule."""
-    base = dataclasses.replace(RECIPES[BASE], name="tuned").for_size(len(split.train), split.n_items)
+    base = dataclasses.replace(RECIPES[BASE], name="tuned").for_size(*split.size)
     recipe = base.override(**settings)
     return dataclasses.replace(recipe, patience=max(recipe.patience, recipe.epochs), first_epochs=0)
 
