@@ -41,7 +41,7 @@ example: setup ## make the committed report in reports/example again
 picture: ## make README's picture again, from the report in reports/example (needs Chromium)
 	@sh tools/picture.sh reports/example/index.html docs/report.png
 
-results: setup ## run the data of README's table and update it: make results LIGHTGCN=<folder> MUSIC=<sessions.parquet>
+results: setup ## run the data of README's table and update it: make results LIGHTGCN=<folder> AMAZONCDS=<folder> MUSIC=<sessions.parquet>
 	@$(BIN)/python tools/results.py --run $(PARAMETERS)
 
 train: setup ## train a run's recipes, also with several processes: make train RUN=<run> RECIPES=best WORKERS=2

@@ -37,7 +37,7 @@ RANKED = ((2000, 20_000), (2000, 100_000), (1000, 500_000), (1000, 2_000_000))  
 PREPARE, FAST, FULL = "prepare", "an epoch of `fast`", "an epoch of `best`, which compares with all songs"
 DIM = 64
 STEPS = 12  # of the full softmax that are timed
-PRICE = 0.0816  # dollars an hour for two cores: see docs/scale.md
+PRICE = 0.0816  # dollars an hour for two cores: docs/scale.md says whose
 LARGER = ((10**9, 10**6, 5 * 10**6), (5 * 10**9, 10**6, 10**7))  # rows, users and songs that nobody measured
 
 
@@ -180,7 +180,8 @@ def tables(stages: dict[str, list[Point]]) -> str:
     lines += [f"| {stage} | {each.words} | {clock(each.seconds)} | {each.memory:.2f} GB |"
               for stage, points in stages.items() for each in points]  # fmt: skip
     heads = [f"{rows / 1e9:g} billion rows, {users:,} listeners, {songs:,} songs" for rows, users, songs in LARGER]
-    lines += ["", "Predicted from these, on the same machine, with 95 % prediction intervals, and the cost:", ""]
+    cost = f"the cost at {PRICE} dollars an hour"
+    lines += ["", f"Predicted from these, on the same machine, with 95 % prediction intervals, and {cost}:", ""]
     lines += [f"| stage | grows with | exponent | {' | '.join(heads)} |", "|---|---|---:|---:|---:|"]
     for stage, points in stages.items():
         line, by_rows = Line.through(points), stage in (PREPARE, FAST)

@@ -154,7 +154,8 @@ def write_report(folder: Path, **models: float) -> Path:
     parameters = {name: {"value": value, "given": True} for name, value in given.items()}
     parameters["DIM"] = {"value": 0, "given": False}
     record = {"parameters": parameters, "seconds": {"01": 50.0, "02": 41.0}, "seed": 0, "device": "CPU (2 cores)"}
-    record |= {"revision": {"commit": "0123456789", "dirty": False}, "started": "2026-01-02T03:04:05+00:00"}
+    dirty = folder.name == "example"
+    record |= {"revision": {"commit": "0123456789", "dirty": dirty}, "started": "2026-01-02T03:04:05+00:00"}
     write_json(folder / "metrics.json", figures)
     write_json(folder / "run.json", record)
     return folder
@@ -175,6 +176,7 @@ def test_results_are_collected_and_written(tmp_path, monkeypatch, capsys):
     assert "`make reports DATASET=lightgcn DATA_PATH=… EPOCHS=3` (1,234 listeners, split `given`, 1.5 minutes" in text
     assert "- **sample.** “best” is better than EASE: +0.1000 (+0.0123 to +0.0456). Made by `make reports" in text
     assert "- **MovieLens-1M.** “best” is worse than EASE: −0.1000" in text
+    assert text.count("commit 0123456)") == text.count("commit 0123456, with changes)") == 1
     assert "far" not in (tmp_path / "results.json").read_text(encoding="utf-8")
     monkeypatch.setattr(results, "ROOT", tmp_path)
     monkeypatch.setattr(subprocess, "run", lambda command, cwd, check: print(*command[3:]))

@@ -2,7 +2,7 @@
 
 The figures of each folder are put into docs/results.json, in place of earlier ones with the same title. Then README.md
 is updated from that file, and the table of recipes in docs/training.md from the code. With --run the reports are made
-first: the sample's, and those whose data are given as LIGHTGCN=<folder> and MUSIC=<file>.
+first: the sample's, and those whose data are given as LIGHTGCN=<folder>, AMAZONCDS=<folder> and MUSIC=<file>.
 """
 
 import argparse
@@ -26,6 +26,7 @@ MARKS = ("<!-- begin: make results -->\n", "<!-- end -->")  # the text between t
 RUNS = {  # name of the report: title, the path's name on the command line, the parameters
     "example": ("sample", "", []),
     "results-lightgcn": ("MovieLens-1M", "LIGHTGCN", ["DATASET=lightgcn"]),
+    "results-amazoncds": ("Amazon-CDs", "AMAZONCDS", ["DATASET=lightgcn"]),
     "results-30music-last": ("30Music, last listens", "MUSIC", ["DATASET=30music", "SPLIT=by-user-last"]),
     "results-30music-time": ("30Music, by time", "MUSIC", ["DATASET=30music"]),
 }
@@ -71,7 +72,8 @@ def render(results: Sequence[dict[str, Any]]) -> str:
         rows.append([model_name(model), *marked])
     lines = [f"| {' | '.join(row)} |" for row in rows] + [""]
     for each in results:
-        commit = ((each["revision"] or {}).get("commit") or "unknown")[:7]
+        revision = each["revision"] or {}
+        commit = (revision.get("commit") or "unknown")[:7] + ", with changes" * bool(revision.get("dirty"))
         facts = f"{each['users']:,} listeners, split `{each['split']}`, {each['seconds'] / 60:.1f} minutes"
         origin = f"Made by `{each['command']}` ({facts}, commit {commit})."
         lines.append(f"- **{each['title']}.** {_comparison(each)}{origin}")
@@ -132,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     given = dict(each.partition("=")[::2] for each in options.reports) if options.run else {}
     if unknown := [name for name in given if name not in {key for _, key, _ in RUNS.values()}]:
-        parser.error(f"expected LIGHTGCN=<folder> or MUSIC=<file>, got {unknown[0]!r}")
+        parser.error(f"expected LIGHTGCN=<folder>, AMAZONCDS=<folder> or MUSIC=<file>, got {unknown[0]!r}")
     folders = run(given) if options.run else [Path(each) for each in options.reports]
     known = {each["title"]: each for each in (read_json(RESULTS) if RESULTS.exists() else [])}
     known |= {each["title"]: each for each in map(collect, folders)}

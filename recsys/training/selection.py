@@ -56,8 +56,7 @@ def _try_settings(loop: Loop, history: TrainingHistory, split: Split, rows: Inte
             return before[0]
         history.begin(f"trial {len(trials) + 1}", rows, settings, epochs)
         while loop.epoch < epochs:
-            loss = history.train_epoch()["loss"]
-            history.log(f"{history.phase}: epoch {loop.epoch} of {epochs}, loss {loss:.4f}", moving=True)
+            _train_epoch(history)
         by_user = validation_ndcg_by_user(loop.model, split)
         ndcg, n_groups = float(by_user.mean()), min(N_GROUPS, len(by_user))
         groups = [float(by_user[number::n_groups].mean()) for number in range(n_groups)]
@@ -68,6 +67,13 @@ def _try_settings(loop: Loop, history: TrainingHistory, split: Split, rows: Inte
 
     temperature, gamma = climb(recipe.grid, (len(recipe.grid) - 1) // 2, ndcg_of)
     climb([(temperature, each) for each in (gamma, *recipe.gammas)], 0, ndcg_of)
+
+
+def _train_epoch(history: TrainingHistory) -> dict[str, float]:
+    """Train the next epoch of a phase that is evaluated at its end only, and log it."""
+    epoch, loop = history.train_epoch(), history.loop
+    history.log(f"{history.phase}: epoch {loop.epoch} of {loop.epochs}, loss {epoch['loss']:.4f}", moving=True)
+    return epoch
 
 
 def climb(points: Sequence[Point], first: int, value: Callable[[Point], float]) -> Point:
@@ -173,9 +179,7 @@ def _train_next_song(loop: Loop, history: TrainingHistory, split: Split, phase: 
     history.begin(phase, split.in_order(*parts), next_song.SETTINGS, epochs)
     speed = 0.0
     while part.epoch < epochs:
-        epoch = history.train_epoch()
-        speed = max(speed, epoch["rows_per_second"])
-        history.log(f"{phase}: epoch {part.epoch} of {epochs}, loss {epoch['loss']:.4f}", moving=True)
+        speed = max(speed, _train_epoch(history)["rows_per_second"])
     if speed:  # of the fastest epoch, as the first one compiles
         history.facts.setdefault("part_seconds", {}).setdefault("next_song", round(epochs * part.n_rows / speed, 3))
     history.attach(loop)
