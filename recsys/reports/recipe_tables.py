@@ -86,7 +86,7 @@ def _settings(recipe: Recipe) -> dict[str, str]:
         "γ, weight of the negatives": _choice((*gammas, *recipe.gammas)),
         "optimiser": OPTIMIZERS[recipe.optimizer],
         "learning rate": f"{recipe.learning_rate:g}, {'falling to 0' if recipe.schedule == 'cosine' else 'constant'}",
-        "batch": f"{recipe.batch_size:,} {'listens' if drawn else 'users'}",
+        "batch": f"{recipe.batch_size:,} listens" if drawn else f"at most {recipe.batch_size:,} users",
         "first vectors": "spectral" if recipe.warm_start else "random",
         "epochs": epochs,
         "recency weighting": TRIED if recipe.recency else "none",
@@ -100,4 +100,4 @@ def _settings(recipe: Recipe) -> dict[str, str]:
 
 def _choice(values: tuple[float, ...]) -> str:
     distinct = [f"{value:g}" for value in dict.fromkeys(values)]
-    return f"{', '.join(distinct)}: the best on validation" if len(distinct) > 1 else distinct[0]
+    return f"one of {', '.join(distinct)}, chosen on validation" if len(distinct) > 1 else distinct[0]
