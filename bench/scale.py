@@ -1,16 +1,18 @@
 """How time and memory grow with the data: python -m bench.scale [ROWS=<most rows>], or make bench GROWTH=1
 
 Each point is measured in a process of its own. Lines through the points, in logarithms, give the exponents, and what
-larger data would take. The tables go into docs/scale.md.
+larger data would take. The tables go into docs/scale.md. Where PySpark is installed, its ALS is measured too.
 """
 
 import contextlib
 import math
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,8 @@ import numpy as np
 from scipy import stats
 
 from bench import ROOT, in_process, peak_memory, zipf_rows
-from bench.growth import Enough, measure_size
-from bench.large import write_log
+from bench.growth import Enough, measure_size, write
+from bench.large import Watch, write_log
 from bench.pages import write_between
 from bench.ranking import Dot, drawn_case
 from recsys.data.prepare import prepare
@@ -35,6 +37,7 @@ ROWS_PER_SONG, ROWS_PER_USER = 50, 100
 MOST_TRAINED, MOST_FULL = 50_000_000, 10_000_000  # rows of `fast`; of `best`, with 200,000 songs
 RANKED = ((2000, 20_000), (2000, 100_000), (1000, 500_000), (1000, 2_000_000))  # users and songs
 PREPARE, FAST, FULL = "prepare", "an epoch of `fast`", "an epoch of `best`, which compares with all songs"
+ALS, ALS_ROWS = "ten iterations of Spark's ALS", (300_000, 1_000_000, 3_000_000)
 DIM = 64
 STEPS = 12  # of the full softmax that are timed
 PRICE = 0.0816  # dollars an hour for two cores: docs/scale.md says whose
@@ -144,6 +147,32 @@ def of_ranking(n_users: int, n_items: int) -> Point:
     return Point(f"{n_users:,} listeners, {n_items:,} songs", n_users * n_items, seconds, memory)
 
 
+def iterate_als(n_rows: int) -> tuple[float, float]:
+    """Return the seconds of ten iterations of Spark's ALS, and the peak memory of Python and Java together."""
+    from pyspark.ml.recommendation import ALS as SparkALS
+    from pyspark.sql import SparkSession
+    from pyspark.sql.functions import lit
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.parquet"
+        in_process(write, path, n_rows // ROWS_PER_USER, n_rows // ROWS_PER_SONG, n_rows)
+        session = SparkSession.builder.config("spark.driver.memory", "4g").getOrCreate()
+        pairs = session.read.parquet(str(path)).distinct().withColumn("rating", lit(1.0)).cache()
+        pairs.count()
+        watch, start = Watch(os.getpid()), time.perf_counter()
+        watch.start()
+        SparkALS(rank=DIM, maxIter=10, implicitPrefs=True, userCol="user", itemCol="item").fit(pairs)
+        seconds = time.perf_counter() - start
+        session.stop()
+    return seconds, watch.peak / 1e9
+
+
+def of_als(n_rows: int) -> Point:
+    """Measure ten iterations of Spark's ALS."""
+    seconds, memory = in_process(iterate_als, n_rows)
+    return Point(f"{n_rows:,} rows, {n_rows // ROWS_PER_SONG:,} songs", n_rows, seconds, memory)
+
+
 def measure(most_rows: int) -> Iterator[tuple[str, list[Point]]]:
     """Yield each stage with its points."""
     rows = [n for n in ROWS if n <= most_rows]
@@ -152,13 +181,15 @@ def measure(most_rows: int) -> Iterator[tuple[str, list[Point]]]:
         FAST: (of_fast, [(n,) for n in rows if n <= MOST_TRAINED]),
         FULL: (of_best, [(n,) for n in rows if n <= MOST_FULL]),
         "lists of 100 songs": (of_ranking, list(RANKED)),
+        ALS: (of_als, [(n,) for n in ALS_ROWS if find_spec("pyspark")]),
     }  # fmt: skip
     for stage, (of_size, sizes) in stages.items():
         points = []
         for size in sizes:
             points.append(of_size(*size))
             print(f"{stage}: {points[-1].words}: {points[-1].seconds:.1f} s, {points[-1].memory:.2f} GB", flush=True)
-        yield stage, points
+        if points:
+            yield stage, points
 
 
 def clock(seconds: float) -> str:
@@ -184,7 +215,7 @@ def tables(stages: dict[str, list[Point]]) -> str:
     lines += ["", f"Predicted from these, on the same machine, with 95 % prediction intervals, and {cost}:", ""]
     lines += [f"| stage | grows with | exponent | {' | '.join(heads)} |", "|---|---|---:|---:|---:|"]
     for stage, points in stages.items():
-        line, by_rows = Line.through(points), stage in (PREPARE, FAST)
+        line, by_rows = Line.through(points), stage in (PREPARE, FAST, ALS)
         sizes = [rows if by_rows else users * songs for rows, users, songs in LARGER]
         cells = [in_words(*line.predict(size)) for size in sizes]
         cells = ["draws negatives, as `fast`"] * len(sizes) if stage == FULL else cells

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.evaluation.ranking import top_k
-from recsys.files import sha256, working_folder, write_json
+from recsys.files import replace_folder, sha256, working_folder, write_json
 from recsys.lists import SONG_COLUMNS
 from recsys.recommend import PARAMETERS, Recommender
 from recsys.reports.parameters import Parameter, read_values
@@ -60,9 +60,7 @@ def export(recommender: Recommender, users: bool = True) -> tuple[Path, dict[str
         }  # fmt: skip
         write_json(folder / "export.json", facts)
         final = run.folder / "export"
-        if final.exists():
-            final.rename(aside / "before")  # removed with the folder that it is in
-        folder.rename(final)
+        replace_folder(final, folder)
     return final, facts
 
 

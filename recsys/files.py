@@ -20,6 +20,7 @@ except ImportError:  # on Windows, which has no such locks: nothing is marked th
     fcntl = None  # type: ignore[assignment]
 
 SEAL = "sha256"  # the last entry of a JSON file
+REPLACED = r"\.(.+)\.[0-9a-f]{8}\.earlier\.partial"  # the name of a folder while another one takes its place
 
 
 @contextlib.contextmanager
@@ -90,13 +91,33 @@ def _lock(handle: int) -> bool | None:
 
 
 def remove_leftovers(folder: Path, start: str = ".") -> None:
-    """Remove the hidden files and folders, whose names begin so, that processes were writing when they were killed."""
+    """Remove the hidden files and folders, whose names begin so, that processes were writing when they were killed.
+
+    A folder that was about to be replaced then, and has no successor, gets its name back.
+    """
     for path in folder.glob(f"{glob.escape(start)}*.partial*"):
         with contextlib.suppress(OSError), hold(path) as free:
-            if free and path.is_dir():
+            replaced = re.fullmatch(REPLACED, path.name)
+            if free and replaced and not path.with_name(replaced[1]).exists():
+                path.rename(path.with_name(replaced[1]))
+            elif free and path.is_dir():
                 shutil.rmtree(path)
             elif free:
                 path.unlink()
+
+
+def replace_folder(path: Path, new: Path) -> None:
+    """Give the folder `new` the name `path`, and remove the folder that has this name, if there is one.
+
+    If the process is killed between the two, `remove_leftovers` gives the earlier folder its name back.
+    """
+    earlier = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.earlier.partial")
+    with contextlib.ExitStack() as held:
+        if path.exists():
+            held.enter_context(hold(path))
+            path.rename(earlier)
+        new.rename(path)
+        shutil.rmtree(earlier, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """Lists for all listeners as a Spark job: each worker has the vectors, and makes the lists of some batches of users."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -11,7 +10,7 @@ import pyarrow as pa
 
 from recsys.data.spark import explained, spark_session
 from recsys.evaluation.ranking import batches_of_users
-from recsys.files import working_folder, write_json
+from recsys.files import replace_folder, working_folder, write_json
 from recsys.lists import Lists
 
 FACTS = "_facts.json"  # readers of Parquet folders leave out what begins with a line
@@ -50,9 +49,7 @@ def write_on_spark(
         _watch(run, lambda: done.value, n_users, log, lambda: context.cancelJobGroup(GROUP))
         shared.destroy()
         write_json(work / "lists" / FACTS, facts)
-        if path.exists():
-            os.rename(path, work / "before")  # goes with the working folder
-        os.rename(work / "lists", path)
+        replace_folder(path, work / "lists")
 
 
 def _watch(

@@ -25,7 +25,6 @@ from recsys.data.readers.files import find_files
 from recsys.data.readers.options import Options
 from recsys.data.readers.tables import open_lines
 from recsys.data.split import Split
-from recsys.files import read_json, write_json
 
 ROWS = [(f"u{n % 7}", f"s{n % 30}", 1_478_000_000 + n) for n in range(300)]
 TEXT = "user_id,item_id,timestamp\n" + "".join(f"{u},{i},{t}\n" for u, i, t in ROWS)
@@ -275,17 +274,6 @@ def test_files_without_a_header(rows, tmp_path):
     message = "a.tsv: expected 4 values in a row, as COLUMNS names a b c d, got the line '# x'"
     with pytest.raises(DataError, match=message):
         rows(path, columns="a b c d")
-
-
-def test_what_is_written_as_json_is_json(tmp_path):
-    values = {"a": float("inf"), "b": [float("nan"), 1.5], "c": {"d": (float("-inf"), 2)}}
-    write_json(tmp_path / "a.json", values)
-
-    def refuse(name):
-        raise AssertionError(name)
-
-    json.loads((tmp_path / "a.json").read_text(), parse_constant=refuse)
-    assert read_json(tmp_path / "a.json") == {"a": None, "b": [None, 1.5], "c": {"d": [None, 2]}}
 
 
 def test_json_in_every_layout(rows, tmp_path):

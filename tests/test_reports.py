@@ -138,6 +138,13 @@ def test_a_line_that_moves_becomes_lines_of_progress_and_of_the_page(tmp_path, m
     assert "<summary>Log, 10 lines</summary><pre>{}</pre>".format("\n".join(lines)) in page
 
 
+def test_a_notebook_may_end_with_its_parameters(tmp_path):
+    source = write_notebook(tmp_path / "notebooks" / "01_prepare.ipynb", RUN)
+    execute(source, tmp_path / "done.ipynb", {"RUN": "mine"}, tmp_path)
+    last = nbformat.read(tmp_path / "done.ipynb", as_version=4).cells[-1]
+    assert last.source.endswith('RUN = "mine"\n') and last.execution_count
+
+
 @pytest.mark.parametrize(("name", "transport"), [("short", "ipc"), ("long" * 25, "tcp")])
 def test_a_kernel_uses_unix_sockets_unless_their_path_would_be_too_long(
     tmp_path, monkeypatch, name, transport

@@ -75,7 +75,7 @@ def test_narrow_products_and_xla_change_rounding_only():
 
 def test_best_draws_negatives_if_there_are_too_many_songs():
     best, fast = RECIPES["best"], RECIPES["fast"]
-    assert fast.for_size(10**6, 1000, 10**9) is fast
+    assert fast.for_size(10**6, 1000, 10**9) == fast
     large = best.for_size(1000, 100, MAX_SONGS_FOR_FULL + 1)
     assert (large.name, large.dim, large.grid) == ("best", best.dim, best.grid)
     assert (large.negatives, large.n_negatives, large.batch_size) == ("shared", 1024, fast.batch_size)
@@ -83,11 +83,13 @@ def test_best_draws_negatives_if_there_are_too_many_songs():
 
 def test_very_many_rows_are_trained_in_fewer_epochs():
     author, fast, best = (RECIPES[name] for name in ("author", "fast", "best"))
-    assert fast.for_size(7 * 10**6, 10**5, 10**5) is fast and author.for_size(10**9, 10**5, 10**5) is author
+    assert fast.for_size(7 * 10**6, 10**5, 10**5) == fast and author.for_size(10**9, 10**5, 10**5) is author
     assert best.for_size(10**9, 1000, MAX_SONGS_FOR_FULL) == best
     for recipe in (fast, best):
         for n_rows, epochs in ((4 * 10**7, 3), (10**9, 2)):
             assert recipe.for_size(n_rows, 1000, MAX_SONGS_FOR_FULL + 1).epochs == epochs
+    for n_rows, epochs in ((3 * 10**6, 8), (10**7, 3), (10**9, 1)):
+        assert best.for_size(n_rows, 1000, MAX_SONGS_FOR_FULL + 1).trial_epochs == epochs
 
 
 @pytest.mark.parametrize(

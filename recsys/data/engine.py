@@ -11,9 +11,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import duckdb
 import ibis
+import psutil
 from ibis import BaseBackend
 from ibis.expr.types import Table
 
@@ -23,7 +25,10 @@ from recsys.files import temporary_folder
 if TYPE_CHECKING:
     from recsys.data.readers.files import File
 
-SETTINGS = {"memory_limit": "1GB", "threads": min(4, os.cpu_count() or 1)}  # what does not fit is spilled to disk
+MEMORY = 10**9  # bytes; what does not fit is spilled to disk
+THREADS = min(4, os.cpu_count() or 1)
+BYTES_PER_ROW = 20  # of memory for groups of rows: about 10 are too few, as DuckDB cannot spill all that it needs
+MOST_OF_FREE = 0.8  # of the memory that is free on this machine
 SAFE = re.compile(r"[\w./-]+", re.ASCII)
 
 
@@ -37,7 +42,7 @@ class DataWarning:
 
 @dataclass
 class Engine:
-    """A connection to DuckDB, its scratch folder, the folder of generated files, and the notes of the readers.
+    """A connection to DuckDB, its scratch folder, the folder of generated files, its memory, the notes of the readers.
 
     `decisions` are sentences on what a reader found by itself, such as the separator or the unit of the times.
     """
@@ -45,6 +50,7 @@ class Engine:
     connection: BaseBackend
     scratch: Path
     raw: Path
+    memory: int = MEMORY
     decisions: list[str] = field(default_factory=list)
     warnings: list[DataWarning] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -72,6 +78,12 @@ class Engine:
     def open_address(self, address: str) -> "list[File]":
         """Raise DataError: only Spark reads what is not on this machine."""
         raise DataError(f"DATA_PATH: expected a file or folder of this machine, got {address}; set ENGINE=spark")
+
+    def make_room(self, n_rows: int) -> None:
+        """Let DuckDB use more memory if there are very many rows."""
+        wanted = min(BYTES_PER_ROW * n_rows, MOST_OF_FREE * psutil.virtual_memory().available)
+        if wanted > self.memory:
+            self.connection.raw_sql(f"SET memory_limit = '{wanted / 1e6:.0f}MB'")
 
     def read_parquet(self, *paths: Path, **options: object) -> Table:
         """Open Parquet files by their safe names."""
@@ -105,12 +117,22 @@ def safe_name(folder: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def start_engine(scratch: Path, raw: Path | None = None, **settings: object) -> Iterator[Engine]:
-    """Yield an engine that works in the folder `scratch`, which must exist; settings are those of DuckDB."""
+def start_engine(
+    scratch: Path, raw: Path | None = None, memory: int = MEMORY, threads: int = 0
+) -> Iterator[Engine]:  # fmt: skip
+    """Yield an engine that works in the folder `scratch`, which must exist, with so much memory, in bytes.
+
+    With threads=0 it uses up to 4. Raises DataError if the memory is not enough.
+    """
     with safe_name(scratch) as folder:
-        connection = ibis.duckdb.connect(temp_directory=str(folder / "spill"), **(SETTINGS | settings))
+        limits: dict[str, Any] = {"memory_limit": f"{memory}B", "threads": threads or THREADS}
+        connection = ibis.duckdb.connect(temp_directory=str(folder / "spill"), **limits)
         connection.raw_sql("SET enable_progress_bar = false")  # in a notebook it would print a widget's name
         try:
-            yield Engine(connection, folder, raw or scratch)
+            yield Engine(connection, folder, raw or scratch, memory)
+        except duckdb.OutOfMemoryException as error:
+            remedy = "set USER_FRACTION=0.1 to keep a tenth of the users, or prepare on a cluster with ENGINE=spark"
+            expected = "expected enough memory to prepare all rows"
+            raise DataError(f"{expected}, got DuckDB's error: {str(error).splitlines()[0]}; {remedy}") from error
         finally:
             connection.disconnect()

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from recsys.files import working_folder
 IN_MEMORY = 2**21  # rows of a part: 16 MiB of codes. A part with more stays in its file.
 PIECE = 2**19  # rows
 COLUMNS = ("user", "item", "timestamp", "place")
-ENGINE: dict[str, Any] = {"memory_limit": "500MB", "threads": 2}  # what does not fit is spilled to disk
+MEMORY, THREADS = 5 * 10**8, 2  # of DuckDB: bytes, unless there are very many rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +128,8 @@ def store_pairs(parts: Sequence[Interactions | Stored], n_users: int, n_items: i
     from recsys.data.engine import start_engine
 
     with working_folder(path.parent) as scratch:
-        with start_engine(scratch, **ENGINE) as engine:
+        with start_engine(scratch, memory=MEMORY, threads=THREADS) as engine:
+            engine.make_room(sum(map(len, parts)))
             tables = [
                 engine.read_parquet(engine.link(part.path))
                 if isinstance(part, Stored)

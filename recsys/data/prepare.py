@@ -36,7 +36,7 @@ from recsys.data.reading import WAYS, Read, file_names, read_all
 from recsys.data.spark import start_spark
 from recsys.data.split import PARTS
 from recsys.data.steps import select_positives
-from recsys.files import read_json, sha256, working_folder, write_json
+from recsys.files import read_json, replace_folder, sha256, working_folder, write_json
 from recsys.runs import project_root
 
 ENGINES: dict[str, Callable[..., AbstractContextManager[Engine]]] = {"duckdb": start_engine, "spark": start_spark}
@@ -117,8 +117,7 @@ def prepare(
         write_json(work / "manifest.json", manifest)
         shutil.rmtree(work / "scratch")
         if not _manifest_if_complete(folder):  # another process may have finished it in the meantime
-            shutil.rmtree(folder, ignore_errors=True)
-            os.rename(work, folder)
+            replace_folder(folder, work)
         return Prepared(folder, False, read_json(folder / "manifest.json"))
 
 

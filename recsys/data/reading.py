@@ -50,6 +50,7 @@ def read_all(engine: Engine, data: Dataset, seed: int, empty_ids: str, times_out
     n_rows = count_rows(stored)
     if not n_rows:
         raise DataError(f"{file_names(data)}: expected listens, got a header without rows")
+    engine.make_room(n_rows)
     reasons = stored.group_by("why").agg(n=stored.count()).to_pyarrow().to_pylist()
     left_out = {row["why"]: row["n"] for row in reasons if row["why"]}
     unreadable = stored.why.isin([each for each in (EMPTY, OUTSIDE) if each not in dropped]).fill_null(False)

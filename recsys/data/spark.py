@@ -68,6 +68,9 @@ class SparkEngine(Engine):
         """The Spark session."""
         return self.spark._session
 
+    def make_room(self, n_rows: int) -> None:
+        """Do nothing: Spark has its own settings for memory."""
+
     def read_parquet(self, *paths: Path, **options: Any) -> Table:
         """Open Parquet files, and remote ones whatever they are, on Spark."""
         from pyspark.sql.functions import col, lit, regexp_replace

@@ -17,6 +17,15 @@ from recsys.data.reading import Read
 STEPS = {EMPTY: "empty ids", OUTSIDE: "times"}  # rows that are no listens for another reason: "other rows"
 
 
+@ibis.udf.agg.builtin
+def min_by(value: ibis.dtype("uint64"), key: ibis.dtype("timestamp")) -> ibis.dtype("uint64"):  # type: ignore
+    """DuckDB's and Spark's function: the value of the row with the lowest key.
+
+    Unlike Ibis' `argmin`, and the lowest `struct`, it needs a fixed number of bytes for each group, so that DuckDB can
+    write the groups to disk.
+    """
+
+
 class Account:
     """The steps so far: rows in, rows dropped by reason, rows out."""
 
@@ -85,18 +94,23 @@ def _one_of_each_event(listens: Table) -> Table:
     """Return the first of the rows that have user, song, second and part in common."""
     keys = [column for column in ("part", "user_id", "item_id") if column in listens.columns]
     rows = listens.mutate(second=epoch_us(listens.timestamp) // 1_000_000)
-    first = rows.group_by([*keys, "second"]).agg(
-        order=rows.order.argmin(rows.timestamp), timestamp=rows.timestamp.min()
-    )  # fmt: skip
+    first = rows.group_by([*keys, "second"]).agg(order=_order_of_first(rows), timestamp=rows.timestamp.min())
     return first.drop("second")
 
 
 def _first_listens(listens: Table) -> Table:
     """Return one row for each user and song: the earliest, in the earliest part."""
-    columns = [column for column in ("part", "timestamp", "place", "order") if column in listens.columns]
-    earliest = ibis.struct({column: listens[column] for column in columns}).min()
-    firsts = listens.group_by("user_id", "item_id").agg(first=earliest)
-    return firsts.mutate(**{column: firsts["first"][column] for column in columns}).drop("first")
+    pair = ["user_id", "item_id"]
+    if "part" in listens.columns:
+        earliest = listens.group_by(pair).agg(part=listens.part.min())
+        listens = listens.semi_join(earliest, [*pair, "part"])
+    lowest = {name: listens[name].min() for name in ("part", "timestamp", "place") if name in listens.columns}
+    return listens.group_by(pair).agg(order=_order_of_first(listens), **lowest)
+
+
+def _order_of_first(listens: Table) -> ibis.Scalar:
+    """Return `order` of the earliest row of a group with one user and song. At equal times it is equal."""
+    return min_by(listens.order, listens.timestamp) if "timestamp" in listens.columns else listens.order.min()
 
 
 def _drop_rare(engine: Engine, listens: Table, min_user: int, min_item: int) -> tuple[Table, dict[str, int]]:

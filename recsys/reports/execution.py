@@ -125,7 +125,8 @@ def _check(target: Path, last: str, status: int, log: list[str], where: str) -> 
         cause = f" ({log[-1]})" if status > 0 and log else ""
         raise RunFailed(f"{where}: papermill stopped with status {status}{cause}", "\n".join(log[-5:]))
     idle = [each.source for each in cells if each.cell_type == "code" and each.source and not each.execution_count]
-    if idle or cells[-1].source != last:
+    own = [each.source for each in cells if "injected-parameters" not in each.metadata.get("tags", ())]
+    if idle or own[-1] != last:
         raise RunFailed(f"{where}: the notebook ended before its last cell", "\n".join(idle[:1]))
 
 

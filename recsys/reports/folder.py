@@ -8,7 +8,7 @@ from typing import Any
 
 import nbformat
 
-from recsys.files import claim, read_json, sha256, write_atomically
+from recsys.files import claim, read_json, replace_folder, sha256, write_atomically
 from recsys.reports import explorer
 from recsys.reports.pages import explorer_page, index_page, notebook_page, report_page
 from recsys.runs import Run
@@ -63,11 +63,8 @@ def publish(partial: Path, reports: Path, record: dict[str, Any], remedy: str = 
     `remedy` is printed: what to do after a run that did not succeed.
     """
     ending, page = (f".{record['status']}", "run.json") if record["exit_code"] else ("", "index.html")
-    folder, earlier = reports / f"{record['name']}{ending}", partial.with_suffix(".earlier.partial")
-    if folder.exists():  # an earlier report of the given name: half of it must not stay if this is killed
-        folder.rename(earlier)
-    partial.rename(folder)
-    shutil.rmtree(earlier, ignore_errors=True)
+    folder = reports / f"{record['name']}{ending}"
+    replace_folder(folder, partial)
     write_index(reports)
     if remedy:
         print(remedy)

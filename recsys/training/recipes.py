@@ -7,6 +7,7 @@ from typing import Any
 
 MAX_SONGS_FOR_FULL = 200_000  # with more songs, comparing every user with every song takes too long
 ROWS_OF_ALL_EPOCHS = 120_000_000  # about as many rows are seen, so that there are fewer epochs of very many rows
+ROWS_OF_TRIAL = 30_000_000  # the same in a trial, with at least one epoch
 MIN_EPOCHS = 2  # however many rows there are
 LOGITS_OF_ALL_EPOCHS = 50_000_000_000  # of the full softmax, at most, in one training; on two cores some 6 minutes
 TRIAL_STEPS = 400  # of the full softmax: enough for a trial, in however few epochs
@@ -133,18 +134,20 @@ class Recipe:
         """Return the recipe for data with so many rows in train, users and songs.
 
         If there are too many songs to compare with all of them, it has negatives as in `fast`. Recipes with a refit
-        have fewer epochs if there are very many rows, or for the full softmax very many users and songs.
+        have fewer epochs, and shorter trials, if there are very many rows, or for the full softmax very many users and
+        songs.
         """
         recipe = self
         if self.negatives == "full" and n_items > MAX_SONGS_FOR_FULL:
             fast, names = RECIPES["fast"], ["negatives", "n_negatives", "batch_size", "learning_rate", "evaluate_every"]
             names += ["next_dim", "spectral_dim", "warm_start"]
             recipe = dataclasses.replace(self, **{name: getattr(fast, name) for name in names})
-        most = max(MIN_EPOCHS, ROWS_OF_ALL_EPOCHS // n_rows)
-        if recipe.refit and recipe.negatives != "full" and most < recipe.epochs:
-            recipe = dataclasses.replace(recipe, epochs=most)
         if recipe.negatives == "full" and n_users and n_items:
             recipe = recipe._for_long_epochs(n_users, n_items)
+        elif recipe.negatives != "full" and recipe.refit:
+            epochs = min(recipe.epochs, max(MIN_EPOCHS, ROWS_OF_ALL_EPOCHS // n_rows))
+            trial_epochs = min(recipe.trial_epochs, max(1, ROWS_OF_TRIAL // n_rows))
+            recipe = dataclasses.replace(recipe, epochs=epochs, trial_epochs=trial_epochs)
         return recipe
 
     def _for_long_epochs(self, n_users: int, n_items: int) -> "Recipe":

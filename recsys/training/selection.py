@@ -193,7 +193,7 @@ def _refit(loop: Loop, history: TrainingHistory, split: Split, stopped_in: str) 
     if stopped_in != REFIT_NEXT_SONG:
         history.begin(REFIT, split.pairs(*both), facts["settings"], facts["length"])
         while loop.epoch < facts["best_epoch"]:
-            refit_losses.append(history.train_epoch()["loss"])
+            refit_losses.append(_train_epoch(history)["loss"])
         history.note(refit_seconds=history.since("phase"))
     chosen = {name: facts[name] for name in ADDITIONS}
     before = 0.0  # this phase

@@ -1,7 +1,8 @@
 """Counts faults: python tests/chaos [TOPIC …]
 
-Runs the long form of every test in this folder, or of the topics. Their figures go to docs/reliability.json, where they
-replace earlier ones of the same topic, and from there to the table in docs/reliability.md.
+Runs the long form of every test in this folder, or of the topics, two topics at a time. Their figures go to
+docs/reliability.json, where they replace earlier ones of the same topic, and from there to the table in
+docs/reliability.md.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import date
 from pathlib import Path
 
@@ -19,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PAGE = ROOT / "docs" / "reliability.md"
 KEPT = PAGE.with_suffix(".json")  # of each topic: the day of its last run, and its figures
+AT_ONCE = 2  # topics; most of them use one core
 BEGIN, END = "<!-- begin: make chaos -->", "<!-- end -->"
 
 
@@ -27,13 +30,30 @@ def topics() -> list[str]:
     return sorted(path.stem.removeprefix("test_") for path in HERE.glob("test_*.py"))
 
 
-def run(topic: str) -> tuple[list[dict], bool]:
-    """Run the tests of a topic; return their figures and whether all passed."""
+def run(topic: str) -> tuple[list[dict], bool, str]:
+    """Run the tests of a topic; return their figures, whether all passed, and what pytest printed."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "CHAOS": "full", "COUNTS": folder}
         command = [sys.executable, "-m", "pytest", "-q", "-rs", str(HERE / f"test_{topic}.py")]
-        status = subprocess.run(command, cwd=ROOT, env=environment).returncode
-        return [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))], status == 0
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        figures = [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))]
+        return figures, done.returncode == 0, done.stdout
+
+
+def keep(topic: str, figures: list[dict]) -> dict[str, dict]:
+    """Replace what is kept of a topic, and return all that is kept."""
+    kept = json.loads(KEPT.read_text(encoding="utf-8"))
+    kept[topic] = {"measured": f"{date.today()}", "figures": figures}
+    KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return kept
+
+
+def seconds(topic: str) -> float:
+    """Return how long a topic took when it was run last."""
+    figures = json.loads(KEPT.read_text(encoding="utf-8")).get(topic, {}).get("figures", [])
+    return sum(each["seconds"] for each in figures)
 
 
 def table(kept: dict[str, dict]) -> str:
@@ -56,15 +76,14 @@ def main() -> int:
     if unknown := sorted({*chosen} - {*topics()}):
         parser.error(f"expected topics among {' '.join(topics())}, got {' '.join(unknown)}")
     failed, started = [], time.monotonic()
-    for topic in chosen:
-        print(f"--- {topic}", flush=True)
-        figures, passed = run(topic)
-        failed += [] if passed else [topic]
-        kept = json.loads(KEPT.read_text(encoding="utf-8"))
-        kept[topic] = {"measured": f"{date.today()}", "figures": figures}
-        KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        new, text = f"{BEGIN}\n{table(kept)}\n{END}", PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _, new=new: new, text, flags=re.DOTALL), encoding="utf-8")
+    with ThreadPoolExecutor(AT_ONCE) as pool:  # the longest first, so that the last ones end together
+        running = {pool.submit(run, topic): topic for topic in sorted(chosen, key=seconds, reverse=True)}
+        for each in as_completed(running):
+            topic, (figures, passed, printed) = running[each], each.result()
+            print(f"--- {topic}: {'passed' if passed else 'FAILED'}", printed, sep="\n", flush=True)
+            failed += [] if passed else [topic]
+            new, text = f"{BEGIN}\n{table(keep(topic, figures))}\n{END}", PAGE.read_text(encoding="utf-8")
+            PAGE.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _, new=new: new, text, flags=re.DOTALL), encoding="utf-8")
     print(f"{time.monotonic() - started:.0f} s; failed: {' '.join(failed) or 'none'}")
     return bool(failed)
 

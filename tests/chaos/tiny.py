@@ -138,7 +138,7 @@ def whole(root: Any = None, tensorflow: int = 0, duckdb: int = 0) -> int:
 
     for name in ("intra", "inter"):
         getattr(tf.config.threading, f"set_{name}_op_parallelism_threads")(tensorflow)
-    engine.SETTINGS["threads"] = duckdb or engine.SETTINGS["threads"]
+    engine.THREADS = duckdb or engine.THREADS
     run = Run("tiny")
     prepare(run)
     train(run, next_dim=4)
