@@ -46,6 +46,13 @@ def test_an_epoch_has_every_row_once_in_an_order_of_its_own(n_windows):
         assert abs(some.mean() - 499.5) < 5 * 289 / 250**0.5
 
 
+def test_very_many_rows_have_larger_windows_not_more(monkeypatch):
+    monkeypatch.setattr(shuffling, "WINDOW", 10)
+    rows = ShuffledRows(ROWS, seed=0)
+    assert rows.n_windows == shuffling.MOST_WINDOWS < len(ROWS) / 10
+    assert sorted(taken(ROWS, 1)[0, :1000]) == list(range(1000))
+
+
 def test_the_order_does_not_depend_on_where_rows_are_or_how_they_are_read(n_windows, tmp_path, monkeypatch):
     expected, in_file = taken(ROWS, 3), stored(ROWS, tmp_path / "rows.parquet")
     for piece, n, first in ((1, 64, 0), (100, 64, 640), (2**19, 320, 320)):

@@ -32,14 +32,12 @@ DEPTH, METRICS = 20, ("ndcg@20", "recall@20")
 LIMIT = 1200  # seconds for a script; one that needs longer is stopped, and the page says so
 INSTALL = {  # what each environment holds; this project has its own already
     "implicit": "implicit==0.7.3 pandas==3.1.1 pyarrow==26.0.1",
-    "spark": "pyspark==4.0.5 pandas==3.1.1 pyarrow==26.0.1",
     "lenskit": "lenskit==2025.8.1 pyarrow==26.0.1",
     "rectools": "rectools[torch]==0.19.0 pyarrow<20",
     "recbole": "recbole==1.2.1 numpy<2 pandas<2.3 scipy<1.14 pyarrow<20",
 }
 SCRIPTS = {  # what each script asks, in the order of the table
     "implicit_knn": "`implicit` 0.7.3: the best of item kNN (cosine, TF-IDF, BM25) and ALS",
-    "spark_als": "Spark 4.0.5: ALS of MLlib",
     "lenskit_knn": "LensKit 2025.8.1: item kNN",
     "recbole_ease": "RecBole 1.2.1: EASE",
     "rectools_ease": "RecTools 0.19.0: EASE",

@@ -1,6 +1,5 @@
 """From all rows to the positives that are kept: step by step, with an account of every row that is dropped."""
 
-import itertools
 from typing import Any
 
 import ibis
@@ -15,6 +14,7 @@ from recsys.data.readers.columns import epoch_us
 from recsys.data.reading import Read
 
 STEPS = {EMPTY: "empty ids", OUTSIDE: "times"}  # rows that are no listens for another reason: "other rows"
+RARE = {"user_id": "of_rare_users", "item_id": "of_rare_songs"}
 
 
 @ibis.udf.agg.builtin
@@ -114,16 +114,25 @@ def _order_of_first(listens: Table) -> ibis.Scalar:
 
 
 def _drop_rare(engine: Engine, listens: Table, min_user: int, min_item: int) -> tuple[Table, dict[str, int]]:
-    """Drop users and songs with too few listens until none is left, and return how many listens went with them."""
-    dropped = {"of_rare_users": 0, "of_rare_songs": 0}
-    for _ in itertools.count():
-        before = count_rows(listens)
-        for reason, column, least in (("of_rare_users", "user_id", min_user), ("of_rare_songs", "item_id", min_item)):
-            if least > 1:
-                n_listens, sizes = count_rows(listens), listens.group_by(column).agg(n=listens.count())
-                frequent = sizes.filter(sizes.n >= least)
-                listens = engine.store(listens.semi_join(frequent, column))
-                dropped[reason] += n_listens - count_rows(listens)
-        if count_rows(listens) == before:
-            break
-    return listens, dropped
+    """Drop users and songs with too few listens until none is left, and return how many listens went with them.
+
+    Only counts are stored on the way, as the listens may be many.
+    """
+    least = {column: n for column, n in (("user_id", min_user), ("item_id", min_item)) if n > 1}
+    dropped, frequent, is_over = dict.fromkeys(RARE.values(), 0), dict[str, Table](), not least
+    while not is_over:
+        is_over = True
+        for column, n in least.items():
+            rows = _of(frequent, listens)
+            sizes = engine.store(rows.group_by(column).agg(n=rows.count()))
+            n_rare = sizes.filter(sizes.n < n).n.sum().to_pyarrow().as_py() or 0
+            frequent[column], is_over = sizes.filter(sizes.n >= n), is_over and not n_rare
+            dropped[RARE[column]] += n_rare
+    return engine.store(_of(frequent, listens)) if least else listens, dropped
+
+
+def _of(frequent: dict[str, Table], listens: Table) -> Table:
+    """Return the listens of the users and songs in `frequent`, which has them by column."""
+    for column, ids in frequent.items():
+        listens = listens.semi_join(ids, column)
+    return listens

@@ -8,19 +8,19 @@ import tensorflow as tf
 from recsys.data.interactions import IN_MEMORY, PIECE, Interactions, Stored
 from recsys.training.losses import ORDER, WINDOWS
 
-WINDOW = IN_MEMORY  # rows on the device at once
+WINDOW, MOST_WINDOWS = IN_MEMORY, 32  # rows on the device at once; more if there would be too many windows
 
 
 class ShuffledRows:
     """Rows in an order that depends on the seed and the epoch alone, whether they are in memory or in a file.
 
-    Each row is put at random into one of several windows of about `WINDOW` rows, which one pass over the rows collects,
-    and each window is shuffled.
+    Each row is put at random into one of several windows of about `WINDOW` rows, and each window is shuffled. As one
+    pass over all rows collects a window, there are at most `MOST_WINDOWS`: the time then grows no faster than the rows.
     """
 
     def __init__(self, rows: Interactions | Stored, seed: int):
         self.rows, self.seed, self.epoch = rows, seed, 0
-        self.n_windows = -(-len(rows) // WINDOW)
+        self.n_windows = min(-(-len(rows) // WINDOW), MOST_WINDOWS)
         self.first = [int(codes[0]) for codes in next(rows.pieces())]
 
     def __len__(self) -> int:
