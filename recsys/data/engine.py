@@ -42,7 +42,7 @@ class DataWarning:
 
 @dataclass
 class Engine:
-    """A connection to DuckDB, its scratch folder, the folder of generated files, its memory, the notes of the readers.
+    """A connection to DuckDB, its scratch folder, the folder of generated files, its bytes of memory, readers' notes.
 
     `decisions` are sentences on what a reader found by itself, such as the separator or the unit of the times.
     """

@@ -109,7 +109,7 @@ def _first_listens(listens: Table) -> Table:
 
 
 def _order_of_first(listens: Table) -> ibis.Scalar:
-    """Return `order` of the earliest row of a group with one user and song. At equal times it is equal."""
+    """Return `order` of the earliest row of a group with one user and song; rows of one time have the same one."""
     return min_by(listens.order, listens.timestamp) if "timestamp" in listens.columns else listens.order.min()
 
 
@@ -123,15 +123,15 @@ def _drop_rare(engine: Engine, listens: Table, min_user: int, min_item: int) -> 
     while not is_over:
         is_over = True
         for column, n in least.items():
-            rows = _of(frequent, listens)
+            rows = _of_frequent(frequent, listens)
             sizes = engine.store(rows.group_by(column).agg(n=rows.count()))
             n_rare = sizes.filter(sizes.n < n).n.sum().to_pyarrow().as_py() or 0
             frequent[column], is_over = sizes.filter(sizes.n >= n), is_over and not n_rare
             dropped[RARE[column]] += n_rare
-    return engine.store(_of(frequent, listens)) if least else listens, dropped
+    return engine.store(_of_frequent(frequent, listens)) if least else listens, dropped
 
 
-def _of(frequent: dict[str, Table], listens: Table) -> Table:
+def _of_frequent(frequent: dict[str, Table], listens: Table) -> Table:
     """Return the listens of the users and songs in `frequent`, which has them by column."""
     for column, ids in frequent.items():
         listens = listens.semi_join(ids, column)

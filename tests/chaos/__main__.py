@@ -32,13 +32,16 @@ def topics() -> list[str]:
 
 def run(topic: str) -> tuple[list[dict], bool, str]:
     """Run the tests of a topic; return their figures, whether all passed, and what pytest printed."""
-    with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "CHAOS": "full", "COUNTS": folder}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        counts, temporary = (Path(folder, name) for name in ("counts", "t"))  # a short name: sockets lie below it
+        counts.mkdir()
+        temporary.mkdir()
+        environment = {**os.environ, "CHAOS": "full", "COUNTS": str(counts), "TMPDIR": str(temporary)}
         command = [sys.executable, "-m", "pytest", "-q", "-rs", str(HERE / f"test_{topic}.py")]
         done = subprocess.run(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        figures = [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))]
+        figures = [json.loads(path.read_text()) for path in sorted(counts.glob("*.json"))]
         return figures, done.returncode == 0, done.stdout
 
 

@@ -30,7 +30,7 @@ def frozen_report(root: Path) -> int:
 
 
 def test_reports_of_the_same_second(count, full, tmp_path):
-    rounds, wrong = (5 if full else 1), 0
+    rounds, wrong = (20 if full else 1), 0
     for number in range(rounds):
         root = tiny.make_project(tmp_path / str(number))
         processes = [tiny.start(root, frozen_report) for _ in range(20 if full else 8)]

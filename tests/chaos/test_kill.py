@@ -122,6 +122,6 @@ def test_killed_before_a_change_of_the_file_system(calm, count, full, tmp_path):
 def test_killed_at_a_random_moment(calm, count, full, tmp_path):
     rng, names = random.Random(0), itertools.cycle(COMMANDS)
     chosen = [(name, calm[name], ("", 0), rng.uniform(0.01, calm[name][2]))
-              for name, _ in zip(names, range(60 if full else 2), strict=False)]  # fmt: skip
+              for name, _ in zip(names, range(500 if full else 2), strict=False)]  # fmt: skip
     wrong = disturb_all(tmp_path, chosen)
     count("kill −9 of a command's process group at a random moment", len(chosen), len(wrong), RULE)
