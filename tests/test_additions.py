@@ -12,7 +12,7 @@ from test_training import groups
 
 from recsys.data.interactions import Interactions
 from recsys.data.split import Split
-from recsys.training import additions
+from recsys.training import additions, next_song
 from recsys.training.next_song import LAGS, NextSongLoop
 from recsys.training.recency import directions
 from recsys.training.recipes import RECIPES
@@ -41,7 +41,7 @@ def slow_listener(table, weights, history):
     return sum((weight * vector for weight, vector in zip(weights, played, strict=False)), np.zeros(table.shape[1]))
 
 
-def slow_loss(tables, rows, n_items, temperature, gamma):
+def slow_loss(tables, rows, compared, temperature, gamma):
     """Return the mean loss of all listens to a song that is new to the user, by loops, in float64."""
     table, songs, weights = (each.astype(float) for each in tables)
     songs, losses = songs / np.linalg.norm(songs, axis=1, keepdims=True), []
@@ -51,16 +51,21 @@ def slow_loss(tables, rows, n_items, temperature, gamma):
             if own[place] not in own[:place]:
                 listener = slow_listener(table, weights[0], own[:place])
                 logits = songs @ listener / np.linalg.norm(listener) / temperature
-                others = [song for song in range(n_items) if song not in own]
-                losses.append(gamma * np.log(np.exp(logits[others]).sum()) - logits[own[place]])
+                others = [song for song in compared if song not in own]
+                losses.append(gamma * np.log(np.exp(logits[others]).sum()) - logits[own[place]] if others else 0)
     return np.mean(losses)
 
 
-def test_the_gradient_is_that_of_a_slow_reference():
+@pytest.mark.parametrize("n_drawn", [None, 7, 2])
+def test_the_gradient_is_that_of_a_slow_reference(monkeypatch, n_drawn):
+    if n_drawn:
+        monkeypatch.setattr(next_song, "LOGITS", 0)
+        monkeypatch.setattr(next_song, "LEAST_SONGS", n_drawn)
     rows = rows_of()
     loop = started_loop(rows)
-    n_items = loop.model.n_items
-    gradients = []
+    none = np.zeros(0, np.int32)
+    compared, gradients = loop._draw_songs(1, 0, none, none)[0].tolist(), []
+    assert len({*compared}) == n_drawn or compared == [*range(loop.model.n_items)]
     loop.optimizer.apply = lambda tables, found, rate, count: gradients.extend(each.numpy() for each in found)
     loop._step = loop._on_replicas
     tf.config.run_functions_eagerly(True)
@@ -68,7 +73,7 @@ def test_the_gradient_is_that_of_a_slow_reference():
     tables = [each.numpy() for each in loop.tables]
     facts = loop.train_epoch()
     tf.config.run_functions_eagerly(False)
-    assert facts["loss"] == pytest.approx(slow_loss(tables, rows, n_items, 0.3, 1.2), rel=1e-5)
+    assert facts["loss"] == pytest.approx(slow_loss(tables, rows, compared, 0.3, 1.2), rel=1e-5)
     assert len(gradients) == 3
     for number, gradient in enumerate(gradients):
         for place in map(tuple, np.argwhere(np.abs(gradient) > 1e-4)[:: max(1, gradient.size // 40)][:12]):
@@ -76,8 +81,18 @@ def test_the_gradient_is_that_of_a_slow_reference():
             for step in (1e-4, -1e-4):
                 changed = [each.astype(float) for each in tables]
                 changed[number][place] += step
-                moved.append(slow_loss(changed, rows, n_items, 0.3, 1.2))
+                moved.append(slow_loss(changed, rows, compared, 0.3, 1.2))
             assert gradient[place] == pytest.approx((moved[0] - moved[1]) / 2e-4, rel=2e-3, abs=1e-5)
+
+
+def test_a_large_catalogue_is_sampled_in_larger_batches():
+    loop = started_loop(rows_of())
+    assert loop.n_drawn == loop.model.n_items and loop._batch_size() == RECIPES["best"].batch_size
+    for n_rows, n_items, n_drawn, size in ((250_000, 10_000, 10_000, 512), (800_000, 41_000, 6250, 2000),
+                                           (5_000_000, 150_000, 4096, 4096), (100, 41_000, 41_000, 409)):  # fmt: skip
+        loop.model.n_items, loop.n_rows, loop.epochs = n_items, n_rows, 2
+        loop.n_drawn = loop._songs_in_a_step()
+        assert (loop.n_drawn, loop._batch_size()) == (n_drawn, size)
 
 
 def test_listeners_are_sums_of_the_last_songs():

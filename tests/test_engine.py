@@ -7,6 +7,7 @@ import pytest
 from recsys.data import engine as duck
 from recsys.data.engine import start_engine
 from recsys.data.errors import DataError
+from recsys.data.prepare import prepare
 
 GIB = 2**30
 
@@ -28,6 +29,15 @@ def test_memory_grows_with_the_rows_up_to_what_is_free(tmp_path, monkeypatch, n_
         assert limit(engine) == pytest.approx(1e9 / GIB, rel=0.1)
         engine.make_room(n_rows)
         assert limit(engine) == pytest.approx(gigabytes * 1e9 / GIB, rel=0.1)
+
+
+def test_preparing_makes_room_for_all_rows(tmp_path, monkeypatch):
+    rows = [f"u{n % 9},s{n % 40}" for n in range(360)]
+    (tmp_path / "log.csv").write_text("\n".join(["user_id,item_id", *rows]))
+    seen: list[int] = []
+    monkeypatch.setattr(duck.Engine, "make_room", lambda self, n_rows: seen.append(n_rows))
+    prepare("csv", tmp_path / "log.csv", root=tmp_path, n_candidates=1, split="random")
+    assert seen == [360]
 
 
 def test_too_little_memory_is_an_error_with_a_remedy(tmp_path):

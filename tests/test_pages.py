@@ -300,13 +300,15 @@ def test_many_sections_are_listed_at_the_top():
 
 
 def test_lines_break_in_text_and_before_an_interval():
-    rows = "<tr><th>a</th><th>songs</th><th>day</th><th>b</th></tr><tr><td>what?</td><td>59 of 3,761 (56 to 62)</td>"
+    rows = "<thead><tr><th>a</th><th>2 songs (9 users)</th><th>day</th><th>b</th></tr></thead>"
+    rows += "<tr><td>what?</td><td>59 of 3,761 (56 to 62)</td>"
     rows += "<td>2014-05-01 10:00</td><td>{}</td></tr>".format("7 days " * 20)
     table = new_output("display_data", {"text/html": f"<table>{rows}</table>"})
     notebook = new_notebook(cells=[new_code_cell("", outputs=[table])])
     page = notebook_page(notebook, "02_train", ["02_train"])
     assert ".output td { white-space: nowrap; } .output :is(.text, .estimate) { white-space: normal; }" in page
-    assert '<td class="estimate">59\xa0of\xa03,761 (56\xa0to\xa062)</td>' in page and "<th>songs</th>" in page
+    assert '<td class="estimate">59\xa0of\xa03,761 (56\xa0to\xa062)</td>' in page
+    assert '<th class="estimate">2\xa0songs (9\xa0users)</th>' in page and "<th>day</th>" in page
     assert "<td>2014-05-01 10:00</td>" in page
     assert '<td class="text">what?</td>' in page and '<td class="text">7 days' in page
 

@@ -111,7 +111,7 @@ def _fold_code(body: BeautifulSoup) -> None:
 
 
 def _mark_text(table: Tag) -> None:
-    """Mark columns of text, and break a line in other columns only between a number and its interval.
+    """Mark columns of text, and break a line in other columns only before a parenthesis, such as an interval.
 
     Columns count from the right, because row labels may span several rows.
     """
@@ -122,7 +122,7 @@ def _mark_text(table: Tag) -> None:
         for cell in cells:
             if is_text:
                 cell["class"] = "text"
-            elif cell.name == "td" and " (" in cell.text:
+            elif " (" in cell.text and (cell.name == "td" or cell.find_parent("thead")):
                 cell["class"], cell.string = "estimate", re.sub(r" (?!\()", "\u00a0", cell.text)
 
 

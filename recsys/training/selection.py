@@ -177,6 +177,8 @@ def _train_next_song(loop: Loop, history: TrainingHistory, split: Split, phase: 
     part, epochs = NextSongLoop(split, loop.recipe, loop.seed, loop.xla), loop.recipe.next_epochs
     history.attach(part)
     history.begin(phase, split.in_order(*parts), next_song.SETTINGS, epochs)
+    if part.n_drawn < split.n_items:
+        history.log(f"{phase}: each step compares with {part.n_drawn:,} of {split.n_items:,} songs, drawn at random")
     speed = 0.0
     while part.epoch < epochs:
         speed = max(speed, _train_epoch(history)["rows_per_second"])
