@@ -25,7 +25,7 @@ FAILURES = {
     "import sys; sys.exit(0)": "SystemExit: 0",
     "import sys; sys.exit('bye')": "SystemExit: bye",
     "exit()": "SystemExit: exit() or quit() in a cell",
-    "print(1)\nquit": "SystemExit: exit() or quit() in a cell",
+    "quit": "SystemExit: exit() or quit() in a cell",
     "from pathlib import Path; Path('absent').read_text()": "FileNotFoundError",
     "import signal\nsignal.alarm(1)\nwhile True: pass": "the kernel died",
     "import os; os._exit(0)": "the kernel died",
@@ -33,7 +33,8 @@ FAILURES = {
     "import os; os.abort()": "the kernel died",
     "import os, signal; os.kill(os.getpid(), signal.SIGKILL)": "the kernel died",
     "import os, signal; os.kill(os.getpid(), signal.SIGTERM)": "the kernel died",
-    "import os, signal; os.kill(os.getpid(), signal.SIGHUP)": "the kernel died",
+    "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); os.kill(os.getpid(), signal.SIGHUP)":
+        "the kernel died",  # nohup lets processes ignore it
     "import ctypes; ctypes.string_at(0)": "the kernel died",
     "import os, signal; os.kill(os.getpid(), signal.SIGINT)": "KeyboardInterrupt",
     "raise KeyboardInterrupt": "KeyboardInterrupt",
