@@ -35,7 +35,7 @@ COMMAND = "make bench GROWTH=1"
 ROWS = (1_000_000, 3_000_000, 10_000_000, 50_000_000, 100_000_000)
 ROWS_PER_SONG, ROWS_PER_USER = 50, 100
 MOST_TRAINED, MOST_FULL = 50_000_000, 10_000_000  # rows of `fast`; of `best`, with 200,000 songs
-RANKED = ((20_000, 20_000), (10_000, 100_000), (4000, 500_000), (2000, 2_000_000))  # users and songs: some seconds each
+RANKED = ((2000, 200_000), (2000, 500_000), (2000, 1_000_000), (2000, 2_000_000))  # users and songs: some seconds each
 PREPARE, FAST, FULL = "prepare", "an epoch of `fast`", "an epoch of `best`, which compares with all songs"
 ALS, ALS_ROWS = "ten iterations of Spark's ALS", (1_000_000, 3_000_000, 10_000_000)
 DIM = 64

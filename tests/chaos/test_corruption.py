@@ -114,8 +114,8 @@ def step(root: Path) -> Any:
     return "reused"
 
 
-def trials(root: Path) -> Any:
-    study = tuning._open_study(next((root / "data/tune").glob("*/study.db")))
+def trials(path: Path) -> Any:
+    study = tuning._open_study(path)
     found = [(each.number, each.params, each.value, each.state.name) for each in study.get_trials()]
     study._storage.remove_session()
     return found
@@ -137,7 +137,7 @@ def readers(root: Path) -> dict[str, tuple[str, Callable[[Path], Any]]]:
             f"{tuned}/recipe.json",
             lambda root: tuning.tuned(Split.load(root / prepared), root),
         ),
-        "a search": (f"{tuned}/study.db*", trials),
+        "a search": (f"{tuned}/study.db*", lambda root: trials(root / tuned / tuning.STUDY)),
     }
 
 
@@ -187,6 +187,7 @@ def test_damage_is_refused_or_changes_nothing(project, tmp_path, full, count, ca
                 harmless += found == expected
                 wrong += [] if found == expected else [(path.name, how, "silent")]
             shutil.copy2(kept, path)
+        wrong += [] if refused else [(what, "nothing was refused, as if the file were not read")]
         print(what, f"{time.perf_counter() - started:.1f} s", *wrong, sep="\n  ")
         faults += wrong
         note = f"{refused:,} refused by name, {harmless:,} without effect on what is read."
