@@ -124,7 +124,8 @@ def test_the_history_holds_every_choice(tmp_path, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["history.json", "model.keras"]
     lines = capsys.readouterr().out.splitlines(keepends=True)
     trial, ends = [False, False, True], [line.endswith("\n") for line in lines]  # a line for each epoch covers the last
-    assert ends == [True, *trial, *trial, *[False] * 5, True, True]
+    assert ends == [True, *trial, *trial, *[False] * 5, *[False] * 5, True, True]  # training, then refit
+    assert re.fullmatch(r"best: refit: epoch 5 of 5, loss \d\.\d{4} *\r", lines[16])
     assert re.fullmatch(r"best: trial 1: epoch 2 of 2, loss \d\.\d{4} *\r", lines[2])
     assert re.fullmatch(r"best: trial 1: temperature 0.1, gamma 1.25, NDCG@20 on validation 0.\d{4} *\n", lines[3])
     assert re.fullmatch(
