@@ -1,8 +1,9 @@
-"""A full or read-only disk: the report that was there stays as it is, and a message names the place and the need."""
+"""A full or read-only disk, or a quota: the old report stays as it is, and a message names the place and the need."""
 
 import hashlib
 import json
 import os
+import resource
 import shutil
 import sys
 from pathlib import Path
@@ -39,6 +40,14 @@ def read_only(root: Path, name: str) -> int:
     disk, libc = root / "project", own_mounts()
     mounts.read_only(libc, disk / name)
     return replace_twice(root, disk, state(disk / "reports"), lambda: check(libc.umount(bytes(disk / name))))
+
+
+def with_a_quota(root: Path, size: int) -> int:
+    """Replace the report `old` where no file may have more bytes, then without this limit; note what was seen."""
+    project = root / "project"
+    before, limits = state(project / "reports"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    return replace_twice(root, project, before, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits))
 
 
 def replace_twice(root: Path, project: Path, before: dict[str, str], mend: Any) -> int:
@@ -82,16 +91,26 @@ def good(seen: dict[str, Any], *words: str) -> bool:
     return calm and seen["status"] in (1, 2) and all(word in seen["text"] for word in words)
 
 
-def test_a_full_disk(count, full, project, tmp_path):
-    offsets = [4096 + 1600 * each for each in (range(100) if full else (0, 99))]
-    cases = [disturb(tmp_path / str(free), project, on_a_small_disk, free) for free in offsets]
+def count_amounts(count: Any, what: str, function: Any, amounts: list[int], project: Path, folder: Path, message: str):
+    """Replace the report with each amount of room: it is whole then, or refused with the message."""
+    cases = [disturb(folder / str(amount), project, function, amount) for amount in amounts]
     enough = [seen["status"] == 0 and seen["again"] == 0 and not seen["left"] for seen in cases]
-    wrong = [(free, seen) for free, seen, fits in zip(offsets, cases, enough, strict=True)
-             if not fits and not good(seen, "No space left on device")]  # fmt: skip
-    for free, seen in wrong:
-        print(free, {**seen, "text": ""}, seen["text"][-1500:], sep="\n", end="\n\n")
-    count("a full disk, with 4 to 162 kB free", len(cases), len(wrong), RULE,
-          f"In {sum(enough)} cases the space was enough.")  # fmt: skip
+    wrong = [(amount, seen) for amount, seen, fits in zip(amounts, cases, enough, strict=True)
+             if not fits and not good(seen, message)]  # fmt: skip
+    for amount, seen in wrong:
+        print(amount, {**seen, "text": ""}, seen["text"][-1500:], sep="\n", end="\n\n")
+    count(what, len(cases), len(wrong), RULE, f"In {sum(enough)} cases the room was enough.")
+
+
+def test_a_full_disk(count, full, project, tmp_path):
+    free = [4096 + 1600 * each for each in (range(100) if full else (0, 99))]
+    what = "a full disk, with 4 to 162 kB free"
+    count_amounts(count, what, on_a_small_disk, free, project, tmp_path, "No space left on device")
+
+
+def test_a_quota(count, full, project, tmp_path):
+    sizes = [2048 + 4000 * each for each in (range(50) if full else (0,))]
+    count_amounts(count, "no file larger than 2 to 198 kB", with_a_quota, sizes, project, tmp_path, "File too large")
 
 
 def test_read_only_folders(count, project, tmp_path):
