@@ -64,7 +64,8 @@ def table(kept: dict[str, dict]) -> str:
     lines = ["| what was done | cases | wrong | what must hold | seconds |", "| --- | ---: | ---: | --- | ---: |"]
     for each in (figure for topic in sorted(kept) for figure in kept[topic]["figures"]):
         counts = [f"{each['tried']:,}", f"{each['wrong']:,}"]
-        cells = [each["what"], *counts, f"{each['rule']} {each['note']}".strip(), f"{each['seconds']:.0f}"]
+        holds = " ".join(f"{text[0].upper()}{text[1:].rstrip('.')}." for text in (each["rule"], each["note"]) if text)
+        cells = [each["what"], *counts, holds, f"{each['seconds']:.0f}"]
         lines.append("| " + " | ".join(cells) + " |")
     days = sorted({each["measured"] for each in kept.values()})
     about = f"Measured on {' to '.join(dict.fromkeys((days[0], days[-1])))} on {os.cpu_count()} cores."

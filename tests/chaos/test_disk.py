@@ -109,8 +109,8 @@ def test_a_full_disk(count, full, project, tmp_path):
 
 
 def test_a_quota(count, full, project, tmp_path):
-    sizes = [2048 + 4000 * each for each in (range(50) if full else (0,))]
-    count_amounts(count, "no file larger than 2 to 198 kB", with_a_quota, sizes, project, tmp_path, "File too large")
+    sizes = [512 * each for each in (range(1, 51) if full else (4,))]
+    count_amounts(count, "no file larger than 0.5 to 26 kB", with_a_quota, sizes, project, tmp_path, "File too large")
 
 
 def test_read_only_folders(count, project, tmp_path):
