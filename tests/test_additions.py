@@ -56,16 +56,16 @@ def slow_loss(tables, rows, compared, temperature, gamma):
     return np.mean(losses)
 
 
-@pytest.mark.parametrize("n_drawn", [None, 7, 2])
+@pytest.mark.parametrize("n_drawn", [None, 200, 20])
 def test_the_gradient_is_that_of_a_slow_reference(monkeypatch, n_drawn):
     if n_drawn:
         monkeypatch.setattr(next_song, "LOGITS", 0)
         monkeypatch.setattr(next_song, "LEAST_SONGS", n_drawn)
-    rows = rows_of()
+    rows = rows_of(n_items=300)
     loop = started_loop(rows)
     none = np.zeros(0, np.int32)
     compared, gradients = loop._draw_songs(1, 0, none, none)[0].tolist(), []
-    assert len({*compared}) == n_drawn or compared == [*range(loop.model.n_items)]
+    assert len({*compared}) == n_drawn or compared == [*range(loop.model.n_items)] == [*range(300)]
     loop.optimizer.apply = lambda tables, found, rate, count: gradients.extend(each.numpy() for each in found)
     loop._step = loop._on_replicas
     tf.config.run_functions_eagerly(True)
@@ -83,6 +83,15 @@ def test_the_gradient_is_that_of_a_slow_reference(monkeypatch, n_drawn):
                 changed[number][place] += step
                 moved.append(slow_loss(changed, rows, compared, 0.3, 1.2))
             assert gradient[place] == pytest.approx((moved[0] - moved[1]) / 2e-4, rel=2e-3, abs=1e-5)
+
+
+def test_a_listener_may_have_all_songs_that_were_drawn(monkeypatch):
+    monkeypatch.setattr(next_song, "LOGITS", 0)
+    monkeypatch.setattr(next_song, "LEAST_SONGS", 1)
+    songs = np.arange(299, dtype=np.int32)  # all but one
+    loop = started_loop(Interactions(np.zeros_like(songs), songs, None, songs))
+    before = loop.model.get_weights()[1]
+    assert loop.train_epoch()["loss"] == 0 and (loop.model.get_weights()[1] == before).all()
 
 
 def test_a_large_catalogue_is_sampled_in_larger_batches():
